@@ -1,0 +1,41 @@
+"""Jester, as JPEG frames, laid out as MMAction2's own preparation does."""
+
+_base_ = ['./rawframes.py', '../schedules/sgd_tsm_50e.py']
+
+dataset = 'jester'
+num_classes = 27
+pretrained = True  # recognizers start from ImageNet
+recipe = 'prepare it with tools/data/jester of MMAction2'
+checkpoints = dict()
+
+# left and right are classes: a flip swaps them
+flip_label_map = {0: 1, 1: 0, 6: 7, 7: 6, 14: 15, 15: 14}
+flip = dict(_base_.flip, flip_label_map=flip_label_map)
+train_pipeline = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline]
+train_pipeline_3d = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline_3d]
+
+train_set = dict(
+    type='RawframeDataset',
+    ann_file='data/jester/jester_train_list_rawframes.txt',
+    data_prefix=dict(img='data/jester/rawframes'),
+    filename_tmpl='{:05}.jpg',
+    pipeline=train_pipeline,
+)
+val_set = dict(
+    type='RawframeDataset',
+    ann_file='data/jester/jester_val_list_rawframes.txt',
+    data_prefix=dict(img='data/jester/rawframes'),
+    filename_tmpl='{:05}.jpg',
+    pipeline=_base_.val_pipeline,
+    test_mode=True,
+)
+train_dataloader = dict(
+    _base_.train_loader,
+    dataset=dict(type='mmvkd.SeededDataset', dataset=train_set, recipe=recipe),
+)
+val_dataloader = dict(_base_.val_loader, dataset=val_set)
+test_dataloader = dict(
+    _base_.val_loader,
+    batch_size=1,
+    dataset=dict(val_set, pipeline=_base_.twice_three_crop_pipeline),
+)

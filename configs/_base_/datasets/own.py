@@ -1,0 +1,32 @@
+"""Your own videos: two lists of ``file label`` lines and a class count."""
+
+_base_ = ['./video.py', '../schedules/sgd_tsm_50e.py']
+
+dataset = 'own'
+num_classes = int('{{$MMVKD_NUM_CLASSES:2}}')
+train_list = '{{$MMVKD_TRAIN_LIST:data/own/train_list.txt}}'
+val_list = '{{$MMVKD_VAL_LIST:data/own/val_list.txt}}'
+videos = '{{$MMVKD_VIDEOS:data/own/videos}}'
+pretrained = True  # recognizers start from ImageNet
+recipe = 'say where it is with MMVKD_TRAIN_LIST, or write it: "file label" lines'
+checkpoints = dict()
+
+train_set = dict(
+    type='VideoDataset',
+    ann_file=train_list,
+    data_prefix=dict(video=videos),
+    pipeline=_base_.train_pipeline,
+)
+val_set = dict(
+    type='VideoDataset',
+    ann_file=val_list,
+    data_prefix=dict(video=videos),
+    pipeline=_base_.val_pipeline,
+    test_mode=True,
+)
+train_dataloader = dict(
+    _base_.train_loader,
+    dataset=dict(type='mmvkd.SeededDataset', dataset=train_set, recipe=recipe),
+)
+val_dataloader = dict(_base_.val_loader, dataset=val_set)
+test_dataloader = dict(_base_.val_loader, batch_size=1, dataset=val_set)

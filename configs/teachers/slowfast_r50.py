@@ -1,0 +1,15 @@
+"""A teacher: SlowFast-R50."""
+
+_base_ = ['../_base_/models/slowfast.py', '../_base_/data.py', '../_base_/runtime.py']
+
+work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
+model = dict(
+    backbone=dict(
+        slow_pathway=dict(depth=50),
+        fast_pathway=dict(depth=50),
+    ),
+    cls_head=dict(in_channels=2304, num_classes=_base_.num_classes),
+)
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline_3d)))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline_3d))
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline_3d))

@@ -1,0 +1,12 @@
+"""A teacher: TSN-R50."""
+
+_base_ = ['../_base_/models/tsn.py', '../_base_/data.py', '../_base_/runtime.py']
+
+work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
+model = dict(
+    backbone=dict(
+        depth=50,
+        pretrained='torchvision://resnet50' if _base_.pretrained else None,
+    ),
+    cls_head=dict(in_channels=2048, num_classes=_base_.num_classes),
+)

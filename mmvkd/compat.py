@@ -1,0 +1,588 @@
+"""Mends for the last releases of the upstream stack, one function per gap.
+
+``import mmvkd`` calls :func:`apply`, which runs every function of :data:`MENDS`. A mend
+does nothing where its gap is not there, can run any number of times, and touches
+nothing that works. What needs MMAction2's own modules waits until somebody imports
+them, so that importing this package stays cheap. ``custom_imports =
+dict(imports=['mmvkd.compat'])`` in a config brings the mends to MMAction2's own tools.
+
+Not mended but pinned in ``requirements/``: mmcv must lie in [2.0.0rc4, 2.2.0), and
+torchvision must be the build that belongs to torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import datetime
+import difflib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import pickle
+import subprocess
+import sys
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+Mend = Callable[[types.ModuleType], None]
+
+
+class _AfterImport(importlib.abc.MetaPathFinder):
+    """Runs a mend right after the module that it is for has been imported."""
+
+    def __init__(self) -> None:
+        self.mends: dict[str, Mend] = {}
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        mend = self.mends.get(fullname)
+        if mend is None:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def execute_and_mend(module: types.ModuleType) -> None:
+            execute(module)
+            mend(module)
+
+        # On this one loader, so that nothing else about the module changes.
+        vars(spec.loader)['exec_module'] = execute_and_mend
+        return spec
+
+
+_AFTER_IMPORT = _AfterImport()
+
+
+def _after_import(name: str, mend: Mend) -> None:
+    """Call ``mend(module)`` now if ``name`` is imported, else when it will be."""
+    if name in sys.modules:
+        mend(sys.modules[name])
+        return
+    _AFTER_IMPORT.mends[name] = mend
+    if _AFTER_IMPORT not in sys.meta_path:
+        sys.meta_path.insert(0, _AFTER_IMPORT)
+
+
+def _package_folder(name: str) -> Path | None:
+    """Return the folder of an importable package without importing it."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+def stub_missing_drn() -> None:
+    """Stand in for the package that MMAction2's wheel forgot.
+
+    Symptom: ``import mmaction.models`` ends in ``No module named
+    'mmaction.models.localizers.drn'``. Condition: that folder is missing. The stub's
+    ``DRN``, a temporal localizer, says so when it is built. Upstream: mmaction2 #2714.
+    """
+    name = 'mmaction.models.localizers.drn'
+    folder = _package_folder('mmaction')
+    if folder is None or name in sys.modules:
+        return
+    if (folder / 'models' / 'localizers' / 'drn').exists():
+        return
+
+    class DRN:
+        """Stands for the localizer whose source the wheel lacks."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise ImportError(
+                'DRN is not in the mmaction2 wheel (mmaction2 #2714); '
+                'install MMAction2 from its repository to use it'
+            )
+
+    package = types.ModuleType(name, 'Stub of a folder that the wheel lacks.')
+    package.__path__ = []
+    module = types.ModuleType(f'{name}.drn', 'Stub of a file that the wheel lacks.')
+    vars(module)['DRN'] = DRN
+    vars(package)['drn'] = module
+    sys.modules[name] = package
+    sys.modules[f'{name}.drn'] = module
+
+
+def alias_importlib_metadata() -> None:
+    """Give MMAction2 its undeclared dependency from the standard library.
+
+    Symptom: ``import mmaction.models`` ends in ``No module named
+    'importlib_metadata'``. Condition: that backport is not installed. Upstream:
+    ``mmaction/utils/dependency.py``, not among mmaction2's requirements.
+    """
+    try:
+        importlib.import_module('importlib_metadata')
+    except ImportError:
+        sys.modules['importlib_metadata'] = importlib.metadata
+
+
+def replace_pkg_resources() -> None:
+    """Let MMEngine find installed packages without ``pkg_resources``.
+
+    Symptom: ``_base_ = 'mmaction::…'`` ends in ``No module named 'pkg_resources'``.
+    Condition: setuptools is absent or so new that it no longer brings that module.
+    MMEngine's two look-ups are replaced by ones over :mod:`importlib.metadata`; no
+    ``pkg_resources`` is faked, for others ask whether it exists. Upstream:
+    ``mmengine/utils/package_utils.py``.
+    """
+    if importlib.util.find_spec('pkg_resources') is not None:
+        return
+    from mmengine.utils import package_utils
+
+    for replacement in (is_installed, get_installed_path):
+        original = vars(package_utils)[replacement.__name__]
+        for module in list(sys.modules.values()):
+            names = getattr(module, '__dict__', {})
+            if names.get(replacement.__name__) is original:
+                names[replacement.__name__] = replacement
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a distribution or module of this name is there."""
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return _package_folder(package) is not None
+    return True
+
+
+def get_installed_path(package: str) -> str:
+    """Return the folder of the module that a distribution installs.
+
+    Args:
+        package: Name of a distribution (``mmaction2``) or of a module (``mmaction``).
+
+    Returns:
+        The folder, such as ``…/site-packages/mmaction``.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: If there is neither.
+    """
+    folder = _package_folder(package)
+    if folder is None:
+        top_level = importlib.metadata.distribution(package).read_text('top_level.txt')
+        for module in (top_level or '').split():
+            folder = folder or _package_folder(module)
+    if folder is None:
+        raise importlib.metadata.PackageNotFoundError(package)
+    return str(folder)
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Give a function the dotted name under which pickles look for it."""
+
+    def renamed(*args: Any) -> Any:
+        return function(*args)
+
+    renamed.__module__, _, renamed.__name__ = name.rpartition('.')
+    renamed.__qualname__ = renamed.__name__
+    return renamed
+
+
+_ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
+_ATTRIBUTES = {
+    'mmengine.logging.history_buffer.HistoryBuffer': ('min', 'max', 'current', 'mean'),
+    _ONE_CYCLE: ('_annealing_cos', '_annealing_linear'),
+}
+
+
+def _known_attribute(owner: Any, name: str) -> Any:
+    """Stand for ``getattr`` in a pickle, for the functions that MMEngine stores."""
+    known = _ATTRIBUTES.get(_path(owner), ()) if callable(owner) else ()
+    if name not in known:
+        raise pickle.UnpicklingError(
+            f'a checkpoint asks for attribute {name!r} of {owner!r}; '
+            f'only these are read: {_ATTRIBUTES}'
+        )
+    module, _, attribute = _path(owner).rpartition('.')
+    return getattr(getattr(importlib.import_module(module), attribute), name)
+
+
+def _never_built(*args: Any) -> None:
+    """Stand for a class that a checkpoint may name but not build."""
+    raise pickle.UnpicklingError('a checkpoint builds what it may only name')
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let safe loading read the checkpoints that MMEngine itself writes.
+
+    Symptom: on torch ≥ 2.6 ``resume`` and ``load_from`` end in ``Weights only load
+    failed`` over ``HistoryBuffer``. Condition: torch has a list of safe globals
+    (≥ 2.4) and these are not on it. Added are ``HistoryBuffer``, ``ConfigDict`` (a
+    dataset's metainfo), NumPy arrays, scalars and types under the module names of NumPy
+    1 and 2, and, because pickles name the statistics of a history and the curve of a
+    one-cycle schedule through ``getattr``, a stand-in that knows these six functions
+    only: the real one would open every door. Safe loading stays on. Upstream:
+    mmengine #1655.
+    """
+    serialization = torch.serialization
+    if not hasattr(serialization, 'add_safe_globals'):
+        return
+    from mmengine.config import ConfigDict
+    from mmengine.logging import HistoryBuffer
+
+    core = importlib.import_module(
+        'numpy._core.multiarray' if _numpy_major() >= 2 else 'numpy.core.multiarray'
+    )
+    wanted: list[Any] = [HistoryBuffer, ConfigDict, np.ndarray, np.dtype]
+    # Safe loading asks for the class of a dtype's instance too.
+    wanted += [type(np.dtype(code)) for code in '?bhilqBHILQefdgFDGSU']
+    wanted += [_named(_known_attribute, 'builtins.getattr')]
+    wanted += [_named(_never_built, _ONE_CYCLE)]
+    wanted += [_named(_encode, '_codecs.encode')]
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        wanted += [
+            _named(getattr(core, name), f'{module}.{name}')
+            for name in ('_reconstruct', 'scalar')
+        ]
+    there = {_path(entry) for entry in serialization.get_safe_globals()}
+    fresh = {_path(entry): entry for entry in wanted if _path(entry) not in there}
+    serialization.add_safe_globals(list(fresh.values()))
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Stand for ``_codecs.encode``, by which old pickles spell bytes."""
+    return text.encode(encoding)
+
+
+def _path(entry: Any) -> str:
+    """Return the dotted name of an entry of torch's list of safe globals."""
+    if isinstance(entry, tuple):
+        return str(entry[1])
+    return f'{entry.__module__}.{entry.__qualname__}'
+
+
+def _numpy_major() -> int:
+    return int(np.__version__.split('.')[0])
+
+
+def restore_numpy_names() -> None:
+    """Bring back the NumPy names that MMAction2 still uses.
+
+    Symptom: ``np.Inf`` (pose transforms), ``np.in1d`` (retrieval metrics) or
+    ``np.trapz`` (AR@AN) ``was removed``. Condition: the name is not there (NumPy ≥ 2.0
+    or ≥ 2.4). Upstream: mmaction2 1.2.0 predates NumPy 2.
+    """
+    if not hasattr(np, 'Inf'):
+        vars(np)['Inf'] = np.inf
+    if not hasattr(np, 'in1d'):
+        vars(np)['in1d'] = _in1d
+    if not hasattr(np, 'trapz'):
+        vars(np)['trapz'] = vars(np)['trapezoid']
+
+
+def _in1d(ar1: Any, ar2: Any, **kwargs: Any) -> np.ndarray:
+    """Tell for each element of the flattened ``ar1`` whether ``ar2`` has it."""
+    return np.isin(np.ravel(ar1), ar2, **kwargs)
+
+
+def mend_color_jitter() -> None:
+    """Keep MMAction2's ``ColorJitter`` from overflowing on a negative hue.
+
+    Symptom: ``OverflowError: Python integer -12 out of bounds for uint8`` in about half
+    of the calls. Condition: a negative hue raises it (NumPy ≥ 2). The mend gives what
+    NumPy 1 gives; positive hues run the original. Upstream: mmaction2 1.2.0 predates
+    NumPy 2.
+    """
+    _after_import('mmaction.datasets.transforms.processing', _mend_color_jitter)
+
+
+def _mend_color_jitter(module: types.ModuleType) -> None:
+    jitter = vars(module)['ColorJitter']
+    original = jitter.adjust_hue
+    try:
+        original(np.zeros((1, 1, 3), np.float32), -0.1)
+        return
+    except OverflowError:
+        pass
+    import cv2
+
+    def adjust_hue(img: np.ndarray, factor: float) -> np.ndarray:
+        """Turn the hue of an RGB image (H, W, 3) in [0, 255] by ``factor`` turns."""
+        if int(factor * 255) >= 0:
+            return original(img, factor)
+        hsv = cv2.cvtColor(np.clip(img, 0, 255).astype(np.uint8), cv2.COLOR_RGB2HSV)
+        hue = hsv[..., 0].astype(np.int16) + int(factor * 255)
+        hsv[..., 0] = (hue % 180).astype(np.uint8)
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+    jitter.adjust_hue = staticmethod(adjust_hue)
+
+
+def skip_unfit_multimodal() -> None:
+    """Turn upstream's multimodal models off where their imports cannot work.
+
+    Symptom: with ``transformers`` installed, ``import mmaction.models`` ends in ``No
+    module named 'timm'`` or ``cannot import name 'apply_chunking_to_forward'``.
+    Condition: ``transformers`` is installed and it or ``timm`` lacks a name that the
+    multimodal models import. They become the placeholders that upstream uses when
+    ``transformers`` is absent. Upstream: mmaction2 1.2.0 and mmpretrain 1.2.0 were
+    written for transformers 4.28 to 4.30.
+    """
+    for package in ('mmaction', 'mmpretrain'):
+        _after_import(f'{package}.utils.dependency', _skip_unfit_multimodal)
+
+
+def _skip_unfit_multimodal(module: types.ModuleType) -> None:
+    if not vars(module).get('WITH_MULTIMODAL', False):
+        return
+    models = Path(str(module.__file__)).parents[1] / 'models'
+    missing = _first_missing_import(models, ('transformers', 'timm'))
+    if missing is not None:
+        vars(module)['WITH_MULTIMODAL'] = False
+        warnings.warn(
+            f'{module.__name__.split(".")[0]} is used without its multimodal models: '
+            f'they need {missing}, which the installed packages lack',
+            stacklevel=2,
+        )
+
+
+def _first_missing_import(folder: Path, packages: tuple[str, ...]) -> str | None:
+    """Return the first name that a module-level import of ``packages`` cannot get."""
+    for file in sorted(folder.rglob('*.py')):
+        source = file.read_text(encoding='utf-8')
+        if not any(package in source for package in packages):
+            continue
+        for node in ast.parse(source).body:
+            if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
+                continue
+            if node.module.split('.')[0] not in packages:
+                continue
+            for alias in node.names:
+                # transformers imports lazily, and then anything can go wrong.
+                try:
+                    getattr(importlib.import_module(node.module), alias.name)
+                except Exception:
+                    return f'{node.module}.{alias.name}'
+    return None
+
+
+def mend_tsm_from_scratch() -> None:
+    """Let TSM backbones with ``pretrained=None`` start from scratch.
+
+    Symptom: ``ResNetTSM(pretrained=None)`` dies in ``init_weights`` while loading a
+    checkpoint named ``None``, unless ``pretrained2d=False`` is given as well, as our
+    configs do. Condition: a TSM backbone is built without ``pretrained``. Upstream:
+    mmaction2 1.2.0, ``init_weights`` of the TSM backbones asks ``pretrained2d`` alone.
+    """
+    for file, name in (
+        ('resnet_tsm', 'ResNetTSM'),
+        ('mobilenet_v2_tsm', 'MobileNetV2TSM'),
+    ):
+        _after_import(f'mmaction.models.backbones.{file}', partial(_mend_tsm, name))
+
+
+def _mend_tsm(name: str, module: types.ModuleType) -> None:
+    backbone = vars(module)[name]
+    original = backbone.init_weights
+    if original.__module__ == __name__:
+        return
+
+    def init_weights(self: Any) -> None:
+        """Initialize from ``pretrained`` if there is one, else from scratch."""
+        if self.pretrained is None:
+            super(backbone, self).init_weights()
+        else:
+            original(self)
+
+    backbone.init_weights = init_weights
+
+
+def resolve_config_names() -> None:
+    """Make ``_base_ = ['mmvkd::…']`` work in every kind of install.
+
+    Symptom: ``mmengine does not support to load mmvkd config``, and after ``pip install
+    -e .`` with PEP 660 or from a plain checkout no ``.mim`` folder, for MMAction2's own
+    checkouts as well. Condition: MMEngine does not know the scope or does not find the
+    file. Configs of ours keep the default scope of whoever inherits them, ``mmaction``.
+    Upstream: ``Config._get_cfg_path`` reads a fixed table of packages while parsing,
+    before ``custom_imports``.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    MODULE2PACKAGE.setdefault('mmvkd', 'mmvkd')
+    original = Config._get_cfg_path
+    if original.__module__ == __name__:
+        return
+
+    def _get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        """Return the file that a ``_base_`` entry names, and its scope."""
+        scope, colons, _ = cfg_path.partition('::')
+        if colons and scope == 'mmvkd':
+            return config_file(cfg_path), None
+        try:
+            return original(cfg_path, filename)
+        except (FileNotFoundError, ModuleNotFoundError):
+            if not colons:
+                raise
+            return config_file(cfg_path), scope
+
+    Config._get_cfg_path = staticmethod(_get_cfg_path)
+
+
+def config_file(name: str) -> str:
+    """Return the path of a published config, ``package::path``, or of a plain path.
+
+    Args:
+        name: Such as ``mmaction::recognition/tsm/….py`` or
+            ``mmvkd::distill/graph_tsm_r50_to_r18.py``; without ``::`` it comes back
+            as it is.
+
+    Returns:
+        The file below ``.mim/configs`` of the installed package, or below ``configs``
+        beside the package when that is a checkout.
+
+    Raises:
+        FileNotFoundError: If the package has no such config; names near ones.
+        ModuleNotFoundError: If the package is not there.
+    """
+    scope, colons, path = name.partition('::')
+    if not colons:
+        return name
+    package = _package_folder(scope)
+    if package is None:
+        raise ModuleNotFoundError(f'config {name!r} names {scope!r}, not installed')
+    # A checkout comes first: a `.mim` in it may be left from an older build.
+    checkout, installed = package.parent / 'configs', package / '.mim' / 'configs'
+    is_checkout = any((package.parent / f).exists() for f in ('setup.py', '.git'))
+    folders = [checkout, installed] if is_checkout else [installed]
+    for folder in folders:
+        if (folder / path).is_file():
+            return str(folder / path)
+    there = [
+        file.relative_to(folder).as_posix()
+        for folder in folders
+        for file in folder.rglob('*.py')
+    ]
+    near = ', '.join(difflib.get_close_matches(path, there, cutoff=0.5)) or 'none'
+    raise FileNotFoundError(
+        f'config {name!r} is not in {" or ".join(map(str, folders))}; near: {near}'
+    )
+
+
+MENDS: tuple[Callable[[], None], ...] = (
+    stub_missing_drn,
+    alias_importlib_metadata,
+    replace_pkg_resources,
+    allow_mmengine_checkpoints,
+    restore_numpy_names,
+    mend_color_jitter,
+    skip_unfit_multimodal,
+    mend_tsm_from_scratch,
+    resolve_config_names,
+)
+
+
+def apply() -> None:
+    """Run every mend."""
+    for mend in MENDS:
+        mend()
+
+
+def force_safe_loading() -> None:
+    """Make plain ``torch.load`` safe on torch 2.4 and 2.5 too, for this process.
+
+    Symptom: before torch 2.6 MMEngine's loaders run whatever code a checkpoint holds.
+    Our tools call this; a mere ``import mmvkd`` does not, for it would change how other
+    files load. A user's ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is respected.
+    """
+    major, minor = (int(part) for part in torch.__version__.split('.')[:2])
+    if (major, minor) < (2, 6) and 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' not in os.environ:
+        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+
+
+def prepare_distributed(cfg: Any) -> None:
+    """Make a launcher work without an accelerator, before the Runner is built.
+
+    Symptom: MMEngine's ``init_dist`` calls ``torch.cuda.set_device`` and dies, and its
+    ``MMDistributedDataParallel`` is given a device index that a CPU model refuses.
+    Condition: ``cfg.launcher`` is not ``'none'`` and there is no accelerator. A gloo
+    group is started, which the Runner keeps, and ``cfg.model_wrapper_cfg`` gets
+    ``device_ids=None``. Upstream: ``mmengine/dist/utils.py``,
+    ``Runner.wrap_model``.
+
+    Args:
+        cfg: The config that goes to the Runner; changed in place.
+
+    Raises:
+        ValueError: If the launcher cannot be used without an accelerator.
+    """
+    from mmengine.device import get_device
+
+    launcher = cfg.get('launcher', 'none')
+    if launcher == 'none' or get_device() != 'cpu':
+        return
+    wrapper = cfg.get('model_wrapper_cfg')
+    if wrapper is None:
+        # What the Runner uses when it is not told.
+        wrapper = dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+    wrapper.setdefault('device_ids', None)
+    cfg['model_wrapper_cfg'] = wrapper
+    if torch.distributed.is_initialized():
+        return
+    settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+    if launcher == 'slurm':
+        _slurm_environment(settings.get('port'))
+    elif launcher != 'pytorch':
+        raise ValueError(
+            f'launcher {launcher!r} needs an accelerator and none was found; '
+            "without one use 'pytorch' or 'slurm'"
+        )
+    missing = [
+        name
+        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
+        if name not in os.environ
+    ]
+    if missing:
+        raise ValueError(
+            f'launcher {launcher!r} expects the environment of torchrun or srun; '
+            f'not set: {", ".join(missing)}'
+        )
+    options: dict[str, Any] = {}
+    if settings.get('timeout') is not None:
+        options['timeout'] = datetime.timedelta(seconds=settings['timeout'])
+    torch.distributed.init_process_group('gloo', **options)
+
+
+def _slurm_environment(port: int | None) -> None:
+    """Translate Slurm's variables of this task to those of torchrun."""
+    for name, source in (
+        ('RANK', 'SLURM_PROCID'),
+        ('WORLD_SIZE', 'SLURM_NTASKS'),
+        ('LOCAL_RANK', 'SLURM_LOCALID'),
+    ):
+        if source in os.environ:
+            os.environ[name] = os.environ[source]
+    if port is not None:
+        os.environ['MASTER_PORT'] = str(port)
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ and 'SLURM_NODELIST' in os.environ:
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            nodes = subprocess.check_output(
+                ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']],
+                text=True,
+            )
+            os.environ['MASTER_ADDR'] = nodes.split()[0]

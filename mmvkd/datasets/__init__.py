@@ -1,0 +1,6 @@
+"""Datasets: seeded samples, the sampler that keys them, and the embedded Motions."""
+
+from mmvkd.datasets.samplers import SeededSampler
+from mmvkd.datasets.seeded import SeededDataset
+
+__all__ = ['SeededDataset', 'SeededSampler']

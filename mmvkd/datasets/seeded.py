@@ -1,0 +1,167 @@
+"""A dataset whose samples are functions of (run seed, epoch, sample id)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Optional, Union
+
+import numpy as np
+from mmaction.registry import DATASETS as MMACTION_DATASETS
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mmvkd.datasets.samplers import SampleKey
+from mmvkd.datasets.transforms import OversampleFrames
+from mmvkd.errors import UnreadableClipError
+from mmvkd.registry import DATASETS
+from mmvkd.seeding import seeded
+
+
+@DATASETS.register_module()
+class SeededDataset:
+    """Wraps a video or frame dataset; its pipeline stays as it is.
+
+    Each sample is loaded with Python, NumPy and torch seeded by (run seed, epoch,
+    sample id), so any number of workers gives the same clips, and a resumed run the
+    clips of the uninterrupted one. The sample id, the position in the annotation list,
+    is attached to each sample's ``metainfo`` as ``sample_id``.
+
+    A clip that cannot be read is replaced in training by another, drawn by the same
+    key, and named in ``metainfo['skipped']``, which
+    :class:`~mmvkd.engine.hooks.SeedingHook` counts and reports; in testing it raises.
+
+    Args:
+        dataset: Config of the dataset, or the dataset.
+        oversample: Load this many frames for each frame that the pipeline samples,
+            inside the same segments, for teachers that take more frames.
+        recipe: What makes the data set, told when its list is missing.
+
+    Raises:
+        FileNotFoundError: if the annotation file is missing.
+        ValueError: if it lists no clips.
+    """
+
+    _max_skips = 10
+
+    def __init__(
+        self,
+        dataset: Union[BaseDataset, Mapping[str, Any]],
+        oversample: int = 1,
+        recipe: str = '',
+    ) -> None:
+        if isinstance(dataset, Mapping):
+            dataset = _build(dict(dataset), recipe)
+        if len(dataset) == 0:
+            raise ValueError(f"'{dataset.ann_file}' lists no clips")
+        self.dataset = dataset
+        if oversample > 1:
+            OversampleFrames(oversample).insert_into(dataset.pipeline.transforms)
+
+    def full_init(self) -> None:
+        """Load the annotations, if the dataset is lazy."""
+        self.dataset.full_init()
+
+    @property
+    def metainfo(self) -> dict:
+        """The wrapped dataset's."""
+        return self.dataset.metainfo
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the annotation list: names and labels, in order."""
+        digest = hashlib.sha256()
+        for index in range(len(self)):
+            info = self.dataset.get_data_info(index)
+            digest.update(f'{_name(info)} {info.get("label")}\n'.encode())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def get_data_info(self, index: int) -> dict:
+        """The wrapped dataset's annotation."""
+        return self.dataset.get_data_info(index)
+
+    def __getitem__(self, key: Union[int, SampleKey]) -> dict:
+        """The sample of ``key``; a bare index is epoch 0 of seed 0."""
+        key = key if isinstance(key, SampleKey) else SampleKey(int(key))
+        index = key.sample_id
+        skipped: list[str] = []
+        while True:
+            with seeded(key.seed, key.epoch, index):
+                sample, problem = self._load(index)
+                other = int(np.random.randint(len(self)))
+            if sample is not None:
+                break
+            clip = _name(self.dataset.get_data_info(index))
+            if self.dataset.test_mode:
+                raise UnreadableClipError(
+                    f"clip '{clip}' of '{self.dataset.ann_file}' cannot be read: "
+                    f'{problem}; a score without it would not be comparable'
+                )
+            skipped.append(f'{clip} ({problem})')
+            if len(skipped) == self._max_skips:
+                raise UnreadableClipError(
+                    f'{len(skipped)} clips in a row cannot be read, the last one '
+                    f"'{skipped[-1]}'; check data_prefix of '{self.dataset.ann_file}'"
+                )
+            index = other
+        info: dict[str, Any] = dict(sample_id=index)
+        if skipped:
+            info['skipped'] = skipped
+        sample['data_samples'].set_metainfo(info)
+        return sample
+
+    def _load(self, index: int) -> tuple[Optional[dict], str]:
+        try:
+            sample = self.dataset.prepare_data(index)
+        except Exception as error:
+            if not _is_of_reading(error):
+                raise
+            return None, _first_line(error)
+        return sample, 'its pipeline gave nothing'
+
+
+def _build(config: dict[str, Any], recipe: str) -> BaseDataset:
+    try:
+        dataset = MMACTION_DATASETS.build(config)
+        dataset.full_init()
+    except FileNotFoundError as error:
+        hint = f'; {recipe}' if recipe else ''
+        raise FileNotFoundError(
+            f"annotation file '{config.get('ann_file')}' is missing{hint}"
+        ) from error
+    except ValueError as error:
+        # what NumPy says of no annotations at all
+        if 'need at least one array' not in str(error):
+            raise
+        raise ValueError(f"'{config.get('ann_file')}' lists no clips") from error
+    return dataset
+
+
+def _name(info: Mapping[str, Any]) -> str:
+    return str(info.get('filename') or info.get('frame_dir') or info.get('sample_idx'))
+
+
+def _is_of_reading(error: Exception) -> bool:
+    """Whether a file or a decoder is at fault, rather than the program."""
+    package = type(error).__module__.partition('.')[0]
+    return isinstance(error, (RuntimeError, OSError, ValueError, IndexError)) or (
+        package in ('decord', 'av', 'cv2', 'torchcodec')
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__
+
+
+def log_skips(names: list[str], total: int) -> None:
+    """Warn of clips that were replaced."""
+    for name in names:
+        print_log(
+            f'unreadable clip replaced by another: {name}; {total} so far',
+            logger='current',
+            level=30,
+        )

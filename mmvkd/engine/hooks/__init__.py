@@ -1,0 +1,15 @@
+"""Hooks."""
+
+from mmvkd.engine.hooks.checkpoint import AtomicCheckpointHook
+from mmvkd.engine.hooks.data_check import DataCheckHook
+from mmvkd.engine.hooks.guard import CheckpointGuardHook
+from mmvkd.engine.hooks.resume import ExactResumeHook
+from mmvkd.engine.hooks.seeding import SeedingHook
+
+__all__ = [
+    'AtomicCheckpointHook',
+    'CheckpointGuardHook',
+    'DataCheckHook',
+    'ExactResumeHook',
+    'SeedingHook',
+]

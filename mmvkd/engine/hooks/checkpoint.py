@@ -1,0 +1,132 @@
+"""Checkpoints that a kill at any moment leaves whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from mmvkd.registry import HOOKS
+
+_OUTDATED = 'mmvkd_outdated_checkpoints'
+
+
+class AtomicBackend(LocalBackend):
+    """Local files, written under a temporary name and renamed; removals wait."""
+
+    def __init__(self) -> None:
+        self.outdated: list[str] = []
+
+    def put(self, obj: bytes, filepath: Any) -> None:
+        """Write ``obj`` so that ``filepath`` is the old file or the new one."""
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f'.{path.name}.tmp')
+        with open(temporary, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+    def remove(self, filepath: Any) -> None:
+        """Remember ``filepath``; :meth:`flush` removes it."""
+        self.outdated.append(str(filepath))
+
+    def flush(self, keep: set) -> None:
+        """Remove what was outdated, but ``keep``."""
+        for path in self.outdated:
+            if path not in keep and os.path.isfile(path):
+                os.remove(path)
+        self.outdated.clear()
+
+
+register_backend('mmvkd.atomic', AtomicBackend, force=True)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook``, with files that are always whole.
+
+    A checkpoint is written under a temporary name and renamed; the one that it replaces
+    goes afterwards. Checkpoints are those of epoch ends: from one within an epoch a run
+    could not go on exactly, so asking for it is refused.
+
+    Args:
+        interval: Epochs between checkpoints.
+        by_epoch: Must be True.
+        **kwargs: As in MMEngine's ``CheckpointHook``, but for ``backend_args``.
+    """
+
+    def __init__(self, interval: int = 1, by_epoch: bool = True, **kwargs: Any) -> None:
+        if not by_epoch:
+            raise ValueError(
+                'AtomicCheckpointHook saves at epoch ends (by_epoch=True): a run '
+                'cannot go on exactly from within an epoch'
+            )
+        super().__init__(
+            interval, by_epoch, backend_args=dict(backend='mmvkd.atomic'), **kwargs
+        )
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the folder, and remove what a kill left behind."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError(
+                'AtomicCheckpointHook saves at epoch ends; '
+                f'{type(runner.train_loop).__name__} has none: use EpochBasedTrainLoop'
+            )
+        super().before_train(runner)
+        self.file_backend: AtomicBackend
+        known = runner.message_hub.runtime_info
+        # a checkpoint that was resumed is saved again when its score is the best
+        self.last_ckpt = known.get('last_ckpt')
+        if is_main_process():
+            for name in known.get(_OUTDATED, ()):
+                self.file_backend.remove(os.path.join(self.out_dir, name))
+            self._flush()
+            for leftover in Path(self.out_dir).glob('.*.pth.tmp'):
+                leftover.unlink()
+
+    def _flush(self) -> None:
+        """Remove what is outdated, but what is last or best."""
+        best = getattr(self, 'best_ckpt_path_dict', {}).values()
+        self.file_backend.flush(
+            {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *best}
+        )
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        """Save, point ``last_checkpoint`` to it, then drop the outdated ones."""
+        name = self.filename_tmpl.format(step)
+        if self.max_keep_ckpts > 0:
+            # before saving, for the checkpoint holds the list
+            if not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step:
+                outdated = []
+                if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                    old = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+                    self.file_backend.remove(os.path.join(self.out_dir, old))
+                    outdated.append(old)
+                self.keep_ckpt_ids.append(step)
+                # for a run that is killed before it removes them
+                runner.message_hub.update_info(_OUTDATED, outdated)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        self.last_ckpt = os.path.join(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            pointer = os.path.join(runner.work_dir, 'last_checkpoint')
+            self.file_backend.put(self.last_ckpt.encode(), pointer)
+            self._flush()
+        barrier()

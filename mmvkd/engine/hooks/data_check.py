@@ -1,0 +1,93 @@
+"""No epoch for data that do not fit the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+
+from mmvkd.registry import HOOKS
+
+_LOOKS = 100
+
+
+@HOOKS.register_module()
+class DataCheckHook(Hook):
+    """Raises before the first step when lists and model do not fit each other.
+
+    A list must have clips, its labels must be classes of the model's head, and its
+    files must be where ``data_prefix`` says; up to 100 of them, evenly spread, are
+    looked for. Training goes on where only some are missing, as it skips those.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Check the data sets of the loops that this run has."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        head = getattr(getattr(model, 'student', model), 'cls_head', None)
+        classes = getattr(head, 'num_classes', None)
+        for stage in ('train', 'val', 'test'):
+            loop = getattr(runner, f'_{stage}_loop')
+            dataloader = getattr(loop, 'dataloader', None)
+            if isinstance(loop, BaseLoop) and dataloader is not None:
+                _check(stage, dataloader.dataset, classes)
+
+
+def _check(stage: str, dataset: Any, classes: Any) -> None:
+    """Check one data set; those that give no annotations are passed over."""
+    name = _list_of(dataset)
+    if len(dataset) == 0:
+        raise ValueError(f'{name} of the {stage}_dataloader lists no clips')
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    if isinstance(classes, int):
+        for index in range(len(dataset)):
+            info = dataset.get_data_info(index)
+            for label in _labels(info.get('label')):
+                if not -1 <= label < classes:
+                    clip = info.get('filename') or info.get('frame_dir') or index
+                    raise ValueError(
+                        f"label {label} of clip '{clip}' in {name} is not a class of "
+                        f'the model, whose head has num_classes={classes}'
+                    )
+    if not _on_disk(dataset):
+        return
+    indices = np.unique(np.linspace(0, len(dataset) - 1, _LOOKS).astype(int))
+    infos = [dataset.get_data_info(int(index)) for index in indices]
+    paths = [str(info.get('filename') or info.get('frame_dir') or '') for info in infos]
+    missing = [path for path in paths if path and not _exists(path)]
+    if missing and (stage != 'train' or len(missing) == len(paths)):
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(paths)} clips looked for do not exist, as '"
+            f"{missing[0]}'; check data_prefix of {name} in the {stage}_dataloader"
+        )
+
+
+def _list_of(dataset: Any) -> str:
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return f"'{getattr(dataset, 'ann_file', None) or type(dataset).__name__}'"
+
+
+def _labels(label: Any) -> Iterable[int]:
+    if isinstance(label, (int, np.integer)):
+        return [int(label)]
+    # of several labels per clip, the data set itself has made a vector
+    return []
+
+
+def _on_disk(dataset: Any) -> bool:
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    backends = {getattr(transform, 'io_backend', 'disk') for transform in transforms}
+    return backends <= {'disk', 'local'}
+
+
+def _exists(path: str) -> bool:
+    # MMAction2's decoders take a name without extension for an mp4
+    return '://' in path or os.path.exists(path) or os.path.exists(f'{path}.mp4')

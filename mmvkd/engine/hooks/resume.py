@@ -1,0 +1,88 @@
+"""A resumed run is the uninterrupted one."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmvkd.registry import HOOKS
+
+_VALIDATED = 'mmvkd_validated_epoch'
+_GRADIENTS = 'mmvkd_accumulated_gradients'
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Adds to a checkpoint, and gives back, what MMEngine forgets.
+
+    * The validation that a kill prevented is made up for before training goes on.
+    * Gradients that are still accumulating at an epoch's end go into the checkpoint.
+    * A checkpoint from within an epoch is refused.
+    """
+
+    # behind CheckpointHook: it must have found its folder before the validation
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Give gradients back; validate if the checkpoint's epoch was not validated."""
+        self._give_back(runner)
+        loop = runner.train_loop
+        if runner.epoch == 0 or runner.val_loop is None:
+            return
+        due = runner.epoch >= loop.val_begin and (
+            runner.epoch % loop.val_interval == 0 or runner.epoch == loop.max_epochs
+        )
+        done = runner.message_hub.runtime_info.get(_VALIDATED, 0)
+        if due and done < runner.epoch:
+            runner.logger.info(f'validating epoch {runner.epoch}, as was prevented')
+            runner.val_loop.run()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Mark the epoch, before a checkpoint of its best score is written."""
+        runner.message_hub.update_info(_VALIDATED, runner.epoch)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add accumulating gradients, by position in the optimizer."""
+        wrapper = runner.optim_wrapper
+        count = getattr(wrapper, '_accumulative_counts', 1)
+        pending = count > 1 and wrapper._inner_count % count
+        if pending and runner.world_size > 1:
+            runner.logger.warning(
+                'gradients are still accumulating at the end of the epoch, and those '
+                'of other processes are not in the checkpoint: choose '
+                'accumulative_counts that divide the iterations of an epoch'
+            )
+        elif pending:
+            checkpoint[_GRADIENTS] = [
+                None if p.grad is None else p.grad.detach().cpu()
+                for group in wrapper.param_groups
+                for p in group['params']
+            ]
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse what cannot be resumed exactly; keep gradients for the first step."""
+        self._gradients: Optional[list] = None
+        if not getattr(runner, '_resume', False) or 'optimizer' not in checkpoint:
+            return
+        done, epoch = checkpoint['meta']['iter'], checkpoint['meta']['epoch']
+        length = len(runner.train_dataloader)
+        if done != epoch * length:
+            raise RuntimeError(
+                f'the checkpoint has {done} iterations in {epoch} epochs; this run has '
+                f'{length} per epoch: resume from a checkpoint of an epoch end, with '
+                'the same batch size and number of processes'
+            )
+        self._gradients = checkpoint.get(_GRADIENTS)
+
+    def _give_back(self, runner: Runner) -> None:
+        """Give accumulated gradients back, once."""
+        gradients = getattr(self, '_gradients', None)
+        if gradients is None:
+            return
+        self._gradients = None
+        parameters = [p for g in runner.optim_wrapper.param_groups for p in g['params']]
+        for parameter, gradient in zip(parameters, gradients):
+            if gradient is not None:
+                parameter.grad = gradient.to(parameter.device)

@@ -1,0 +1,74 @@
+"""Seeds the model's generators before each iteration."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmvkd.datasets.samplers import SeededSampler
+from mmvkd.datasets.seeded import log_skips
+from mmvkd.registry import HOOKS
+from mmvkd.seeding import seed_all
+
+
+@HOOKS.register_module()
+class SeedingHook(Hook):
+    """Makes the model's randomness a function of (run seed, iteration, rank).
+
+    Before each iteration it seeds Python, NumPy and torch, so that dropout and blending
+    of a resumed run are those of the uninterrupted one. It also reports each clip that
+    could not be read once, and counts how often one was replaced.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self._fresh: list[str] = []
+        self._reported: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Hand the run's seed to the sampler, or warn that the data are not seeded."""
+        sampler = runner.train_dataloader.sampler
+        if not isinstance(sampler, SeededSampler):
+            runner.logger.warning(
+                'the train_dataloader has no sampler=dict(type="mmvkd.SeededSampler"): '
+                'augmentation will not be reproduced when this run is resumed'
+            )
+            return
+        # a resumed run has its first seed again, but the sampler was built before
+        by_rank = runner._randomness_cfg.get('diff_rank_seed', False)
+        sampler.seed = runner.seed - (get_rank() if by_rank else 0)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
+    ) -> None:
+        """Seed for this iteration and report skipped clips of its batch."""
+        seed_all(runner.seed, runner.iter, get_rank())
+        for sample in (data_batch or {}).get('data_samples', ()):
+            self._fresh += sample.metainfo.get('skipped', ())
+        if self._fresh and get_world_size() == 1:
+            self._report(self._fresh)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Report what the other processes skipped, whose warnings nobody sees."""
+        if get_world_size() > 1:
+            self._report([n for names in all_gather_object(self._fresh) for n in names])
+
+    def after_train(self, runner: Runner) -> None:
+        """Sum up."""
+        if self.skipped:
+            runner.logger.warning(
+                f'{self.skipped} samples were replaced in this run: '
+                f'{len(self._reported)} clips cannot be read'
+            )
+
+    def _report(self, names: list[str]) -> None:
+        self.skipped += len(names)
+        fresh = [name for name in dict.fromkeys(names) if name not in self._reported]
+        log_skips(fresh, self.skipped)
+        self._reported.update(names)
+        self._fresh = []

@@ -1,0 +1,121 @@
+"""From a config file and command-line arguments to a Runner that is ready."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from mmaction.registry import RUNNERS
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmvkd import compat
+
+_GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what training and testing have in common; as in MMAction2."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that replace those of the config, as key=value; keys are '
+        'dotted, lists are written key="[a,b]" or key=a,b',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error comes from'
+    )
+
+
+def load_config(name: str) -> Config:
+    """Read a config by its path, or by a name such as ``mmvkd::distill/….py``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    path = compat.config_file(name)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"config '{name}' does not exist")
+    config = Config.fromfile(path)
+    config.setdefault('default_scope', 'mmaction')
+    return config
+
+
+def set_work_dir(config: Config, work_dir: Optional[str], name: str) -> None:
+    """Decide on the work directory: argument, else config, else ``work_dirs/NAME``."""
+    if work_dir is not None:
+        config.work_dir = work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = os.path.join('work_dirs', Path(name).stem)
+
+
+def build_runner(config: Config, local_rank: int = 0) -> Runner:
+    """Build the config's runner, with what every run of ours relies on.
+
+    Safe loading is on, processes without an accelerator use gloo, and the hooks that
+    refuse a checkpoint or data that do not fit the model are there.
+
+    Args:
+        config: Complete, ``launcher`` and ``work_dir`` included; changed in place.
+        local_rank: For launchers that do not set ``LOCAL_RANK``.
+
+    Raises:
+        FileNotFoundError: If the checkpoint to start from is missing.
+        RuntimeError: If it cannot be read.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    compat.force_safe_loading()
+    _add_guards(config)
+    _check_checkpoint(config)
+    compat.prepare_distributed(config)
+    if 'runner_type' in config:
+        return RUNNERS.build(config)
+    return Runner.from_cfg(config)
+
+
+def shut_down() -> None:
+    """Leave the process group, which NCCL asks for."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _add_guards(config: Config) -> None:
+    hooks = list(config.get('custom_hooks') or [])
+    there = {_short_type(hook) for hook in hooks}
+    hooks += [dict(type=f'mmvkd.{name}') for name in _GUARDS if name not in there]
+    config.custom_hooks = hooks
+
+
+def _short_type(hook: Any) -> str:
+    kind = hook.get('type') if isinstance(hook, Mapping) else type(hook)
+    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
+
+
+def _check_checkpoint(config: Config) -> None:
+    """Read a local checkpoint once, before anything is built for it."""
+    path = config.get('load_from')
+    if path is None and config.get('resume'):
+        pointer = Path(config.work_dir, 'last_checkpoint')
+        path = pointer.read_text().strip() if pointer.is_file() else None
+    if path is None or '://' in str(path):
+        return
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"checkpoint '{path}' is missing")
+    try:
+        torch.load(path, map_location='cpu')
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RuntimeError(f"checkpoint '{path}' cannot be read: {lines[0]}") from error

@@ -1,0 +1,5 @@
+"""Optimizer constructors."""
+
+from mmvkd.engine.optimizers.constructor import DistillOptimWrapperConstructor
+
+__all__ = ['DistillOptimWrapperConstructor']

@@ -1,0 +1,58 @@
+"""The student's optimizer, plus the training-only parts."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Optional
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
+
+from mmvkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class DistillOptimWrapperConstructor:
+    """Runs a constructor on the student alone, then adds what is under ``distill.``.
+
+    So the student's parameters get exactly the groups, rates and decays of the plain
+    student. The others get the base rate and decay; the balancer's get no decay.
+
+    Args:
+        optim_wrapper_cfg: As for MMEngine's constructors, with one more key
+            ``student_constructor``: the type that the plain student's config names as
+            ``constructor``.
+        paramwise_cfg: For that constructor.
+    """
+
+    def __init__(
+        self, optim_wrapper_cfg: dict, paramwise_cfg: Optional[dict] = None
+    ) -> None:
+        self.optim_wrapper_cfg = copy.deepcopy(optim_wrapper_cfg)
+        self.student_constructor: str = self.optim_wrapper_cfg.pop(
+            'student_constructor', 'DefaultOptimWrapperConstructor'
+        )
+        self.paramwise_cfg = paramwise_cfg
+
+    def __call__(self, model: Any) -> OptimWrapper:
+        """Build the wrapper for a distiller, or for a plain recognizer as is."""
+        model = model.module if is_model_wrapper(model) else model
+        config: dict[str, Any] = dict(
+            type=self.student_constructor,
+            optim_wrapper_cfg=copy.deepcopy(self.optim_wrapper_cfg),
+            paramwise_cfg=copy.deepcopy(self.paramwise_cfg),
+        )
+        constructor = MMENGINE_CONSTRUCTORS.build(config)
+        wrapper = constructor(getattr(model, 'student', model))
+        if not hasattr(model, 'distill'):
+            return wrapper
+        scales = {id(p) for p in model.distill['balancer'].parameters()}
+        parameters = [p for p in model.distill.parameters() if p.requires_grad]
+        others = [p for p in parameters if id(p) not in scales]
+        if others:
+            wrapper.optimizer.add_param_group(dict(params=others))
+        if scales:
+            own = [p for p in parameters if id(p) in scales]
+            wrapper.optimizer.add_param_group(dict(params=own, weight_decay=0.0))
+        return wrapper

@@ -1,0 +1,131 @@
+"""What the command-line tools tell a user whose run cannot start: one line."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import traceback
+from types import TracebackType
+from typing import Any, Optional
+
+from mmengine.hooks import Hook
+from mmengine.registry import Registry, root
+from mmengine.runner import Runner
+
+_UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
+
+
+class UnreadableClipError(RuntimeError):
+    """A video or frame folder of the data set that cannot be decoded."""
+
+
+class ClearErrors:
+    """Ends a tool with status 1 and one line that starts with ``error:``.
+
+    What goes wrong before the first step (reading, building, checking, initializing)
+    is told in that line alone, and so is an unreadable clip. An error within the loop
+    keeps its trace, and the line stands last. Where ``MMVKD_ERROR_FILE`` names a file,
+    the first process to fail writes the line there instead, for a launcher to show.
+
+    Args:
+        trace: Always show the trace, as ``MMVKD_TRACEBACK=1`` does.
+    """
+
+    def __init__(self, trace: bool = False) -> None:
+        self.trace = trace or os.environ.get('MMVKD_TRACEBACK', '0') not in ('', '0')
+        self.stepped = False
+
+    def watch(self, runner: Runner) -> None:
+        """Notice the runner's first step."""
+        runner.register_hook(_FirstStepHook(self), priority='VERY_HIGH')
+
+    def __enter__(self) -> ClearErrors:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        """Turn an exception, but no interrupt, into the line."""
+        if not isinstance(error, Exception):
+            return
+        sys.stdout.flush()
+        in_loop = self.stepped and not isinstance(error, UnreadableClipError)
+        if self.trace or in_loop:
+            traceback.print_exception(kind, error, trace)
+        line = f'error: {describe(error)}'
+        if not self.trace and not in_loop:
+            line += ' (--traceback shows where)'
+        _tell(line)
+        sys.exit(1)
+
+
+class _FirstStepHook(Hook):
+    """Tells that the loop has begun."""
+
+    def __init__(self, errors: ClearErrors) -> None:
+        self.errors = errors
+
+    def _before_iter(self, *args: Any, **kwargs: Any) -> None:
+        self.errors.stepped = True
+
+
+def describe(error: Exception) -> str:
+    """The gist of an exception in one line.
+
+    An unknown ``type`` in a config comes with the registered names near it; of an
+    error in a data loader's worker, only the error itself is told.
+    """
+    text = str(error.args[0]) if error.args else ''
+    if isinstance(error, OSError):
+        text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        frame = traceback.extract_tb(error.__traceback__)[-1:]
+        where = ''.join(f' at {f.filename}:{f.lineno}: {f.line}' for f in frame)
+        return type(error).__name__ + where
+    if 'Original Traceback' in text:
+        return re.sub(r'^[\w.]*(Error|Exception): ', '', lines[-1])
+    line = lines[0]
+    if line.endswith(':') and len(lines) > 1:
+        line = f'{line} {lines[1]}'
+    unknown = _UNKNOWN_TYPE.search(text)
+    if unknown:
+        name, registry = unknown.groups()
+        near = ', '.join(_near(name, registry)) or 'none'
+        line = f"type '{name}' is not a registered {registry}; near: {near}"
+    elif isinstance(error, (KeyError, AttributeError, NameError, ImportError)):
+        line = f'{type(error).__name__}: {line}'
+    return line
+
+
+def _near(name: str, registry: str) -> list[str]:
+    """Names in every scope of a registry that look like ``name``."""
+    roots = [r for r in vars(root).values() if isinstance(r, Registry)]
+    known: dict[str, str] = {}
+    for parent in roots:
+        if parent.name == registry:
+            for child in [parent, *parent.children.values()]:
+                prefix = '' if child.scope in ('mmengine', 'mmaction') else child.scope
+                for key in child.module_dict:
+                    known[key] = f'{prefix}.{key}' if prefix else key
+    short = name.rpartition('.')[2]
+    return [known[key] for key in difflib.get_close_matches(short, known, cutoff=0.5)]
+
+
+def _tell(line: str) -> None:
+    shared = os.environ.get('MMVKD_ERROR_FILE')
+    if shared:
+        try:
+            with open(shared, 'x', encoding='utf-8') as file:
+                file.write(line + '\n')
+            return
+        except FileExistsError:
+            return
+        except OSError:
+            pass
+    print(line, file=sys.stderr, flush=True)

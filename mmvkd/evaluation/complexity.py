@@ -1,0 +1,181 @@
+"""What a recognizer costs: parameters, operations, time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import torch
+from mmaction.models import BaseRecognizer
+from mmaction.registry import MODELS
+from mmengine.analysis import FlopAnalyzer
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmvkd.models.recognizers import recognizer_config, without_pretrained
+
+_CROPS = ('CenterCrop', 'ThreeCrop', 'TenCrop', 'RandomCrop')
+_STAGES = ('val', 'test', 'train')
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """The cost of one view of one clip.
+
+    Args:
+        shape: Of the input, batch included: (1, T, C, H, W) or (1, 1, C, T, H, W).
+        parameters: Their number.
+        gflops: 10⁹ multiply-adds of backbone, neck and head.
+        latency_ms: Median milliseconds of a forward pass on the CPU, if measured.
+    """
+
+    shape: tuple[int, ...]
+    parameters: int
+    gflops: float
+    latency_ms: Optional[float] = None
+
+
+def complexity(
+    config: Mapping[str, Any],
+    shape: Optional[Sequence[int]] = None,
+    latency: bool = False,
+) -> Complexity:
+    """Measure the recognizer of a config; of a distiller, the student alone.
+
+    No checkpoint is read and no teacher is built.
+
+    Args:
+        config: With ``model`` and, for the default shape, a validation or test
+            pipeline.
+        shape: (size), (height, width), or as in MMAction2 all of (T, C, H, W) for 2-D
+            and (views, C, T, H, W) for 3-D recognizers. Default: one view as the
+            validation pipeline makes it.
+        latency: Measure the time as well.
+
+    Raises:
+        ValueError: If the shape is not given and not known.
+        TypeError: If the model is no recognizer.
+    """
+    init_default_scope(config.get('default_scope') or 'mmaction')
+    settings = student_config(config)
+    if 'backbone' not in settings:
+        raise TypeError(f'a {settings.get("type")} is not a recognizer: no backbone')
+    model = MODELS.build(without_pretrained(settings))
+    if not isinstance(model, BaseRecognizer):
+        raise TypeError(f'a {type(model).__name__} is not a recognizer')
+    model.eval()
+    inputs = torch.zeros((1, *view_shape(config, tuple(shape or ()))))
+    analyzer = FlopAnalyzer(_Forward(model), (inputs,))
+    analyzer.unsupported_ops_warnings(False)
+    return Complexity(
+        tuple(inputs.shape),
+        sum(parameter.numel() for parameter in model.parameters()),
+        float(analyzer.total()) / 1e9,
+        cpu_latency(model, inputs) if latency else None,
+    )
+
+
+def cpu_latency(model: BaseRecognizer, inputs: Tensor, repeats: int = 10) -> float:
+    """Median milliseconds of a forward pass, after two that do not count."""
+    forward = _Forward(model).eval()
+    times = []
+    with torch.no_grad():
+        for _ in range(repeats + 2):
+            start = time.perf_counter()
+            forward(inputs)
+            times.append(time.perf_counter() - start)
+    return statistics.median(times[2:]) * 1e3
+
+
+def student_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The model dict of the recognizer that remains after training.
+
+    Raises:
+        ValueError: If the config has no model.
+    """
+    if 'model' not in config:
+        raise ValueError('the config has no `model`')
+    model = config['model']
+    return recognizer_config(model.get('student', model))
+
+
+def view_shape(
+    config: Mapping[str, Any], shape: tuple[int, ...] = ()
+) -> tuple[int, ...]:
+    """The input of one view, without the batch.
+
+    Args:
+        config: With a ``val_dataloader``, ``test_dataloader`` or ``train_dataloader``;
+            the first of these is read. Views of a test (clips, crops) count once.
+        shape: See :func:`complexity`.
+
+    Raises:
+        ValueError: If it cannot be told from the pipeline.
+    """
+    if len(shape) in (4, 5):
+        return shape
+    if len(shape) > 2:
+        raise ValueError(
+            f'a shape of {len(shape)} numbers; expected 1 (size), 2 (height width), '
+            '4 (T C H W) or 5 (views C T H W)'
+        )
+    frames, layout = 0, ''
+    image: tuple[int, ...] = ()
+    for transform in _pipeline(config):
+        kind = str(transform['type']).rpartition('.')[2]
+        if 'Sample' in kind:
+            clips, length = transform.get('num_clips', 1), transform.get('clip_len', 1)
+            # of single frames, num_clips counts the segments; of clips, the views
+            frames = clips if length == 1 else length
+        elif kind in _CROPS:
+            image = _pair(transform.get('crop_size', transform.get('size')))
+        elif kind == 'Resize' and not transform.get('keep_ratio', True):
+            image = _pair(transform['scale'])
+        elif kind == 'FormatShape':
+            layout = transform['input_format']
+    if shape:
+        image = (shape[0], shape[-1])
+    if not (frames and len(image) == 2 and layout in ('NCHW', 'NCTHW')):
+        raise ValueError(
+            f'the pipeline does not tell the shape (frames: {frames or "?"}, image: '
+            f'{image or "?"}, format: {layout or "?"}); give --shape T C H W or '
+            'views C T H W'
+        )
+    if layout == 'NCHW':
+        return (frames, 3, *image)
+    return (1, 3, frames, *image)
+
+
+class _Forward(nn.Module):
+    """A recognizer as a function from frames to class scores."""
+
+    recognizer: BaseRecognizer
+
+    def __init__(self, recognizer: BaseRecognizer) -> None:
+        super().__init__()
+        self.recognizer = recognizer
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        stage = 'head' if self.recognizer.with_cls_head else 'neck'
+        return self.recognizer.extract_feat(inputs, stage=stage)[0]
+
+
+def _pipeline(config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    for stage in _STAGES:
+        node = config.get(f'{stage}_dataloader') or {}
+        while 'dataset' in node:
+            node = node['dataset']
+        if 'pipeline' in node:
+            return node['pipeline']
+    return []
+
+
+def _pair(size: Any) -> tuple[int, ...]:
+    """(height, width) of a size, which MMAction2 writes as (width, height)."""
+    if isinstance(size, int):
+        return (size, size)
+    pair = tuple(int(side) for side in reversed(tuple(size or ())))
+    return pair if len(pair) == 2 and min(pair) > 0 else ()

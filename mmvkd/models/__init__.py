@@ -1,0 +1,34 @@
+"""Models: distillers, teachers, heads and what joins them."""
+
+from mmvkd.models.balancers import FixedBalancer
+from mmvkd.models.connectors import ConvConnector, IdentityConnector
+from mmvkd.models.distillers import VideoDistiller
+from mmvkd.models.heads import (
+    DISTHead,
+    DistillationHead,
+    DKDHead,
+    FitNetsHead,
+    KDHead,
+    LogitsGraphHead,
+    LogitsHead,
+    ZScoreKDHead,
+)
+from mmvkd.models.teachers import RecognizerTeacher
+from mmvkd.models.views import ClipView
+
+__all__ = [
+    'ClipView',
+    'ConvConnector',
+    'DISTHead',
+    'DKDHead',
+    'DistillationHead',
+    'FitNetsHead',
+    'FixedBalancer',
+    'IdentityConnector',
+    'KDHead',
+    'LogitsGraphHead',
+    'LogitsHead',
+    'RecognizerTeacher',
+    'VideoDistiller',
+    'ZScoreKDHead',
+]

@@ -1,0 +1,76 @@
+"""Connectors: map a student feature to a teacher feature's shape, in training only."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvkd.registry import MODELS
+
+
+def match_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Two features of equal T, H, W.
+
+    Space: the larger map is pooled to the smaller. Time: the student is interpolated to
+    the teacher's T, for pooling would blur what moves.
+
+    Args:
+        student: (N, C, T, H, W).
+        teacher: (N, C', T', H', W').
+
+    Returns:
+        Both, of size (T', min(H, H'), min(W, W')).
+    """
+    height = min(student.shape[3], teacher.shape[3])
+    width = min(student.shape[4], teacher.shape[4])
+    student, teacher = _pool(student, height, width), _pool(teacher, height, width)
+    if student.shape[2] != teacher.shape[2]:
+        size = (teacher.shape[2], height, width)
+        student = F.interpolate(student.float(), size, mode='trilinear')
+    return student, teacher
+
+
+def _pool(feature: Tensor, height: int, width: int) -> Tensor:
+    if tuple(feature.shape[3:]) == (height, width):
+        return feature
+    return F.adaptive_avg_pool3d(feature, (feature.shape[2], height, width))
+
+
+@MODELS.register_module()
+class ConvConnector(nn.Module):
+    """A 1×1×1 convolution from the student's channels to the teacher's.
+
+    Args:
+        in_channels: C of the student's feature.
+        out_channels: C of the teacher's feature.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(N, C, T, H, W) to (N, C', T, H, W)."""
+        return self.conv(feature)
+
+
+@MODELS.register_module()
+class IdentityConnector(nn.Module):
+    """No change, for features of equal channels.
+
+    Args:
+        in_channels: C of the student's feature.
+        out_channels: C of the teacher's feature, the same.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        if in_channels != out_channels:
+            raise ValueError(
+                f'IdentityConnector joins equal channels; the student has '
+                f'{in_channels}, the teacher {out_channels}: use mmvkd.ConvConnector'
+            )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """The feature itself."""
+        return feature

@@ -1,0 +1,298 @@
+"""A distiller is a recognizer: the student, with teachers at its side in training."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+import torch
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmaction.models.recognizers import BaseRecognizer
+from mmaction.utils import SampleList
+from mmengine.model import BaseDataPreprocessor, BaseModel, merge_dict, stack_batch
+from mmengine.utils import is_seq_of
+from torch import Tensor, nn
+
+from mmvkd.models.gather import global_count, world_size
+from mmvkd.models.heads.base import DistillationHead
+from mmvkd.models.outputs import Outputs, Targets
+from mmvkd.models.probe import probe, video_logits
+from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
+from mmvkd.models.taps import TapReader
+from mmvkd.models.teachers import RecognizerTeacher
+from mmvkd.models.views import ClipView, to_clip
+from mmvkd.registry import MODELS
+
+
+class DistillPreprocessor(BaseDataPreprocessor):
+    """Casts and blends in training, without normalisation, which views do.
+
+    In testing it is the student's own preprocessor.
+
+    Args:
+        student: The student's preprocessor.
+    """
+
+    student: ActionDataPreprocessor
+
+    def __init__(self, student: ActionDataPreprocessor) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Stack a batch; in training also read its targets while on the host."""
+        if not training:
+            return self.student(data, training)
+        targets = Targets.of(data['data_samples'])
+        data = self.cast_data(data)
+        inputs, samples = data['inputs'], data['data_samples']
+        if not is_seq_of(inputs, Tensor):
+            raise TypeError(
+                f'a batch of {type(inputs[0]).__name__} is not one clip per sample; '
+                'distillation takes frames of one modality'
+            )
+        inputs = stack_batch(inputs)
+        if self.student.blending is not None:
+            if not targets.complete:
+                raise ValueError(
+                    'blending mixes labels, and a clip of the batch has none (-1); turn '
+                    "it off in the student's data_preprocessor"
+                )
+            inputs, samples = self.student.blending(inputs.float(), samples)
+            targets = Targets.of(samples)
+        return dict(
+            inputs=inputs, data_samples=samples, targets=targets.to(inputs.device)
+        )
+
+
+@MODELS.register_module()
+class VideoDistiller(BaseModel):
+    """Trains a student recognizer with the help of frozen teachers.
+
+    To MMAction2's tools it is the student: it predicts as the student does, and its
+    ``state_dict`` is the student's, plus training-only parts under ``distill.``.
+
+    Args:
+        student: Any MMAction2 recognizer of clips: a model dict, a config's path or
+            ``mmaction::recognition/…`` name.
+        teachers: Teacher wrappers by name.
+        heads: Distillation heads by name.
+        balancer: How the heads' terms become one objective.
+        student_view: Settings of the student's view in training that differ from what
+            its configuration says, such as ``num_frames`` for a TSN whose teacher
+            needs more frames.
+    """
+
+    student: BaseRecognizer
+    distill: Any
+
+    def __init__(
+        self,
+        student: RecognizerConfig,
+        teachers: Optional[Mapping[str, Any]] = None,
+        heads: Optional[Mapping[str, Any]] = None,
+        balancer: Optional[Mapping[str, Any]] = None,
+        student_view: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        recognizer = build_recognizer('student', student)
+        super().__init__(DistillPreprocessor(recognizer.data_preprocessor))
+        self.student = recognizer
+        self.view = ClipView.of(recognizer, student_view)
+        # the student draws the same random numbers as without a teacher
+        with torch.random.fork_rng(devices=[]):
+            self.teachers: dict[str, RecognizerTeacher] = {
+                name: MODELS.build(dict(config))
+                for name, config in (teachers or {}).items()
+            }
+            built = {name: MODELS.build(dict(c)) for name, c in (heads or {}).items()}
+            self.distill = nn.ModuleDict(
+                dict(
+                    heads=nn.ModuleDict(built),
+                    balancer=MODELS.build(balancer or dict(type='mmvkd.FixedBalancer')),
+                )
+            )
+            self._attach()
+        self._register_state_dict_hook(_as_student)
+        self._register_load_state_dict_pre_hook(_from_student)
+
+    @property
+    def heads(self) -> Mapping[str, DistillationHead]:
+        """The distillation heads by name."""
+        return self.distill['heads']
+
+    def _attach(self) -> None:
+        """Tap the models, tell the heads about them and let them build what they need.
+
+        Raises:
+            ValueError: for names, taps or classes that do not fit.
+        """
+        self._teachers_of: dict[str, tuple[str, ...]] = {}
+        student_taps: dict[str, Optional[str]] = {}
+        teacher_taps: dict[str, dict[str, Optional[str]]] = {
+            t: {} for t in self.teachers
+        }
+        for name, head in self.heads.items():
+            if 'loss' in name:
+                raise ValueError(
+                    f"head '{name}': MMEngine sums every key with 'loss' in it; "
+                    'give the head another name'
+                )
+            self._teachers_of[name] = head.choose(tuple(self.teachers))
+            if not self._teachers_of[name]:
+                raise ValueError(f"head '{name}' has no teacher; add one to `teachers`")
+            student_taps.update(head.student_taps())
+            for teacher in self._teachers_of[name]:
+                teacher_taps[teacher].update(head.teacher_taps(teacher))
+        layouts = {tap: layout for tap, layout in student_taps.items() if layout}
+        self.reader = TapReader(self.student, tuple(student_taps), layouts)
+        card = probe('student', self.student, self.view, self.reader)
+        cards = {
+            name: teacher.attach(name, teacher_taps[name])
+            for name, teacher in self.teachers.items()
+        }
+        for name, head in self.heads.items():
+            head.attach(card, {t: cards[t] for t in self._teachers_of[name]})
+
+    def init_weights(self) -> None:
+        """Initialize the student as it would be alone, then read the teachers' files.
+
+        Only training calls this, so nothing else needs the files.
+        """
+        self.student.init_weights()
+        device = next(self.student.parameters()).device
+        for teacher in self.teachers.values():
+            teacher.load()
+            teacher.to(device)
+        for name, head in self.heads.items():
+            head.prepare({t: self.teachers[t] for t in self._teachers_of[name]})
+        self._is_init = True
+
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> VideoDistiller:
+        """Move the teachers along, to the device only: they keep their precision."""
+        super()._apply(fn, *args, **kwargs)
+        device = fn(torch.empty(0)).device
+        for teacher in self.teachers.values():
+            if teacher.loaded:
+                teacher.to(device)
+        return self
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Optional[SampleList] = None,
+        mode: str = 'tensor',
+        targets: Optional[Targets] = None,
+        **kwargs: Any,
+    ) -> Any:
+        """What the student would return; with ``mode='loss'``, the objective's entries.
+
+        Args:
+            inputs: For ``loss`` the clip as loaded (uint8, or float after blending);
+                otherwise what the student's preprocessor gives.
+            data_samples: The samples.
+            mode: ``loss``, ``predict`` or ``tensor``.
+            targets: For ``loss``: from the preprocessor.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples or [], targets)
+        return self.student(inputs, data_samples, mode=mode, **kwargs)
+
+    def extract_feat(self, inputs: Tensor, **kwargs: Any) -> Any:
+        """The student's."""
+        return self.student.extract_feat(inputs, **kwargs)
+
+    def loss(
+        self,
+        inputs: Tensor,
+        data_samples: SampleList,
+        targets: Optional[Targets] = None,
+    ) -> dict[str, Tensor]:
+        """The entries of the objective.
+
+        Args:
+            inputs: (N, T, C, H, W) for a 2-D student, (N, 1, C, T, H, W) for a 3-D one,
+                0..255.
+            data_samples: N samples.
+            targets: Their labels.
+        """
+        if targets is None:
+            targets = Targets.of(data_samples).to(inputs.device)
+        clip = to_clip(inputs, self.view.format_shape)
+        views = {self.view: self.view(clip)}
+        teachers = {}
+        # teachers first: their memory is free again when the student's graph is built
+        for name, teacher in self.teachers.items():
+            if teacher.view not in views:
+                views[teacher.view] = teacher.view(clip)
+            teachers[name] = teacher(views[teacher.view])
+        student, own = self._student_loss(views[self.view], data_samples, targets)
+        terms: dict[str, Tensor] = {}
+        logs: dict[str, Tensor] = {}
+        weights: dict[str, float] = {}
+        for name, head in self.heads.items():
+            chosen = {t: teachers[t] for t in self._teachers_of[name]}
+            for term, value in head(student, chosen, targets).items():
+                key = f'{name}_{term}' if term else name
+                if term in head.diagnostics:
+                    logs[key] = value.detach()
+                else:
+                    terms[key], weights[key] = value, head.loss_weight
+        return {**self.distill['balancer'](own, terms, weights), **logs}
+
+    def _student_loss(
+        self, inputs: Tensor, data_samples: SampleList, targets: Targets
+    ) -> tuple[Outputs, dict[str, Tensor]]:
+        """The student's outputs and the losses of its own head, in one pass."""
+        taps = self.reader.recording(self.student)
+        with taps:
+            features, extra = self.student.extract_feat(
+                inputs, data_samples=data_samples
+            )
+            scores = self.student.cls_head(features, **extra)
+        batch = len(data_samples)
+        outputs = Outputs(
+            video_logits(scores, batch), self.reader.features(taps, batch)
+        )
+        own = self._label_loss(scores, data_samples, targets)
+        return outputs, merge_dict(own, extra.get('loss_aux', {}))
+
+    def _label_loss(
+        self, scores: Tensor, data_samples: SampleList, targets: Targets
+    ) -> dict[str, Tensor]:
+        """The head's losses over the labeled clips of the global batch."""
+        head = self.student.cls_head
+        if targets.labels is None:
+            return head.loss_by_feat(scores, data_samples)
+        labeled = targets.labels >= 0
+        if targets.complete:
+            entries = head.loss_by_feat(scores, data_samples)
+        elif labeled.any():
+            chosen = list(itertools.compress(data_samples, labeled.tolist()))
+            entries = head.loss_by_feat(scores[labeled], chosen)
+        else:
+            # in the graph still: no parameter may lack its gradient
+            entries = {'loss_cls': scores.sum() * 0}
+        if targets.complete and world_size() == 1:
+            return entries
+        share = labeled.sum() / global_count(labeled)
+        return {
+            key: value * share if 'loss' in key else value
+            for key, value in entries.items()
+        }
+
+
+def _as_student(module: nn.Module, state: dict, prefix: str, metadata: Any) -> None:
+    """State-dict hook: ``student.x`` is written as ``x``."""
+    for key in list(state):
+        if key.startswith(prefix):
+            rest = key[len(prefix) :]
+            value = state.pop(key)
+            state[prefix + rest[8:] if rest.startswith('student.') else key] = value
+
+
+def _from_student(state: dict, prefix: str, *args: Any) -> None:
+    """Load pre-hook: what is not ``distill.`` belongs to the student."""
+    for key in list(state):
+        if key.startswith(prefix) and not key.startswith(f'{prefix}distill.'):
+            state[f'{prefix}student.{key[len(prefix) :]}'] = state.pop(key)

@@ -1,0 +1,69 @@
+"""Terms over the global batch: one process or many give the same gradients.
+
+DDP averages the ranks' gradients. A mean over clips is therefore the local sum, over
+the *global* count, times the number of ranks; a term that looks across clips is
+computed on the gathered batch by every rank.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Number of processes, 1 outside distributed training."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose backward sums over ranks.
+
+    Keeping only the own slice of the gradient would give 1/W of it after DDP's mean.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        grad = grad.contiguous().clone()
+        dist.all_reduce(grad)
+        return grad.chunk(world_size())[dist.get_rank()]
+
+
+def gather(x: Tensor) -> Tensor:
+    """The global batch (W·N, ...) of ``x`` (N, ...), equal N on each rank."""
+    return x if world_size() == 1 else _Gather.apply(x)
+
+
+def global_count(mask: Tensor) -> Tensor:
+    """How many clips of the global batch are in ``mask`` (N,), over W: a mean's divisor.
+
+    At least 1/W, so that a batch without any gives zero and not NaN.
+    """
+    count = mask.detach().sum(dtype=torch.float32)
+    if world_size() > 1:
+        count = count.clone()
+        dist.all_reduce(count)
+    return count.clamp_min(1.0) / world_size()
+
+
+def clip_mean(values: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    """Mean over the clips of the global batch, up to DDP's averaging.
+
+    Args:
+        values: (N,) one value a clip.
+        mask: (N,) bool; clips outside are left out. A rank with none gives zero.
+    """
+    if mask is None:
+        return values.mean()
+    return torch.where(mask, values, torch.zeros_like(values)).sum() / global_count(
+        mask
+    )

@@ -1,0 +1,17 @@
+"""Distillation heads: outputs of student and teachers in, named terms out."""
+
+from mmvkd.models.heads.base import DistillationHead, LogitsHead
+from mmvkd.models.heads.feature import FitNetsHead
+from mmvkd.models.heads.graph import LogitsGraphHead
+from mmvkd.models.heads.logits import DISTHead, DKDHead, KDHead, ZScoreKDHead
+
+__all__ = [
+    'DISTHead',
+    'DKDHead',
+    'DistillationHead',
+    'FitNetsHead',
+    'KDHead',
+    'LogitsGraphHead',
+    'LogitsHead',
+    'ZScoreKDHead',
+]

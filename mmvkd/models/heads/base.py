@@ -1,0 +1,142 @@
+"""The base of all distillation heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
+
+import torch
+from torch import Tensor, nn
+
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.teachers import RecognizerTeacher
+
+TapConfig = Union[str, Mapping[str, str]]
+"""A module's dotted name, or ``dict(name=..., layout=...)`` where the layout cannot be
+told from the shape."""
+
+
+class DistillationHead(nn.Module):
+    """Turns taps and logits of student and teachers into named terms.
+
+    A term is a scalar, at least zero; the balancer weights it into the objective. A new
+    method overrides :meth:`forward`, and :meth:`attach` if it needs modules of its own.
+
+    Args:
+        loss_weight: Weight of the head's terms.
+        teachers: Names of the teachers it learns from; None for all.
+        tap: The student's module whose output it uses, if any.
+        teacher_tap: The teachers' module; the same name as ``tap`` if None, or a dict
+            by teacher name.
+    """
+
+    diagnostics: Sequence[str] = ()
+    """Terms that are logged and not part of the objective."""
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        teachers: Optional[Sequence[str]] = None,
+        tap: Optional[TapConfig] = None,
+        teacher_tap: Optional[Union[TapConfig, Mapping[str, TapConfig]]] = None,
+    ) -> None:
+        super().__init__()
+        if loss_weight < 0:
+            raise ValueError(f'loss_weight must not be negative, got {loss_weight}')
+        self.loss_weight = loss_weight
+        self.teachers = None if teachers is None else tuple(teachers)
+        self._tap = tap
+        self._teacher_tap = tap if teacher_tap is None else teacher_tap
+
+    def choose(self, available: Sequence[str]) -> tuple[str, ...]:
+        """The teachers it learns from, out of those in the config.
+
+        Raises:
+            ValueError: if it names one that is not there.
+        """
+        chosen = tuple(available) if self.teachers is None else self.teachers
+        for name in chosen:
+            if name not in available:
+                raise ValueError(
+                    f"{type(self).__name__} names teacher '{name}'; the config has "
+                    f'{", ".join(available) or "none"}'
+                )
+        return chosen
+
+    def student_taps(self) -> dict[str, Optional[str]]:
+        """Layout, or None to infer it, by the student's tap."""
+        return dict([_tap(self._tap)]) if self._tap is not None else {}
+
+    def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
+        """Likewise for a teacher."""
+        tap = self._teacher_tap
+        if isinstance(tap, Mapping) and 'name' not in tap:
+            if teacher not in tap:
+                raise ValueError(
+                    f"{type(self).__name__}: teacher_tap has none for '{teacher}'; "
+                    f'it has {", ".join(tap)}'
+                )
+            tap = tap[teacher]
+        return dict([_tap(tap)]) if tap is not None else {}
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Check the models and build what is learned with them, before training.
+
+        Raises:
+            ValueError: if the head cannot work with one of them.
+        """
+
+    def prepare(self, teachers: Mapping[str, RecognizerTeacher]) -> None:
+        """Read what is constant from the teachers, once their weights are loaded."""
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """The terms of a batch, by name; the name may be empty if there is but one."""
+        raise NotImplementedError
+
+
+class LogitsHead(DistillationHead):
+    """A head that compares the student's logits with each teacher's, and averages."""
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Refuse multi-label models and other classes."""
+        kind = type(self).__name__
+        for card in (student, *teachers.values()):
+            if card.multi_label:
+                raise ValueError(
+                    f"{kind} needs classes that exclude each other; '{card.name}' is "
+                    'multi-label (multi_class=True): use a feature head'
+                )
+            if card.num_classes != student.num_classes:
+                raise ValueError(
+                    f"{kind}: teacher '{card.name}' has {card.num_classes} classes, "
+                    f'the student {student.num_classes}; a teacher of other classes '
+                    'serves feature heads only: name the others in teachers=[...]'
+                )
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """Terms, averaged over the teachers."""
+        logits = student.logits.float()
+        each = [
+            self.compare(logits, teacher.logits.float(), targets)
+            for teacher in teachers.values()
+        ]
+        return {
+            name: torch.stack([terms[name] for terms in each]).mean()
+            for name in each[0]
+        }
+
+    def compare(
+        self, student: Tensor, teacher: Tensor, targets: Targets
+    ) -> dict[str, Tensor]:
+        """Terms of student logits (N, M) against one teacher's, in float32."""
+        raise NotImplementedError
+
+
+def _tap(config: Any) -> tuple[str, Optional[str]]:
+    if isinstance(config, str):
+        return config, None
+    return config['name'], config.get('layout')

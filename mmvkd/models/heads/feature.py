@@ -1,0 +1,68 @@
+"""Heads on features: FitNets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+
+from mmvkd.models.connectors import match_size
+from mmvkd.models.gather import clip_mean
+from mmvkd.models.heads.base import DistillationHead, TapConfig
+from mmvkd.models.losses import feature_mse
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.registry import MODELS
+
+
+@MODELS.register_module()
+class FitNetsHead(DistillationHead):
+    """Mean squared difference of features, after a connector (arXiv 1412.6550).
+
+    Args:
+        tap: The student's module.
+        connector: Config of the connector, one for each teacher.
+        normalize: None, ``standardize`` (each channel over positions) or ``l2``
+            (channels at each position).
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+    """
+
+    def __init__(
+        self,
+        tap: TapConfig,
+        connector: Optional[Mapping[str, Any]] = None,
+        normalize: Optional[str] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(tap=tap, **kwargs)
+        self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
+        self.normalize = normalize
+        self.connectors = nn.ModuleDict()
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Build the connectors."""
+        (self._student_tap,) = self.student_taps()
+        self._taps: dict[str, str] = {}
+        for name, card in teachers.items():
+            (self._taps[name],) = self.teacher_taps(name)
+            self.connectors[name] = MODELS.build(
+                dict(
+                    self.connector,
+                    in_channels=student.shapes[self._student_tap][0],
+                    out_channels=card.shapes[self._taps[name]][0],
+                )
+            )
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """One term, averaged over the teachers."""
+        feature = student.features[self._student_tap]
+        terms = []
+        for name, outputs in teachers.items():
+            # space first: the connector then works on the smaller map
+            mapped, target = match_size(feature, outputs.features[self._taps[name]])
+            mapped = self.connectors[name](mapped)
+            terms.append(clip_mean(feature_mse(mapped, target, self.normalize)))
+        return {'': torch.stack(terms).mean()}

@@ -1,0 +1,142 @@
+"""Heads on logits: KD, z-scored KD, DIST, DKD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from mmvkd.models.gather import clip_mean, gather
+from mmvkd.models.heads.base import LogitsHead
+from mmvkd.models.losses import (
+    dist_inter,
+    dist_intra,
+    dkd_loss,
+    kd_loss,
+    zscore_kd_loss,
+)
+from mmvkd.models.outputs import Targets
+from mmvkd.registry import MODELS
+
+
+@MODELS.register_module()
+class KDHead(LogitsHead):
+    """Divergence of softened distributions (Hinton et al., arXiv 1503.02531).
+
+    Args:
+        temperature: Softens both.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+    """
+
+    def __init__(self, temperature: float = 4.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.temperature = temperature
+
+    def compare(
+        self, student: Tensor, teacher: Tensor, targets: Targets
+    ) -> dict[str, Tensor]:
+        """One term."""
+        return {'': clip_mean(kd_loss(student, teacher, self.temperature))}
+
+
+@MODELS.register_module()
+class ZScoreKDHead(LogitsHead):
+    """KD on logits of mean 0 and variance 1 in each clip (arXiv 2403.01053).
+
+    Args:
+        temperature: Base temperature, after standardization.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+    """
+
+    def __init__(self, temperature: float = 2.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.temperature = temperature
+
+    def compare(
+        self, student: Tensor, teacher: Tensor, targets: Targets
+    ) -> dict[str, Tensor]:
+        """One term."""
+        return {'': clip_mean(zscore_kd_loss(student, teacher, self.temperature))}
+
+
+@MODELS.register_module()
+class DISTHead(LogitsHead):
+    """Correlation within clips and within classes (DIST, arXiv 2205.10536).
+
+    The relation within classes looks across clips: it is computed on the global batch.
+
+    Args:
+        temperature: Softens both.
+        inter_weight: Of the relation among classes, within each clip.
+        intra_weight: Of the relation among clips, within each class.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        inter_weight: float = 1.0,
+        intra_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.temperature = temperature
+        self.inter_weight = inter_weight
+        self.intra_weight = intra_weight
+
+    def compare(
+        self, student: Tensor, teacher: Tensor, targets: Targets
+    ) -> dict[str, Tensor]:
+        """Terms ``inter`` and ``intra``."""
+        # the paper's factor: gradients as large as those of the classification loss
+        scale = self.temperature**2
+        inter = clip_mean(dist_inter(student, teacher, self.temperature))
+        intra = dist_intra(gather(student), gather(teacher), self.temperature).mean()
+        return {
+            'inter': self.inter_weight * scale * inter,
+            'intra': self.intra_weight * scale * intra,
+        }
+
+
+@MODELS.register_module()
+class DKDHead(LogitsHead):
+    """Label and other classes, decoupled (DKD, arXiv 2203.08679).
+
+    Clips without a label are left out.
+
+    Args:
+        alpha: Weight of the label against the rest.
+        beta: Weight of the other classes among themselves.
+        temperature: Softens both.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        beta: float = 8.0,
+        temperature: float = 4.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alpha = alpha
+        self.beta = beta
+        self.temperature = temperature
+
+    def compare(
+        self, student: Tensor, teacher: Tensor, targets: Targets
+    ) -> dict[str, Tensor]:
+        """One term.
+
+        Raises:
+            ValueError: for blended labels.
+        """
+        if targets.labels is None:
+            raise ValueError(
+                'DKDHead needs one label per clip; turn blending off in the '
+                "student's data_preprocessor"
+            )
+        loss = dkd_loss(
+            student, teacher, targets.labels, self.alpha, self.beta, self.temperature
+        )
+        return {'': clip_mean(loss, targets.labels >= 0)}

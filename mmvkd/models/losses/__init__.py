@@ -1,0 +1,45 @@
+"""The mathematics of distillation: pure functions on tensors.
+
+Nothing here knows configs, modules, state or process groups. A mean over clips
+is the caller's: losses come back per clip, ``(N,)``, to be reduced over the
+global batch (see :func:`masked_mean`).
+"""
+
+from __future__ import annotations
+
+from .feature import feature_mse
+from .ground_cost import (
+    binary_cost,
+    check_conditionally_negative_definite,
+    prototype_cost,
+)
+from .logits import dkd_loss, kd_loss, zscore, zscore_kd_loss
+from .numerics import masked_mean
+from .relation import correlation_distance, dist_inter, dist_intra
+from .transport import (
+    SinkhornResult,
+    binary_transport,
+    default_epsilon,
+    sinkhorn,
+    sinkhorn_divergence,
+)
+
+__all__ = [
+    'SinkhornResult',
+    'binary_cost',
+    'binary_transport',
+    'check_conditionally_negative_definite',
+    'correlation_distance',
+    'default_epsilon',
+    'dist_inter',
+    'dist_intra',
+    'dkd_loss',
+    'feature_mse',
+    'kd_loss',
+    'masked_mean',
+    'prototype_cost',
+    'sinkhorn',
+    'sinkhorn_divergence',
+    'zscore',
+    'zscore_kd_loss',
+]

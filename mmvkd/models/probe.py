@@ -1,0 +1,88 @@
+"""Shapes before the first step: a dry pass of a copy without memory."""
+
+from __future__ import annotations
+
+import copy
+from typing import Optional
+
+import torch
+from mmaction.models.recognizers import BaseRecognizer
+from torch import Tensor
+
+from mmvkd.models.outputs import ModelCard
+from mmvkd.models.taps import TapReader
+from mmvkd.models.views import ClipView
+
+_BATCH = 2
+# unequal sides tell (T, H, W, C) from (C, T, H, W); some transformers take 224 alone
+_IMAGES = ((192, 320), (224, 224))
+
+
+def video_logits(scores: Tensor, batch: int) -> Tensor:
+    """Video-level logits (N, M) of a head's scores (N·V, M), by averaging V clips.
+
+    Raises:
+        ValueError: if the head gave something else.
+    """
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[0] % batch:
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores)
+        raise ValueError(
+            f'a classification head gave {shape} for {batch} clips; '
+            'one row of class scores per clip is needed'
+        )
+    if scores.shape[0] == batch:
+        return scores
+    return scores.unflatten(0, (batch, -1)).mean(1)
+
+
+def probe(
+    name: str, recognizer: BaseRecognizer, view: ClipView, reader: TapReader
+) -> ModelCard:
+    """Read off class count and tap shapes; teaches ``reader`` the layouts.
+
+    Args:
+        name: ``student`` or the teacher's name, for messages.
+        recognizer: Left as it is: the pass runs on a copy on the meta device, or on a
+            real copy where an operation needs values.
+        view: Gives the input's format and frames.
+        reader: The taps.
+
+    Raises:
+        TapError: for taps that give no feature.
+        RuntimeError: if the model runs on no probed clip size.
+    """
+    head = recognizer.cls_head
+    card = ModelCard(name, int(head.num_classes), bool(head.multi_class))
+    if not reader.names:
+        return card
+    failure: Optional[Exception] = None
+    for device in ('meta', 'cpu'):
+        dry = copy.deepcopy(recognizer).to(device).eval()
+        for image in _IMAGES:
+            inputs = _inputs(recognizer, view, image, device)
+            taps = reader.recording(dry)
+            try:
+                with torch.no_grad(), taps:
+                    dry.extract_feat(inputs, stage='head')
+            except (RuntimeError, NotImplementedError, AssertionError) as error:
+                failure = failure or error
+                continue
+            reader.learn(taps, _BATCH, image)
+            features = reader.recast(taps, _BATCH)
+            shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
+            return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
+    raise RuntimeError(
+        f"'{name}' does not run on clips of {' or '.join(map(str, _IMAGES))} pixels: "
+        f'{failure}'
+    )
+
+
+def _inputs(
+    recognizer: BaseRecognizer, view: ClipView, image: tuple[int, int], device: str
+) -> Tensor:
+    channels = int(getattr(recognizer.backbone, 'in_channels', None) or 3)
+    if view.format_shape == 'NCHW':
+        shape: tuple[int, ...] = (_BATCH, view.num_frames or 8, channels, *image)
+    else:
+        shape = (_BATCH, 1, channels, view.num_frames or 32, *image)
+    return torch.zeros(shape, device=device)

@@ -1,0 +1,228 @@
+"""Recognizers by name: from a dict, a config file or an MMAction2 model-zoo config."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from mmaction.models import (
+    BaseRecognizer,
+    Recognizer2D,
+    Recognizer3D,
+)
+from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from torch import nn
+
+RecognizerConfig = Union[str, Mapping[str, Any]]
+"""A model dict; a path to a config; ``mmaction::recognition/tsm/…``; or a dict with a
+key ``config`` naming one of these, and what to change in it."""
+
+
+def recognizer_config(config: RecognizerConfig) -> dict[str, Any]:
+    """The plain model dict that ``config`` names.
+
+    Raises:
+        FileNotFoundError: if the named config does not exist.
+        ValueError: if it holds no model.
+    """
+    if isinstance(config, str):
+        return _model_of_file(config)
+    config = copy.deepcopy(dict(config))
+    source = config.pop('config', None)
+    if source is None:
+        return config
+    merged = Config(dict(model=_model_of_file(source)))
+    merged.merge_from_dict(dict(model=config))
+    return merged.model.to_dict()
+
+
+def _model_of_file(name: str) -> dict[str, Any]:
+    if '::' in name:
+        # resolved as MMEngine resolves a base
+        text = f"_base_ = ['{name}']"
+        loaded = Config.fromstring(text, '.py')
+    elif Path(name).is_file():
+        loaded = Config.fromfile(name)
+    else:
+        raise FileNotFoundError(
+            f"config '{name}' does not exist; give a path, or "
+            'mmaction::recognition/… for one of MMAction2'
+        )
+    if 'model' not in loaded:
+        raise ValueError(f"config '{name}' has no `model`")
+    model = loaded.model.to_dict()
+    return model['student'] if model['type'] == 'mmvkd.VideoDistiller' else model
+
+
+def build_recognizer(role: str, config: RecognizerConfig) -> BaseRecognizer:
+    """Build a recognizer that can be a student or a teacher.
+
+    Args:
+        role: ``student`` or ``teacher 'name'``, for messages.
+        config: See :data:`RecognizerConfig`.
+
+    Raises:
+        TypeError: for models whose input is no single clip of frames.
+        ValueError: for recognizers without a classification head.
+    """
+    model = MODELS.build(recognizer_config(config))
+    kind = type(model).__name__
+    if not isinstance(model, (Recognizer2D, Recognizer3D)):
+        raise TypeError(
+            f'the {role} is a {kind}; distillation takes recognizers of video clips: '
+            'Recognizer2D or Recognizer3D'
+        )
+    if not isinstance(model.data_preprocessor, ActionDataPreprocessor):
+        raise TypeError(
+            f'the {role} is preprocessed by {type(model.data_preprocessor).__name__}; '
+            'distillation takes one clip per sample: ActionDataPreprocessor'
+        )
+    if not model.with_cls_head:
+        raise ValueError(f'the {role} has no cls_head; give it one')
+    return model
+
+
+def without_pretrained(config: RecognizerConfig) -> dict[str, Any]:
+    """The model dict with everything removed that would fetch or read other weights."""
+
+    def strip(node: Any) -> Any:
+        if isinstance(node, Mapping):
+            return {
+                key: strip(value)
+                for key, value in node.items()
+                if not (key == 'init_cfg' and _is_pretrained(value))
+                and key not in ('pretrained', 'pretrained2d', 'weights')
+            }
+        if isinstance(node, (list, tuple)):
+            return type(node)(strip(item) for item in node)
+        return node
+
+    plain: dict[str, Any] = strip(recognizer_config(config))
+    backbone = plain['backbone']
+    if str(backbone['type']).startswith('timm.'):
+        backbone['pretrained'] = False
+    return plain
+
+
+def _is_pretrained(init_cfg: Any) -> bool:
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return any(entry and entry.get('type') == 'Pretrained' for entry in entries)
+
+
+def load_weights(role: str, model: nn.Module, path: str, recipe: str = '') -> None:
+    """Load a checkpoint of tensors and plain types, strictly; it never runs code.
+
+    Training-only parts of a distillation checkpoint (``distill.``) are left out, so a
+    distilled student can be the next teacher.
+
+    Args:
+        role: For messages.
+        model: Loaded in place.
+        path: A file; a run's folder, for its best or else its last checkpoint; or an
+            ``https://`` address as in the model zoo.
+        recipe: The command that makes the file, for the message when it is missing.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        RuntimeError: if it is unreadable, or is not of this model.
+    """
+    if path.startswith(('http://', 'https://')):
+        checkpoint = torch.hub.load_state_dict_from_url(
+            path, map_location='cpu', weights_only=True
+        )
+    else:
+        found = find_checkpoint(path)
+        if found is None:
+            hint = f'; make it with: {recipe}' if recipe else ''
+            raise FileNotFoundError(
+                f"checkpoint '{path}' of the {role} is missing{hint}"
+            )
+        checkpoint = read_checkpoint(found)
+    state = plain_state(checkpoint)
+    problem = mismatch(model, state)
+    if problem:
+        raise RuntimeError(f"checkpoint '{path}' does not fit the {role}: {problem}")
+    model.load_state_dict(state, strict=True)
+
+
+def find_checkpoint(path: str) -> Optional[str]:
+    """The checkpoint file that ``path`` means, None if there is none.
+
+    A folder means its best checkpoint, or the last one where no best was saved.
+    """
+    if Path(path).is_file():
+        return path
+    best = sorted(Path(path).glob('best_*.pth'), key=lambda file: file.stat().st_mtime)
+    if best:
+        return str(best[-1])
+    pointer = Path(path, 'last_checkpoint')
+    if pointer.is_file() and Path(pointer.read_text()).is_file():
+        return pointer.read_text()
+    return None
+
+
+def read_checkpoint(path: str) -> Any:
+    """Read a checkpoint file in safe mode.
+
+    Raises:
+        RuntimeError: if it is corrupt, or holds more than tensors and plain types.
+    """
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
+        raise RuntimeError(
+            f"checkpoint '{path}' cannot be read in safe mode: {first_line}"
+        ) from error
+
+
+def plain_state(
+    checkpoint: Mapping[str, Any], training: bool = False
+) -> dict[str, torch.Tensor]:
+    """The recognizer's own entries of a checkpoint, without DDP's prefix.
+
+    Args:
+        checkpoint: As loaded: a state dict, or a dict that holds one.
+        training: Keep the training-only parts of a distiller (``distill.``) too.
+    """
+    state = checkpoint.get('state_dict', checkpoint)
+    state = {key[7:] if key.startswith('module.') else key: state[key] for key in state}
+    return {key: state[key] for key in state if training or not _for_training(key)}
+
+
+def mismatch(
+    model: nn.Module, state: Mapping[str, torch.Tensor], training: bool = False
+) -> str:
+    """What keeps ``state`` from being the model's own; empty if nothing does.
+
+    Args:
+        model: The model that is to load it.
+        state: What :func:`plain_state` gave.
+        training: Compare the training-only parts of a distiller too.
+    """
+    own = model.state_dict()
+    own = {key: own[key] for key in own if training or not _for_training(key)}
+    problems = []
+    missing = [key for key in own if key not in state]
+    foreign = [key for key in state if key not in own]
+    resized = [k for k in own if k in state and own[k].shape != state[k].shape]
+    if missing:
+        problems.append(f'{len(missing)} of {len(own)} keys missing (as {missing[0]})')
+    if foreign:
+        problems.append(f'{len(foreign)} unknown keys (as {foreign[0]})')
+    if resized:
+        key = resized[0]
+        problems.append(
+            f'{len(resized)} of another shape ({key}: checkpoint '
+            f'{tuple(state[key].shape)}, model {tuple(own[key].shape)})'
+        )
+    return ', '.join(problems)
+
+
+def _for_training(key: str) -> bool:
+    return key.startswith('distill.')

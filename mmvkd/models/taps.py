@@ -1,0 +1,247 @@
+"""Taps: a module's output, by dotted name, as a canonical (N, C, T, H, W) feature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+
+LAYOUTS = ('NTCHW', 'NTHWC', 'NCTHW', 'NLC', 'NC')
+"""What a module may return. ``NTCHW``: (N·T, C, H, W), as 2-D recognizers do;
+``NTHWC``: (N, T, H, W, C), as Swin does; ``NCTHW``; ``NLC``: (N, L, C) or (N·T, L, C)
+tokens, a class token in front is left out; ``NC``: (N, C) or (N·T, C) vectors."""
+
+
+class TapError(ValueError):
+    """A tap that cannot give a feature; the message says what would."""
+
+
+def find_module(model: nn.Module, name: str) -> nn.Module:
+    """The module called ``name`` in ``model``.
+
+    Raises:
+        TapError: if there is none; names what is near.
+    """
+    modules = dict(model.named_modules())
+    if name and name in modules:
+        return modules[name]
+    near = get_close_matches(name, modules, n=3, cutoff=0.5) or [
+        child for child in modules if child.count('.') == 1
+    ]
+    raise TapError(
+        f"tap '{name}' is not in {type(model).__name__}; near: {', '.join(near[:8])}"
+    )
+
+
+class Taps:
+    """Records what the tapped modules return during one forward pass.
+
+    Used as a context around the forward pass; hooks exist only inside it, so a copied
+    or exported model carries none.
+
+    Args:
+        model: The model that is tapped.
+        names: Dotted names of modules.
+        cloned: Those of them whose output is changed in place afterwards; they are
+            cloned when the module returns (see :func:`probe`).
+    """
+
+    def __init__(
+        self, model: nn.Module, names: Sequence[str], cloned: Sequence[str] = ()
+    ) -> None:
+        self.model = model
+        self.modules = {name: find_module(model, name) for name in names}
+        self.cloned = frozenset(cloned)
+        self.outputs: dict[str, Tensor] = {}
+        self._versions: dict[str, int] = {}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Taps:
+        self._grad = torch.is_grad_enabled()
+        for name, module in self.modules.items():
+            self._handles.append(module.register_forward_hook(self._recorder(name)))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _recorder(self, name: str) -> Any:
+        def record(module: nn.Module, inputs: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                kind = type(output).__name__
+                children = [f'{name}.{child}' for child, _ in module.named_children()]
+                raise TapError(
+                    f"tap '{name}' returns a {kind}, not a tensor; tap a module inside "
+                    f'it: {", ".join(children[:8]) or "it has none"}'
+                )
+            if self._grad and not torch.is_grad_enabled():
+                raise TapError(
+                    f"tap '{name}' lies inside a checkpointed block (with_cp), where "
+                    'outputs carry no gradient; tap the stage around the block'
+                )
+            if name in self.cloned:
+                output = output.clone()
+            self.outputs[name] = output
+            self._versions[name] = output._version
+
+        return record
+
+    def changed(self) -> list[str]:
+        """Taps whose recorded tensor was changed in place since."""
+        return [
+            name
+            for name, output in self.outputs.items()
+            if output._version != self._versions[name]
+        ]
+
+    def missing(self) -> list[str]:
+        """Taps whose module was not called."""
+        return [name for name in self.modules if name not in self.outputs]
+
+
+def canonical(output: Tensor, layout: str, batch: int) -> Tensor:
+    """``output`` as (N, C, T, H, W); a view wherever strides allow.
+
+    Args:
+        output: What a module returned.
+        layout: One of :data:`LAYOUTS`.
+        batch: N, the number of clips that went into the model.
+
+    Raises:
+        TapError: if the shape does not fit the layout.
+    """
+    ndim = {'NTCHW': 4, 'NTHWC': 5, 'NCTHW': 5, 'NLC': 3, 'NC': 2}
+    if layout not in ndim:
+        raise TapError(f"layout '{layout}' is unknown; known: {', '.join(LAYOUTS)}")
+    if output.ndim != ndim[layout] or output.shape[0] % batch:
+        raise TapError(
+            f"an output of shape {tuple(output.shape)} is not in layout '{layout}' "
+            f'for {batch} clips'
+        )
+    if layout == 'NCTHW':
+        return output
+    if layout == 'NTHWC':
+        return output.permute(0, 4, 1, 2, 3)
+    # [N, T, ...]
+    output = output.unflatten(0, (batch, -1))
+    if layout == 'NTCHW':
+        return output.transpose(1, 2)
+    if layout == 'NC':
+        # [N, C, T, 1, 1]
+        return output.transpose(1, 2)[..., None, None]
+    length = output.shape[2]
+    if math.isqrt(length) ** 2 != length and math.isqrt(length - 1) ** 2 == length - 1:
+        # a class token stands before a square grid
+        output, length = output[:, :, 1:], length - 1
+    side = math.isqrt(length)
+    grid = (side, side) if side * side == length else (1, length)
+    # [N, C, T, H, W]
+    return output.permute(0, 3, 1, 2).unflatten(3, grid)
+
+
+def infer_layout(name: str, output: Tensor, batch: int, image: tuple[int, int]) -> str:
+    """Tell the layout of ``output`` from its shape, or ask for it.
+
+    Args:
+        name: The tap, for the error message.
+        output: What the tapped module returned.
+        batch: Number of clips N.
+        image: (height, width) of the input, of unequal sides: in a map that keeps
+            their ratio, this tells (T, H, W, C) from (C, T, H, W).
+
+    Raises:
+        TapError: if more than one layout, or none, fits.
+    """
+    if output.ndim == 4:
+        return 'NTCHW'
+    if output.ndim == 3:
+        return 'NLC'
+    if output.ndim == 2:
+        return 'NC'
+    if output.ndim == 5 and output.shape[0] == batch:
+        _, a, b, c, d = output.shape
+        last, middle = _keeps_ratio((c, d), image), _keeps_ratio((b, c), image)
+        if last != middle:
+            return 'NCTHW' if last else 'NTHWC'
+        if (c, d) == (1, 1):
+            return 'NCTHW'
+    raise TapError(
+        f"the layout of tap '{name}' cannot be told from its shape "
+        f'{tuple(output.shape)}; say layout=, one of {", ".join(LAYOUTS)}'
+    )
+
+
+def _keeps_ratio(sides: tuple[int, ...], image: tuple[int, int]) -> bool:
+    """Whether a map of these sides may come from the image by one stride."""
+    strides = {round(full / side) for full, side in zip(image, sides)}
+    return any(
+        sides == tuple(math.ceil(full / stride) for full in image)
+        or sides == tuple(full // stride for full in image)
+        for stride in strides - {0}
+    )
+
+
+class TapReader:
+    """Runs a model once and gives its tapped features in canonical layout.
+
+    Args:
+        model: The model.
+        names: Dotted names of the tapped modules.
+        layouts: Layout per tap, where it was said in the config.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        names: Sequence[str],
+        layouts: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        self.names = tuple(dict.fromkeys(names))
+        self.layouts = dict(layouts or {})
+        self.cloned: tuple[str, ...] = ()
+        for name in self.names:
+            find_module(model, name)
+
+    def recording(self, model: nn.Module) -> Taps:
+        """A context that records the taps of ``model``."""
+        return Taps(model, self.names, self.cloned)
+
+    def learn(self, taps: Taps, batch: int, image: tuple[int, int]) -> None:
+        """Learn layouts, and which taps must be cloned, from a first pass."""
+        self._require_called(taps)
+        self.cloned = tuple(taps.changed())
+        for name, output in taps.outputs.items():
+            if name not in self.layouts:
+                self.layouts[name] = infer_layout(name, output, batch, image)
+
+    def features(self, taps: Taps, batch: int) -> dict[str, Tensor]:
+        """Features (N, C, T, H, W) by tap name, for ``batch`` = N clips."""
+        changed = taps.changed()
+        if changed:
+            raise TapError(
+                f"the output of tap '{changed[0]}' was changed in place after it was "
+                'returned; tap the module that follows it'
+            )
+        return self.recast(taps, batch)
+
+    def recast(self, taps: Taps, batch: int) -> dict[str, Tensor]:
+        """Like :meth:`features`, whether or not the outputs still hold their values."""
+        self._require_called(taps)
+        return {
+            name: canonical(output, self.layouts[name], batch)
+            for name, output in taps.outputs.items()
+        }
+
+    @staticmethod
+    def _require_called(taps: Taps) -> None:
+        if taps.missing():
+            raise TapError(
+                f"tap '{taps.missing()[0]}' is not called in a forward pass of "
+                f'{type(taps.model).__name__}; tap a module that is'
+            )

@@ -1,0 +1,165 @@
+"""Clip views: the batch's clip as one model expects it.
+
+The loader gives one clip per sample, cropped and flipped once. The distiller keeps it
+without normalisation, and each model sees it through its own view: its number of
+frames, size, memory layout, channel order and normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Optional
+
+import torch
+import torch.nn.functional as F
+from mmaction.models.recognizers import BaseRecognizer, Recognizer3D
+from torch import Tensor
+
+Clip = Tensor
+"""A batch of clips (N, V, C, T, H, W) as loaded, V clips per sample (1 in training)."""
+
+
+def to_clip(inputs: Tensor, format_shape: str) -> Clip:
+    """Loaded inputs as (N, V, C, T, H, W).
+
+    Args:
+        inputs: (N, T, C, H, W) for ``NCHW``; (N, V, C, T, H, W) for ``NCTHW``.
+        format_shape: The ``input_format`` of the pipeline's ``FormatShape``.
+    """
+    if format_shape == 'NCHW':
+        return inputs.transpose(1, 2).unsqueeze(1)
+    return inputs
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """What one model expects of a clip.
+
+    Views with equal settings give the very same tensor, so a view is hashable.
+
+    Args:
+        format_shape: ``NCHW`` for 2-D recognizers, ``NCTHW`` for 3-D ones.
+        num_frames: Frames T the model takes; None keeps all that were loaded. They are
+            taken at even steps, the first one first.
+        size: (height, width) in pixels; None keeps the loaded size. Bilinear, with
+            antialiasing.
+        mean: Per channel, in the 0..255 scale of the loaded frames; empty for none.
+        std: Likewise.
+        to_rgb: Reverse the channel order, as ``ActionDataPreprocessor`` does.
+    """
+
+    format_shape: str = 'NCHW'
+    num_frames: Optional[int] = None
+    size: Optional[tuple[int, int]] = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    to_rgb: bool = False
+
+    @classmethod
+    def of(
+        cls, recognizer: BaseRecognizer, overrides: Optional[Mapping[str, Any]] = None
+    ) -> ClipView:
+        """The view that ``recognizer`` asks for by its own configuration.
+
+        Args:
+            recognizer: A 2-D or 3-D recognizer.
+            overrides: Settings said in the config, which win.
+
+        Raises:
+            ValueError: for a setting that does not exist.
+        """
+        preprocessor = recognizer.data_preprocessor
+        is_3d = preprocessor.format_shape != 'NCHW' or _takes_volumes(recognizer)
+        settings: dict[str, Any] = dict(
+            format_shape='NCTHW' if is_3d else 'NCHW',
+            num_frames=None if is_3d else segments_of(recognizer),
+            mean=_flat(getattr(preprocessor, 'mean', None)),
+            std=_flat(getattr(preprocessor, 'std', None)),
+            to_rgb=preprocessor.to_rgb,
+        )
+        known = [field.name for field in fields(cls)]
+        for key, value in (overrides or {}).items():
+            if key not in known:
+                raise ValueError(f"a view has no '{key}'; it has {', '.join(known)}")
+            settings[key] = tuple(value) if isinstance(value, (list, tuple)) else value
+        if isinstance(settings.get('size'), int):
+            settings['size'] = (settings['size'],) * 2
+        return cls(**settings)
+
+    def __call__(self, clip: Clip) -> Tensor:
+        """The model's input, normalised float.
+
+        Args:
+            clip: (N, V, C, T, H, W), any dtype, 0..255.
+
+        Returns:
+            (N, V·T, C, H, W) for ``NCHW``; (N, V, C, T, H, W) for ``NCTHW``.
+
+        Raises:
+            ValueError: if the clip has fewer frames than the view takes.
+        """
+        clip = self._resized(self._frames(clip))
+        if self.to_rgb:
+            clip = clip.flip(2)
+        if self.format_shape == 'NCHW':
+            # [N, V·T, C, H, W]
+            clip = clip.transpose(2, 3).flatten(1, 2)
+        return self._normalized(clip).contiguous()
+
+    def _frames(self, clip: Clip) -> Clip:
+        loaded, wanted = clip.shape[3], self.num_frames
+        if wanted is None or wanted == loaded:
+            return clip
+        if wanted > loaded:
+            raise ValueError(
+                f'a view takes {wanted} frames but the clip has {loaded}; load more '
+                f'with oversample={-(-wanted // loaded)} in the '
+                'mmvkd.SeededDataset of the train_dataloader'
+            )
+        if loaded % wanted == 0:
+            return clip[:, :, :, :: loaded // wanted]
+        index = torch.arange(wanted, device=clip.device) * loaded // wanted
+        return clip.index_select(3, index)
+
+    def _resized(self, clip: Clip) -> Clip:
+        if self.size is None or tuple(clip.shape[-2:]) == self.size:
+            return clip
+        # [N·V·T, C, H, W]
+        frames = clip.transpose(2, 3).flatten(0, 2).float()
+        frames = F.interpolate(frames, self.size, mode='bilinear', antialias=True)
+        n, v, _, t = clip.shape[:4]
+        return frames.unflatten(0, (n, v, t)).transpose(2, 3)
+
+    def _normalized(self, clip: Tensor) -> Tensor:
+        if not self.mean:
+            return clip.float()
+        shape = (-1, 1, 1) if self.format_shape == 'NCHW' else (-1, 1, 1, 1)
+        # the same two operations as ActionDataPreprocessor: equal to the last digit
+        mean = _constant(self.mean, clip.device).view(shape)
+        std = _constant(self.std, clip.device).view(shape)
+        return (clip - mean) / std
+
+
+def segments_of(recognizer: BaseRecognizer) -> Optional[int]:
+    """Frames per clip that a 2-D recognizer is built for, None if any number will do."""
+    for part in (recognizer.backbone, getattr(recognizer, 'cls_head', None)):
+        segments = getattr(part, 'num_segments', None)
+        if segments is not None:
+            return int(segments)
+    return None
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Kept on the device: a copy in each step would make the host wait for it."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+def _takes_volumes(recognizer: BaseRecognizer) -> bool:
+    return isinstance(recognizer, Recognizer3D)
+
+
+def _flat(buffer: Optional[Tensor]) -> tuple[float, ...]:
+    return () if buffer is None else tuple(buffer.flatten().tolist())

@@ -1,0 +1,27 @@
+"""The registries of mmvkd, children of MMEngine's, filled on first use.
+
+Configs keep ``default_scope = 'mmaction'`` and name what is ours with the prefix
+``mmvkd.``; the registries import their modules when the first such name is asked for.
+"""
+
+from __future__ import annotations
+
+import mmengine.registry as mmengine
+
+_MODELS = ['mmvkd.models']
+_DATASETS = ['mmvkd.datasets']
+_ENGINE = ['mmvkd.engine']
+
+
+def _child(parent: mmengine.Registry, locations: list[str]) -> mmengine.Registry:
+    return mmengine.Registry(
+        parent.name, parent=parent, scope='mmvkd', locations=locations
+    )
+
+
+MODELS = _child(mmengine.MODELS, _MODELS)
+DATASETS = _child(mmengine.DATASETS, _DATASETS)
+DATA_SAMPLERS = _child(mmengine.DATA_SAMPLERS, _DATASETS)
+TRANSFORMS = _child(mmengine.TRANSFORMS, _DATASETS)
+HOOKS = _child(mmengine.HOOKS, _ENGINE)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine.OPTIM_WRAPPER_CONSTRUCTORS, _ENGINE)

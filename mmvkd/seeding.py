@@ -1,0 +1,35 @@
+"""Randomness is a function, not a state: every draw follows from a key."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def seed_all(*key: int) -> None:
+    """Seed Python, NumPy and torch, all devices, by a key of integers ≥ 0."""
+    state = np.random.SeedSequence(key).generate_state(4)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[1]))
+    torch.manual_seed(int(state[2]) << 32 | int(state[3]))
+
+
+@contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Seed the host's generators inside the context, and put them back after it."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    state = np.random.SeedSequence(key).generate_state(4)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[1]))
+    # the host's alone: a worker process must not touch a device
+    torch.default_generator.manual_seed(int(state[2]) << 32 | int(state[3]))
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])

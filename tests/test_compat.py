@@ -1,0 +1,611 @@
+"""Each mend of the upstream stack: the symptom without it, and none with it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import operator
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.dataset import BaseDataset
+from mmengine.device import get_device
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.optim import OneCycleLR
+from mmengine.runner import Runner, load_checkpoint
+
+from mmvkd import compat
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# One interpreter imports what is slow, then forks: each child gets the gaps (hidden
+# modules, a transformers that fits nothing), all mends but one, and the use that shows
+# the missing mend's symptom.
+HARNESS = """
+import importlib.util, io, json, os, sys, traceback
+import numpy as np, torch, mmcv, mmengine.runner
+from mmengine.config import Config
+root, folder = sys.argv[1:]
+sys.path[:0] = [root, os.path.join(folder, 'site')]
+
+def load_compat():
+    spec = importlib.util.spec_from_file_location(
+        'compat_alone', os.path.join(root, 'mmvkd', 'compat.py'))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+def models():
+    import mmaction.models
+    from mmaction.registry import MODELS
+    assert MODELS.get('TSNHead') is not None
+
+def by_name():
+    from mmengine.hub import get_config
+    assert get_config('mmaction::TSM').model.backbone.type == 'ResNetTSM'
+
+def inherited():
+    for name in ('of_mmaction.py', 'of_mmvkd.py'):
+        assert len(Config.fromfile(os.path.join(folder, name))) > 0
+
+def numpy_names():
+    from mmaction.datasets.transforms import PoseCompact
+    points = np.array([[[[2.0, 2.0], [6.0, 6.0]]]])
+    PoseCompact(threshold=1)(dict(img_shape=(9, 9), keypoint=points))
+    assert np.in1d([[1], [2]], [2]).tolist() == [False, True]
+    assert np.trapz([1.0, 1.0]) == 1.0
+
+def checkpoint():
+    from mmengine.logging import HistoryBuffer
+    buffer = io.BytesIO()
+    torch.save(dict(history=HistoryBuffer([1.0], [1])), buffer)
+    buffer.seek(0)
+    assert torch.load(buffer, weights_only=True)['history'].mean() == 1.0
+
+def scratch():
+    from mmaction.models.backbones import MobileNetV2TSM, ResNetTSM
+    MobileNetV2TSM(pretrained=None).init_weights()
+    ResNetTSM(depth=18, pretrained=None).init_weights()
+
+USES = dict(
+    stub_missing_drn=models,
+    alias_importlib_metadata=models,
+    replace_pkg_resources=by_name,
+    allow_mmengine_checkpoints=checkpoint,
+    restore_numpy_names=numpy_names,
+    skip_unfit_multimodal=models,
+    mend_tsm_from_scratch=scratch,
+    resolve_config_names=inherited,
+)
+
+def child(omitted):
+    for name in ('importlib_metadata', 'pkg_resources'):
+        sys.modules[name] = None
+    if not hasattr(np, 'trapezoid'):
+        np.trapezoid = np.trapz
+    for name in ('Inf', 'in1d', 'trapz'):
+        vars(np).pop(name, None)
+    compat = load_compat()
+    for mend in compat.MENDS:
+        if mend.__name__ != omitted:
+            mend()
+    for use in [USES[omitted]] if omitted else USES.values():
+        use()
+
+for omitted in [None, *USES]:
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        report = os.dup(1)
+        os.dup2(sink, 1)
+        try:
+            child(omitted)
+            outcome = 'works'
+        except BaseException:
+            outcome = traceback.format_exc().strip()
+        os.write(report, (json.dumps([omitted, outcome]) + '\\n').encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+"""
+
+
+def any_config() -> str:
+    """Name of one of the checkout's own configs, the main one if it is there."""
+    folder = ROOT / 'configs'
+    main = folder / 'distill' / 'graph_tsm_r50_to_r18.py'
+    files = [main] if main.is_file() else sorted(folder.rglob('*.py'))
+    assert files, f'no config below {folder}'
+    return files[0].relative_to(folder).as_posix()
+
+
+TSM = 'recognition/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb.py'
+
+
+@pytest.fixture(scope='module')
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, str]:
+    """What happens with all mends (key None) and without each one."""
+    folder = tmp_path_factory.mktemp('gaps')
+    (folder / 'of_mmaction.py').write_text(f"_base_ = ['mmaction::{TSM}']\n")
+    (folder / 'of_mmvkd.py').write_text(f"_base_ = ['mmvkd::{any_config()}']\n")
+    unfit = folder / 'site' / 'transformers'
+    unfit.mkdir(parents=True)
+    (unfit / '__init__.py').write_text('')
+    info = folder / 'site' / 'transformers-99.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Name: transformers\nVersion: 99.0\n')
+    harness = HARNESS.replace('::TSM', f'::{TSM}')
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', harness, str(ROOT), str(folder)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=str(folder),
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
+    return dict(json.loads(line) for line in done.stdout.splitlines())
+
+
+def test_a_stack_with_every_gap_works_with_all_mends(
+    outcomes: dict[str | None, str],
+) -> None:
+    assert outcomes[None] == 'works'
+
+
+@pytest.mark.parametrize(
+    ('mend', 'symptom'),
+    [
+        ('stub_missing_drn', "No module named 'mmaction.models.localizers.drn'"),
+        ('alias_importlib_metadata', 'importlib_metadata'),
+        ('replace_pkg_resources', 'pkg_resources'),
+        ('allow_mmengine_checkpoints', 'HistoryBuffer'),
+        ('restore_numpy_names', 'Inf'),
+        ('skip_unfit_multimodal', 'transformers'),
+        ('mend_tsm_from_scratch', 'load_original_weights'),
+        ('resolve_config_names', 'does not support to load mmvkd config'),
+    ],
+)
+def test_without_a_mend_its_symptom_shows(
+    outcomes: dict[str | None, str], mend: str, symptom: str
+) -> None:
+    folder = compat._package_folder('mmaction')
+    assert folder is not None
+    drn = folder / 'models' / 'localizers' / 'drn'
+    if mend == 'stub_missing_drn' and drn.exists():
+        assert outcomes[mend] == 'works'
+        return
+    assert symptom in outcomes[mend]
+
+
+def test_mends_can_be_applied_again_without_effect() -> None:
+    def state() -> tuple[Any, ...]:
+        from mmaction.models.backbones import ResNetTSM
+
+        return (
+            len(torch.serialization.get_safe_globals()),
+            list(sys.meta_path),
+            ResNetTSM.init_weights,
+            Config._get_cfg_path,
+            sys.modules.get('mmaction.models.localizers.drn'),
+            vars(np).get('Inf'),
+        )
+
+    before = state()
+    compat.apply()
+    assert state() == before
+
+
+def test_importing_the_package_does_not_import_mmactions_models() -> None:
+    code = (
+        'import sys, mmvkd; print([m for m in sys.modules if m.startswith("mmaction")'
+        ' and "drn" not in m])'
+    )
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=str(ROOT),
+    )
+    assert done.stdout.strip() == '[]'
+
+
+def test_the_missing_localizer_says_so_when_it_is_built() -> None:
+    stub = sys.modules.get('mmaction.models.localizers.drn.drn')
+    if stub is None or hasattr(stub, '__file__'):
+        pytest.skip('this mmaction2 has its DRN')
+    with pytest.raises(ImportError, match='mmaction2 #2714'):
+        vars(stub)['DRN']()
+
+
+def test_packages_are_found_without_pkg_resources() -> None:
+    assert compat.is_installed('mmaction2')
+    assert compat.is_installed('mmaction')
+    assert not compat.is_installed('no_such_package')
+    import mmaction
+
+    folder = str(Path(str(mmaction.__file__)).parent)
+    assert compat.get_installed_path('mmaction2') == folder
+    assert compat.get_installed_path('mmaction') == folder
+    with pytest.raises(ModuleNotFoundError, match='no_such_package'):
+        compat.get_installed_path('no_such_package')
+
+
+# --- checkpoints ----------------------------------------------------------------------
+
+
+class Tiny(BaseModel):
+    """A classifier of two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Sequential(
+            torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)
+        )
+
+    def forward(self, x: Any, y: Any, mode: str = 'tensor') -> Any:
+        logits = self.body(torch.as_tensor(x).float())
+        if mode == 'loss':
+            labels = torch.as_tensor(y)
+            return dict(loss=torch.nn.functional.cross_entropy(logits, labels))
+        return [logits]
+
+
+class Numbers(BaseDataset):
+    """Eight pairs of numbers and their class."""
+
+    def load_data_list(self) -> list[dict]:
+        return [dict(x=np.array([i, -i], np.float32), y=i % 2) for i in range(8)]
+
+    def prepare_data(self, idx: int) -> tuple[np.ndarray, int]:
+        info = self.get_data_info(idx)
+        return info['x'], info['y']
+
+
+class Scalars(BaseMetric):
+    """Gives the kinds of scalars that metrics give."""
+
+    def process(self, data_batch: Any, data_samples: Any) -> None:
+        self.results.append(1.0)
+
+    def compute_metrics(self, results: list) -> dict:
+        return dict(top1=np.mean(results), count=np.int64(len(results)))
+
+
+def runner(work_dir: Path, epochs: int = 1, **settings: Any) -> Runner:
+    """A Runner with everything that leaves something in a checkpoint."""
+    loader: dict[str, Any] = dict(batch_size=4, collate_fn=dict(type='default_collate'))
+    metainfo = ConfigDict(classes=['a', 'b'], palette=dict(a=(1, 2)))
+    config: dict[str, Any] = dict(
+        work_dir=str(work_dir),
+        experiment_name=f'{work_dir.name}_{epochs}_{len(settings)}',
+        default_scope='mmengine',
+        model=Tiny(),
+        train_dataloader=dict(
+            dataset=Numbers(metainfo=metainfo),
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            **loader,
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        val_dataloader=dict(
+            dataset=Numbers(), sampler=dict(type='DefaultSampler'), **loader
+        ),
+        val_cfg=dict(),
+        val_evaluator=Evaluator(Scalars()),
+        optim_wrapper=dict(
+            optimizer=dict(type='AdamW', lr=0.1), clip_grad=dict(max_norm=1.0)
+        ),
+        param_scheduler=[
+            dict(type='OneCycleLR', eta_max=0.1, total_steps=9, by_epoch=False),
+            dict(type='MultiStepLR', milestones=[1, 2]),
+            dict(type='ReduceOnPlateauLR', monitor='top1', rule='greater'),
+        ],
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='auto')),
+        custom_hooks=[dict(type='EMAHook')],
+        log_level='ERROR',
+    )
+    return Runner(**{**config, **settings})
+
+
+@pytest.fixture
+def no_forced_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither safe nor unsafe loading is forced from outside."""
+    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_real_checkpoint_is_resumed_with_safe_loading_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_forced_loading: None
+) -> None:
+    runner(tmp_path).train()
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    files = sorted(tmp_path.glob('*.pth'))
+    assert [file.name[:4] for file in files] == ['best', 'epoc']
+    checkpoint = torch.load(files[1], weights_only=True)
+    assert 'ema_state_dict' in checkpoint
+    history = checkpoint['message_hub']['log_scalars']['train/loss']
+    assert isinstance(history, HistoryBuffer)
+    assert isinstance(checkpoint['meta']['dataset_meta']['palette'], ConfigDict)
+    load_checkpoint(Tiny(), str(files[0]))
+    resumed = runner(tmp_path, epochs=2, resume=True)
+    resumed.train()
+    assert resumed.iter == 4
+    scalars = resumed.message_hub.log_scalars['train/loss'].data[0]
+    assert len(scalars) == 4
+
+
+def saved(thing: Any, tmp_path: Path) -> str:
+    file = str(tmp_path / 'thing.pth')
+    torch.save(thing, file)
+    return file
+
+
+@pytest.mark.parametrize('old', ['numpy.core.multiarray', 'numpy._core.multiarray'])
+def test_arrays_load_from_either_numpy(tmp_path: Path, old: str) -> None:
+    file = tmp_path / 'thing.pkl'
+    values = dict(array=np.arange(3.0), scalar=np.float64(2.5), name=np.array(['ab']))
+    data = pickle.dumps(values, protocol=2)
+    for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):
+        data = data.replace(f'c{module}\n'.encode(), f'c{old}\n'.encode())
+    assert old.encode() in data
+    file.write_bytes(data)
+    with open(file, 'rb') as f:
+        got = torch._weights_only_unpickler.load(f, encoding='ascii')
+    assert got['array'].tolist() == [0.0, 1.0, 2.0]
+    assert got['scalar'] == 2.5
+    assert got['name'].tolist() == ['ab']
+
+
+def test_a_one_cycle_schedule_keeps_its_curve_through_safe_loading(
+    tmp_path: Path,
+) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    schedule = OneCycleLR(optimizer, eta_max=0.1, total_steps=4)
+    state = schedule.state_dict()
+    again = torch.load(saved(state, tmp_path), weights_only=True)
+    assert again['anneal_func'] is state['anneal_func']
+
+
+class Calls:
+    """Pickles as a call."""
+
+    def __init__(self, function: Any, *args: Any) -> None:
+        self.call = (function, args)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize(
+    'evil',
+    [
+        Calls(getattr, HistoryBuffer, '__init__'),
+        Calls(getattr, OneCycleLR, '__init__'),
+        Calls(getattr, 'text', 'mean'),
+        Calls(OneCycleLR.__mro__[2], 'optimizer'),
+        Calls(os.getcwd),
+        Calls(operator.attrgetter, 'mean'),
+        Calls(functools.partial, print),
+    ],
+    ids=['method', 'init', 'text', 'class', 'os', 'operator', 'partial'],
+)
+def test_a_checkpoint_that_asks_for_more_is_refused(tmp_path: Path, evil: Any) -> None:
+    file = saved(dict(state_dict=evil), tmp_path)
+    with pytest.raises((pickle.UnpicklingError, AttributeError)):
+        torch.load(file, weights_only=True)
+
+
+def test_our_tools_force_safe_loading_only_where_it_is_not_the_default(
+    monkeypatch: pytest.MonkeyPatch, no_forced_loading: None
+) -> None:
+    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    monkeypatch.setenv(name, '')
+    monkeypatch.delenv(name)
+    monkeypatch.setattr(torch, '__version__', '2.6.0+cpu')
+    compat.force_safe_loading()
+    assert name not in os.environ
+    monkeypatch.setattr(torch, '__version__', '2.5.1')
+    compat.force_safe_loading()
+    assert os.environ[name] == '1'
+
+
+def test_a_user_who_turned_safe_loading_off_keeps_it_off(
+    monkeypatch: pytest.MonkeyPatch, no_forced_loading: None
+) -> None:
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    monkeypatch.setattr(torch, '__version__', '2.4.1')
+    compat.force_safe_loading()
+    assert 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ
+
+
+# --- color jitter ---------------------------------------------------------------------
+
+
+def test_color_jitter_takes_negative_hues() -> None:
+    from mmaction.datasets.transforms import ColorJitter
+
+    image = np.random.RandomState(0).randint(0, 256, (8, 9, 3)).astype(np.float32)
+    turned = ColorJitter.adjust_hue(image, -0.1)
+    assert turned.shape == image.shape
+    assert turned.dtype == np.float32
+    jitter = ColorJitter(brightness=0.0, contrast=0.0, saturation=0.0, hue=(-0.5, -0.1))
+    out = jitter(dict(imgs=[image.astype(np.uint8)]))['imgs'][0]
+    assert not np.array_equal(out, image)
+
+
+def overflowing(img: np.ndarray, factor: float) -> np.ndarray:
+    """Act as MMAction2's method does on NumPy 2."""
+    if factor < 0:
+        raise OverflowError('Python integer -25 out of bounds for uint8')
+    return img
+
+
+def test_only_an_overflowing_color_jitter_is_mended() -> None:
+    import cv2
+
+    def of(method: Any) -> types.ModuleType:
+        module = types.ModuleType('processing')
+        vars(module)['ColorJitter'] = type('ColorJitter', (), dict(adjust_hue=method))
+        return module
+
+    sound = of(staticmethod(lambda img, factor: img))
+    before = vars(sound)['ColorJitter'].adjust_hue
+    compat._mend_color_jitter(sound)
+    assert vars(sound)['ColorJitter'].adjust_hue is before
+
+    broken = of(staticmethod(overflowing))
+    compat._mend_color_jitter(broken)
+    mended = vars(broken)['ColorJitter'].adjust_hue
+    image = np.random.RandomState(1).randint(0, 256, (16, 16, 3)).astype(np.float32)
+    assert mended(image, 0.1) is image
+    hsv = cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_RGB2HSV).astype(np.int64)
+    for factor in (-0.5, -0.3, -0.01):
+        hue = (hsv[..., 0] + int(factor * 255)) % 180
+        wanted = np.concatenate([hue[..., None], hsv[..., 1:]], -1).astype(np.uint8)
+        np.testing.assert_array_equal(
+            mended(image, factor), cv2.cvtColor(wanted, cv2.COLOR_HSV2RGB)
+        )
+
+
+# --- config names ---------------------------------------------------------------------
+
+
+def test_our_configs_keep_the_scope_of_who_inherits_them(tmp_path: Path) -> None:
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = ['mmvkd::{any_config()}']\n")
+    direct = Config.fromfile(str(ROOT / 'configs' / any_config()))
+    assert Config.fromfile(str(child)).to_dict() == direct.to_dict()
+
+
+@pytest.fixture
+def checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[types.SimpleNamespace]:
+    """A package whose configs lie beside it, as in a checkout without ``.mim``."""
+    (tmp_path / 'setup.py').write_text('')
+    (tmp_path / 'beside').mkdir()
+    (tmp_path / 'beside' / '__init__.py').write_text('')
+    config = tmp_path / 'configs' / 'some' / 'thing.py'
+    config.parent.mkdir(parents=True)
+    config.write_text("model = dict(type='Thing')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(MODULE2PACKAGE, 'beside', 'beside')
+    yield types.SimpleNamespace(folder=tmp_path, config=config)
+    sys.modules.pop('beside', None)
+
+
+def test_a_checkout_without_mim_resolves_too(checkout: types.SimpleNamespace) -> None:
+    child = checkout.folder / 'child.py'
+    child.write_text("_base_ = ['beside::some/thing.py']\n")
+    model = Config.fromfile(str(child)).model
+    assert model == dict(type='Thing', _scope_='beside')
+
+
+def test_an_unknown_config_names_near_ones(checkout: types.SimpleNamespace) -> None:
+    assert compat.config_file('beside::some/thing.py') == str(checkout.config)
+    assert compat.config_file('plain/path.py') == 'plain/path.py'
+    with pytest.raises(FileNotFoundError, match=r'thong.* near: some/thing\.py'):
+        compat.config_file('beside::some/thong.py')
+    with pytest.raises(ModuleNotFoundError, match='no_such_package'):
+        compat.config_file('no_such_package::some/thing.py')
+
+
+def test_a_config_of_mmaction_is_found_by_name() -> None:
+    file = compat.config_file(f'mmaction::{TSM}')
+    assert Config.fromfile(file).model.backbone.type == 'ResNetTSM'
+
+
+# --- processes without an accelerator -------------------------------------------------
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment that torchrun gives to one process."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    environment = dict(
+        RANK='0',
+        WORLD_SIZE='1',
+        LOCAL_RANK='0',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+    )
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+on_cpu = pytest.mark.skipif(get_device() != 'cpu', reason='an accelerator is there')
+
+
+@on_cpu
+def test_without_preparation_a_launcher_needs_an_accelerator(
+    tmp_path: Path, one_process: None
+) -> None:
+    with pytest.raises((RuntimeError, AssertionError), match=r'(?i)cuda|nvidia'):
+        runner(tmp_path, launcher='pytorch')
+
+
+@on_cpu
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm'])
+def test_a_launcher_trains_on_gloo_without_an_accelerator(
+    tmp_path: Path,
+    one_process: None,
+    monkeypatch: pytest.MonkeyPatch,
+    launcher: str,
+) -> None:
+    if launcher == 'slurm':
+        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+            monkeypatch.setenv(name, 'replaced')
+        for name, value in (('PROCID', '0'), ('NTASKS', '1'), ('LOCALID', '0')):
+            monkeypatch.setenv(f'SLURM_{name}', value)
+    cfg = Config(dict(launcher=launcher, env_cfg=dict(dist_cfg=dict(timeout=60))))
+    compat.prepare_distributed(cfg)
+    assert torch.distributed.get_backend() == 'gloo'
+    made = runner(tmp_path, launcher=launcher, cfg=cfg)
+    made.train()
+    assert isinstance(made.model, torch.nn.parallel.DistributedDataParallel)
+    assert made.iter == 2
+
+
+@on_cpu
+def test_a_configured_wrapper_is_kept(one_process: None) -> None:
+    wrapper = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
+    cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=wrapper))
+    compat.prepare_distributed(cfg)
+    assert cfg.model_wrapper_cfg == {**wrapper, 'device_ids': None}
+
+
+def test_without_a_launcher_nothing_is_prepared() -> None:
+    cfg = Config(dict(launcher='none'))
+    compat.prepare_distributed(cfg)
+    assert cfg.to_dict() == dict(launcher='none')
+
+
+@on_cpu
+def test_a_launcher_that_cannot_work_is_refused_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ValueError, match="launcher 'mpi' needs an accelerator"):
+        compat.prepare_distributed(Config(dict(launcher='mpi')))
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(ValueError, match=r'not set: .*RANK'):
+        compat.prepare_distributed(Config(dict(launcher='pytorch')))

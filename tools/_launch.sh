@@ -1,0 +1,75 @@
+# What the launch scripts share; they source it.
+
+MMVKD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export PYTHONPATH="${MMVKD_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
+
+usage() {
+    echo "usage: $*" >&2
+    exit 2
+}
+
+# $PYTHON, else the active python if it has MMAction2, else the checkout's .venv.
+find_python() {
+    local name
+    if [ -n "${PYTHON:-}" ]; then
+        return
+    fi
+    for name in python python3 "${MMVKD_ROOT}/.venv/bin/python"; do
+        if "${name}" -c 'import importlib.util as u, sys
+sys.exit(not (u.find_spec("mmaction") and u.find_spec("mmengine")))' 2>/dev/null; then
+            PYTHON=${name}
+            return
+        fi
+    done
+    echo 'error: no python with MMAction2; activate one, set PYTHON, or run' \
+        'tools/quickstart.sh, which makes .venv' >&2
+    exit 1
+}
+
+has_accelerator() {
+    case "${CUDA_VISIBLE_DEVICES-unset}" in '' | -1) return 1 ;; esac
+    [ -e /dev/nvidiactl ] || [ -e /dev/kfd ] || [ -e /dev/davinci_manager ]
+}
+
+# run_processes COUNT SCRIPT ARGUMENTS…: this node's share of the run, by torchrun.
+run_processes() {
+    local count=$1 cores errors status=0 place
+    shift
+    case ${count} in '' | *[!0-9]* | 0) usage "the number of processes is '${count}'" ;; esac
+    find_python
+    if [ -z "${OMP_NUM_THREADS:-}" ] && ! has_accelerator; then
+        cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+        export OMP_NUM_THREADS=$((cores > count ? cores / count : 1))
+    fi
+    if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
+        # any free port, so that runs on one machine do not meet
+        place=(--standalone --local-addr "${MASTER_ADDR:-127.0.0.1}")
+    else
+        place=(--nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}"
+            --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}")
+    fi
+    errors=$(mktemp -d)
+    MMVKD_ERROR_FILE=${errors}/line "${PYTHON}" -m torch.distributed.run \
+        "${place[@]}" --nproc-per-node "${count}" "$@" --launcher pytorch || status=$?
+    # after the launcher's own report of who failed, the reason stands last
+    cat "${errors}/line" >&2 2>/dev/null || true
+    rm -rf "${errors}"
+    return "${status}"
+}
+
+# run_slurm PARTITION JOB_NAME SCRIPT ARGUMENTS…: GPUS tasks by srun.
+run_slurm() {
+    local partition=$1 name=$2 gpus=${GPUS:-8} per_node resources=()
+    shift 2
+    find_python
+    per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+    # on nodes without GPUs: GPU_RESOURCE=none
+    if [ "${GPU_RESOURCE:-gpu}" != none ]; then
+        resources=("--gres=${GPU_RESOURCE:-gpu}:${per_node}")
+    fi
+    # shellcheck disable=SC2086  # SRUN_ARGS holds several words
+    exec srun -p "${partition}" --job-name="${name}" ${resources[@]+"${resources[@]}"} \
+        --ntasks="${gpus}" --ntasks-per-node="${per_node}" \
+        --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
+        "${PYTHON}" -u "$@" --launcher slurm
+}
