@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import re
 import sys
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Optional
 
 from mmengine.hooks import Hook
 from mmengine.registry import Registry, root
 from mmengine.runner import Runner
 
+_UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
 
 
@@ -77,30 +79,76 @@ class _FirstStepHook(Hook):
 def describe(error: Exception) -> str:
     """The gist of an exception in one line.
 
-    An unknown ``type`` in a config comes with the registered names near it; of an
-    error in a data loader's worker, only the error itself is told.
+    An unknown ``type`` or setting in a config comes with the names near it, an error in
+    a data set with its list; of one in a data loader's worker, only that one is told.
     """
-    text = str(error.args[0]) if error.args else ''
-    if isinstance(error, OSError):
-        text = str(error)
+    text = str(error) if isinstance(error, OSError) else ' '.join(map(str, error.args))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not lines:
-        frame = traceback.extract_tb(error.__traceback__)[-1:]
-        where = ''.join(f' at {f.filename}:{f.lineno}: {f.line}' for f in frame)
+        last = traceback.extract_tb(error.__traceback__)[-1:]
+        where = ''.join(f' at {f.filename}:{f.lineno}: {f.line}' for f in last)
         return type(error).__name__ + where
     if 'Original Traceback' in text:
         return re.sub(r'^[\w.]*(Error|Exception): ', '', lines[-1])
-    line = lines[0]
-    if line.endswith(':') and len(lines) > 1:
-        line = f'{line} {lines[1]}'
     unknown = _UNKNOWN_TYPE.search(text)
     if unknown:
         name, registry = unknown.groups()
         near = ', '.join(_near(name, registry)) or 'none'
-        line = f"type '{name}' is not a registered {registry}; near: {near}"
-    elif isinstance(error, (KeyError, AttributeError, NameError, ImportError)):
-        line = f'{type(error).__name__}: {line}'
+        return f"type '{name}' is not a registered {registry}; near: {near}"
+    setting = _UNKNOWN_SETTING.search(text)
+    owner = _last([frame.f_locals.get('obj_cls') for frame in frames])
+    if setting and inspect.isclass(owner):
+        known = _settings(owner)
+        close = difflib.get_close_matches(setting[1], known, cutoff=0.5) or known
+        return (
+            f"{owner.__name__} has no setting '{setting[1]}'; near: {', '.join(close)}"
+        )
+    line = lines[0]
+    if line.endswith(':') and len(lines) > 1:
+        line = f'{line} {lines[1]}'
+    if not isinstance(error, (ValueError, RuntimeError, OSError, TypeError)):
+        return f'{type(error).__name__}: {line}'
+    annotations = _last([_ann_file(frame) for frame in frames])
+    if annotations and str(annotations) not in line:
+        if 'need at least one array' in line:
+            # what NumPy says of no annotations at all
+            return f"'{annotations}' lists no clips"
+        if 'to unpack' in line or 'invalid literal for int' in line:
+            line = f"a line in it is not 'path label': {line}"
+        return f"'{annotations}' is unfit: {line}"
     return line
+
+
+def reading_problem(error: Exception) -> str:
+    """Why a checkpoint cannot be read, in a few words."""
+    text = str(error).strip()
+    refused = re.search(r'GLOBAL (\S+)', text)
+    if refused:
+        return f'it holds a {refused[1]}, which safe loading refuses'
+    # PyTorch goes on for some lines
+    return text.splitlines()[0].split('. ')[0] if text else type(error).__name__
+
+
+def _last(values: list) -> Any:
+    return next((value for value in reversed(values) if value), None)
+
+
+def _ann_file(frame: FrameType) -> Any:
+    return getattr(frame.f_locals.get('self'), 'ann_file', None)
+
+
+def _settings(owner: type) -> list[str]:
+    """The named arguments of a class and, where it passes others on, of its bases."""
+    names: list[str] = []
+    for base in owner.__mro__[:-1]:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)['__init__']).parameters.values()
+        names += [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return sorted(set(names) - {'self', 'args'})
 
 
 def _near(name: str, registry: str) -> list[str]:

@@ -80,7 +80,7 @@ def _student_state(source: str, checkpoint: Any) -> dict[str, Tensor]:
         if not any(key.startswith(f'{part}.') for key in state):
             there = sorted({key.partition('.')[0] for key in found})
             raise ValueError(
-                f"'{source}' holds no student: no '{part}.' among its parts "
+                f"'{source}' holds no student: no '{part}.' among its parts: "
                 f'{", ".join(there) or "(none)"}'
             )
     return {key: x.detach().cpu().clone() for key, x in state.items()}

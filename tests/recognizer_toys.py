@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Optional
 
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -103,17 +104,13 @@ def tiny_swin(num_classes: int = CLASSES, drop_path: float = 0.2) -> dict:
 
 def tiny_vit(num_classes: int = CLASSES, size: int = 32) -> dict:
     """Config of a TSN on a ViT of mmpretrain with two layers."""
-    arch = dict(
-        embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48
-    )
+    arch = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
     return dict(
         type='Recognizer2D',
         backbone=dict(
             type='mmpretrain.VisionTransformer', arch=arch, img_size=size, patch_size=8
         ),
-        cls_head=dict(
-            type='TimeSformerHead', num_classes=num_classes, in_channels=24
-        ),
+        cls_head=dict(type='TimeSformerHead', num_classes=num_classes, in_channels=24),
         data_preprocessor=dict(
             type='ActionDataPreprocessor', format_shape='NCHW', **NORM
         ),

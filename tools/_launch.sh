@@ -49,9 +49,15 @@ run_processes() {
             --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}")
     fi
     errors=$(mktemp -d)
-    MMVKD_ERROR_FILE=${errors}/line "${PYTHON}" -m torch.distributed.run \
-        "${place[@]}" --nproc-per-node "${count}" "$@" --launcher pytorch || status=$?
-    # after the launcher's own report of who failed, the reason stands last
+    # torchrun without its own trace, which says nothing of why a process failed
+    MMVKD_ERROR_FILE=${errors}/line "${PYTHON}" -c 'import sys
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main
+try:
+    main()
+except ChildFailedError:
+    sys.exit(1)' "${place[@]}" --nproc-per-node "${count}" "$@" --launcher pytorch || status=$?
+    # the reason stands last, once
     cat "${errors}/line" >&2 2>/dev/null || true
     rm -rf "${errors}"
     return "${status}"

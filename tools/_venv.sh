@@ -16,7 +16,7 @@ die() {
 }
 
 # Prints the first of $PYTHON, python3.11, python3.12, python3 that can hold the stack.
-find_python() {
+find_base_python() {
     local candidate
     for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3 python; do
         if "$candidate" -c 'import ensurepip, sys, venv
@@ -57,11 +57,13 @@ ensure_venv() {
     printf '%s\n' "$wanted" >"$stamp"
 }
 
-# The environment of quickstart.sh and run_tests.sh: .venv, or $VENV.
+# The environment of quickstart.sh and run_tests.sh: .venv, or $VENV. Afterwards $PYTHON
+# is its interpreter, for this script and for the scripts that it calls.
 ensure_default_venv() {
     VENV="${VENV:-$ROOT/.venv}"
     local python
-    python="$(find_python)" || exit 1
+    python="$(find_base_python)" || exit 1
     ensure_venv "$VENV" "$python" "$ROOT/requirements/constraints.txt" \
         "$ROOT/requirements/runtime.txt" "$ROOT/requirements/tests.txt"
+    export PYTHON="$VENV/bin/python"
 }

@@ -5,7 +5,7 @@
 #
 # Makes .venv the first time ($PYTHON names the interpreter, $VENV another place) and
 # reuses it afterwards. Runs every step and fails if one of them failed. pytest prints
-# the seed of its order; `-p randomly -p "no:cacheprovider" --randomly-seed=N` repeats it.
+# the seed of its order; the argument --randomly-seed=N repeats it.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_venv.sh"
 ensure_default_venv
@@ -25,11 +25,10 @@ step() {
     "$@" || failed+=("$name")
 }
 
-python="$VENV/bin/python"
-step 'ruff check' "$python" -m ruff check .
-step 'ruff format --check' "$python" -m ruff format --check .
-step 'mypy' "$python" -m mypy
-step 'pytest' "$python" -m pytest "$@"
+step 'ruff check' "$PYTHON" -m ruff check .
+step 'ruff format --check' "$PYTHON" -m ruff format --check .
+step 'mypy' "$PYTHON" -m mypy
+step 'pytest' "$PYTHON" -m pytest "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then
     die "failed: $(printf '%s; ' "${failed[@]}")"

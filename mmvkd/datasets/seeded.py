@@ -88,10 +88,11 @@ class SeededDataset:
         key = key if isinstance(key, SampleKey) else SampleKey(int(key))
         index = key.sample_id
         skipped: list[str] = []
+        # by the key that was asked for: two broken clips must not name each other
+        others = np.random.default_rng((key.seed, key.epoch, key.sample_id))
         while True:
             with seeded(key.seed, key.epoch, index):
                 sample, problem = self._load(index)
-                other = int(np.random.randint(len(self)))
             if sample is not None:
                 break
             clip = _name(self.dataset.get_data_info(index))
@@ -106,7 +107,7 @@ class SeededDataset:
                     f'{len(skipped)} clips in a row cannot be read, the last one '
                     f"'{skipped[-1]}'; check data_prefix of '{self.dataset.ann_file}'"
                 )
-            index = other
+            index = int(others.integers(len(self)))
         info: dict[str, Any] = dict(sample_id=index)
         if skipped:
             info['skipped'] = skipped

@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmvkd import compat
+from mmvkd.errors import reading_problem
 
 _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
 
@@ -43,12 +44,25 @@ def load_config(name: str) -> Config:
     """Read a config by its path, or by a name such as ``mmvkd::distill/….py``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, or a base of it is missing.
+        ValueError: If it or a base of it is not Python.
     """
     path = compat.config_file(name)
     if not Path(path).is_file():
         raise FileNotFoundError(f"config '{name}' does not exist")
-    config = Config.fromfile(path)
+    try:
+        config = Config.fromfile(path)
+    except FileNotFoundError as error:
+        if error.filename is None:
+            raise
+        raise FileNotFoundError(
+            f"config '{name}' needs '{error.filename}', which does not exist"
+        ) from error
+    except SyntaxError as error:
+        raise ValueError(
+            f"config '{name}', or a base of it, is not Python: {error.msg}, line "
+            f'{error.lineno}: {(error.text or "").strip()}'
+        ) from error
     config.setdefault('default_scope', 'mmaction')
     return config
 
@@ -117,5 +131,5 @@ def _check_checkpoint(config: Config) -> None:
     try:
         torch.load(path, map_location='cpu')
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RuntimeError(f"checkpoint '{path}' cannot be read: {lines[0]}") from error
+        problem = reading_problem(error)
+        raise RuntimeError(f"checkpoint '{path}' cannot be read: {problem}") from error

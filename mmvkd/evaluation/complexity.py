@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 import torch
-from mmaction.models import BaseRecognizer
+from mmaction.models import BaseRecognizer, Recognizer2D, Recognizer3D
 from mmaction.registry import MODELS
 from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
@@ -57,15 +57,18 @@ def complexity(
 
     Raises:
         ValueError: If the shape is not given and not known.
-        TypeError: If the model is no recognizer.
+        TypeError: If the model is no recognizer of frames.
     """
     init_default_scope(config.get('default_scope') or 'mmaction')
     settings = student_config(config)
     if 'backbone' not in settings:
         raise TypeError(f'a {settings.get("type")} is not a recognizer: no backbone')
     model = MODELS.build(without_pretrained(settings))
-    if not isinstance(model, BaseRecognizer):
-        raise TypeError(f'a {type(model).__name__} is not a recognizer')
+    if not isinstance(model, (Recognizer2D, Recognizer3D)):
+        raise TypeError(
+            f'a {type(model).__name__} does not recognize clips of frames, as '
+            'Recognizer2D and Recognizer3D do'
+        )
     model.eval()
     inputs = torch.zeros((1, *view_shape(config, tuple(shape or ()))))
     analyzer = FlopAnalyzer(_Forward(model), (inputs,))

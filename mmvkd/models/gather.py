@@ -44,7 +44,7 @@ def gather(x: Tensor) -> Tensor:
 
 
 def global_count(mask: Tensor) -> Tensor:
-    """How many clips of the global batch are in ``mask`` (N,), over W: a mean's divisor.
+    """Clips of the global batch that are in ``mask`` (N,), over W: a mean's divisor.
 
     At least 1/W, so that a batch without any gives zero and not NaN.
     """

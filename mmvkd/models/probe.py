@@ -7,7 +7,7 @@ from typing import Optional
 
 import torch
 from mmaction.models.recognizers import BaseRecognizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmvkd.models.outputs import ModelCard
 from mmvkd.models.taps import TapReader
@@ -80,7 +80,10 @@ def probe(
 def _inputs(
     recognizer: BaseRecognizer, view: ClipView, image: tuple[int, int], device: str
 ) -> Tensor:
-    channels = int(getattr(recognizer.backbone, 'in_channels', None) or 3)
+    # a backbone's own `in_channels` may be what its last layer took
+    kinds = (nn.Conv2d, nn.Conv3d)
+    modules = recognizer.backbone.modules()
+    channels = next((m.in_channels for m in modules if isinstance(m, kinds)), 3)
     if view.format_shape == 'NCHW':
         shape: tuple[int, ...] = (_BATCH, view.num_frames or 8, channels, *image)
     else:

@@ -18,6 +18,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
+from mmvkd.errors import reading_problem
+
 RecognizerConfig = Union[str, Mapping[str, Any]]
 """A model dict; a path to a config; ``mmaction::recognition/tsm/…``; or a dict with a
 key ``config`` naming one of these, and what to change in it."""
@@ -56,7 +58,9 @@ def _model_of_file(name: str) -> dict[str, Any]:
     if 'model' not in loaded:
         raise ValueError(f"config '{name}' has no `model`")
     model = loaded.model.to_dict()
-    return model['student'] if model['type'] == 'mmvkd.VideoDistiller' else model
+    if model.get('type') == 'mmvkd.VideoDistiller':
+        return recognizer_config(model['student'])
+    return recognizer_config(model)
 
 
 def build_recognizer(role: str, config: RecognizerConfig) -> BaseRecognizer:
@@ -170,15 +174,22 @@ def read_checkpoint(path: str) -> Any:
     """Read a checkpoint file in safe mode.
 
     Raises:
-        RuntimeError: if it is corrupt, or holds more than tensors and plain types.
+        RuntimeError: if it is corrupt, holds more than tensors and plain types, or no
+            state dict.
     """
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
         raise RuntimeError(
-            f"checkpoint '{path}' cannot be read in safe mode: {first_line}"
+            f"checkpoint '{path}' cannot be read in safe mode: {reading_problem(error)}"
         ) from error
+    is_dict = isinstance(checkpoint, Mapping)
+    state = checkpoint.get('state_dict', checkpoint) if is_dict else checkpoint
+    if not isinstance(state, Mapping) or not all(isinstance(k, str) for k in state):
+        raise RuntimeError(
+            f"checkpoint '{path}' holds no state dict, but a {type(state).__name__}"
+        )
+    return checkpoint
 
 
 def plain_state(

@@ -26,8 +26,8 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     Raises:
         TapError: if there is none; names what is near.
     """
-    modules = dict(model.named_modules())
-    if name and name in modules:
+    modules = {child: module for child, module in model.named_modules() if child}
+    if name in modules:
         return modules[name]
     near = get_close_matches(name, modules, n=3, cutoff=0.5) or [
         child for child in modules if child.count('.') == 1
@@ -165,10 +165,14 @@ def infer_layout(name: str, output: Tensor, batch: int, image: tuple[int, int]) 
     if output.ndim == 2:
         return 'NC'
     if output.ndim == 5 and output.shape[0] == batch:
-        _, a, b, c, d = output.shape
-        last, middle = _keeps_ratio((c, d), image), _keeps_ratio((b, c), image)
-        if last != middle:
-            return 'NCTHW' if last else 'NTHWC'
+        b, c, d = output.shape[2:]
+        # an exact ratio first: odd strides make almost any two sides come near it
+        for keeps in (_same_ratio, _keeps_ratio):
+            last, middle = keeps((c, d), image), keeps((b, c), image)
+            if last != middle:
+                return 'NCTHW' if last else 'NTHWC'
+            if last:
+                break
         if (c, d) == (1, 1):
             return 'NCTHW'
     raise TapError(
@@ -177,7 +181,12 @@ def infer_layout(name: str, output: Tensor, batch: int, image: tuple[int, int]) 
     )
 
 
-def _keeps_ratio(sides: tuple[int, ...], image: tuple[int, int]) -> bool:
+def _same_ratio(sides: tuple[int, int], image: tuple[int, int]) -> bool:
+    """Whether a map of these sides has the image's ratio exactly."""
+    return sides[0] * image[1] == sides[1] * image[0]
+
+
+def _keeps_ratio(sides: tuple[int, int], image: tuple[int, int]) -> bool:
     """Whether a map of these sides may come from the image by one stride."""
     strides = {round(full / side) for full, side in zip(image, sides)}
     return any(

@@ -143,7 +143,7 @@ class ClipView:
 
 
 def segments_of(recognizer: BaseRecognizer) -> Optional[int]:
-    """Frames per clip that a 2-D recognizer is built for, None if any number will do."""
+    """Frames per clip that a 2-D recognizer is built for, None if any will do."""
     for part in (recognizer.backbone, getattr(recognizer, 'cls_head', None)):
         segments = getattr(part, 'num_segments', None)
         if segments is not None:

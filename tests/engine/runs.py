@@ -11,14 +11,16 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import cv2
-import mmaction.models  # noqa: F401  (the server imports it once for all)
 import torch
+from mmaction.utils import register_all_modules
 from mmengine.config import Config
+from mmengine.config import config as config_module
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, init_default_scope
 from mmengine.runner import Runner
@@ -29,6 +31,9 @@ import mmvkd.datasets
 import mmvkd.engine
 import mmvkd.models  # noqa: F401
 from mmvkd.engine.hooks import checkpoint as checkpoint_module
+
+# the server imports all that a run needs, once
+register_all_modules(init_default_scope=False)
 
 SERVER = multiprocessing.get_context('forkserver')
 
@@ -43,11 +48,10 @@ def fork(*calls: tuple[Callable, tuple], timeout: float = 120) -> list[int]:
     Returns:
         Their exit codes; −9 for a killed one.
     """
-    # the server takes both on when it starts
+    # the server takes on both when it starts
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     before = os.environ.get('PYTHONPATH')
-    os.environ['PYTHONPATH'] = os.pathsep.join([*folders, *([before] if before else [])])
+    os.environ['PYTHONPATH'] = os.pathsep.join(path or os.getcwd() for path in sys.path)
     try:
         SERVER.set_forkserver_preload(['runs'])
         children = [SERVER.Process(target=_guarded, args=call) for call in calls]
@@ -73,9 +77,9 @@ def _guarded(function: Callable, args: tuple) -> None:
     init_default_scope('mmaction')
     try:
         function(*args)
-    except BaseException:
+    except Exception:
         traceback.print_exc()
-        raise
+        raise SystemExit(1) from None
 
 
 def die() -> None:
@@ -127,7 +131,7 @@ def kill_in_write(name: str, nth: int = 1) -> None:
     seen = []
 
     def opened(path: Any, mode: str = 'r') -> Any:
-        file = builtins.open(path, mode)
+        file = builtins.open(path, mode)  # noqa: SIM115
         if name in Path(path).name:
             seen.append(path)
         if len(seen) == nth and seen[-1] == path:
@@ -172,7 +176,13 @@ def tiny_student(frames: int = 4) -> dict[str, Any]:
     """Config of a TSN of two stages: 0.7 million parameters."""
     config = tiny_tsm(frames=frames)
     config['backbone'] = dict(
-        type='ResNet', depth=18, pretrained=None, num_stages=2, out_indices=(1,)
+        type='ResNet',
+        depth=18,
+        pretrained=None,
+        num_stages=2,
+        strides=(1, 2),
+        dilations=(1, 1),
+        out_indices=(1,),
     )
     config['cls_head'].update(type='TSNHead', in_channels=128)
     del config['cls_head']['num_segments']
@@ -291,6 +301,8 @@ def train(
     """
     config = Config(config)
     logging.disable(logging.WARNING)
+    # writing the config prettily into each checkpoint takes longer than the training
+    vars(config_module)['FormatCode'] = lambda text, **style: (text, True)
     if resume:
         config.resume = True
     if config.optim_wrapper.get('type') == 'AmpOptimWrapper':

@@ -77,7 +77,7 @@ def test_two_training_passes_give_the_same_outputs(
     wrapper = made.teachers['t']
     parts = [m for m in wrapper.model.modules() if type(m).__name__ == random_part]
     assert any(
-        getattr(m, 'p', 0) == 0.5 or getattr(m, 'drop_prob', 0) > 0.1 for m in parts
+        getattr(m, 'p', 0) >= 0.5 or getattr(m, 'drop_prob', 0) > 0.1 for m in parts
     )
     seen = []
     call = type(wrapper).__call__
@@ -98,7 +98,9 @@ def test_two_training_passes_give_the_same_outputs(
     assert not first.logits.requires_grad
     # the test would see it: the same model awake differs
     wrapper.model.train()
-    assert not torch.equal(call(wrapper, wrapper.view(_clip(make))).logits, first.logits)
+    assert not torch.equal(
+        call(wrapper, wrapper.view(_clip(make))).logits, first.logits
+    )
 
 
 def _clip(make: Any) -> Tensor:
@@ -251,13 +253,13 @@ def test_a_truncated_checkpoint_is_refused_in_a_line(tmp_path: Path) -> None:
     refused(str(path), 'cannot be read in safe mode')
 
 
-@pytest.mark.parametrize('content', [torch.zeros(2), [1, 2], 3])
+@pytest.mark.parametrize('content', [torch.zeros(2), [1, 2], 3, {0: 1}])
 def test_a_file_that_holds_no_state_is_refused_in_a_line(
     content: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / 'strange.pth'
     torch.save(content, path)
-    refused(str(path), 'strange')
+    refused(str(path), 'strange.pth. holds no state dict')
 
 
 class Evil:
@@ -294,7 +296,7 @@ def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         'torch.load',
         'torch.hub.load_state_dict_from_url',
-        'mmengine.runner.checkpoint._load_checkpoint',
+        'mmengine.runner.checkpoint.CheckpointLoader.load_checkpoint',
     ):
         monkeypatch.setattr(name, fail)
 

@@ -116,7 +116,7 @@ def test_a_plain_student_checkpoint_loads_into_the_distiller(tmp_path: Path) -> 
 def test_strict_loading_notices_a_foreign_and_a_missing_key() -> None:
     model = distiller(heads=kd_and_fitnets())
     state = model.state_dict()
-    with pytest.raises(RuntimeError, match='backbone.foreign'):
+    with pytest.raises(RuntimeError, match=r'backbone\.foreign'):
         model.load_state_dict({**state, 'backbone.foreign': torch.zeros(1)})
     state.pop('cls_head.fc_cls.weight')
     with pytest.raises(RuntimeError, match=r'cls_head\.fc_cls\.weight'):
@@ -285,7 +285,9 @@ def test_features_are_those_of_the_student() -> None:
 def test_weights_and_gradients_are_the_plain_students_where_heads_weigh_nothing(
     student: dict, make: Callable
 ) -> None:
-    tap = 'cls_head.avg_pool' if student['type'] == 'Recognizer2D' else 'cls_head.fc_cls'
+    tap = (
+        'cls_head.avg_pool' if student['type'] == 'Recognizer2D' else 'cls_head.fc_cls'
+    )
     heads = dict(
         kd=dict(type='mmvkd.KDHead', loss_weight=0.0),
         hint=fitnets(tap, teacher_tap='backbone.layer4', loss_weight=0.0),
@@ -468,7 +470,7 @@ def test_blending_refuses_a_clip_without_a_label() -> None:
     student['data_preprocessor']['blending'] = dict(
         type='MixupBlending', num_classes=CLASSES
     )
-    with pytest.raises(ValueError, match='blending .*label'):
+    with pytest.raises(ValueError, match=r'blending .*label'):
         step(distiller(student), with_labels(batch(), [0, -1]))
 
 

@@ -8,7 +8,7 @@ pretrained = False  # its clips are small: recognizers start from nothing
 recipe = 'make it with: python tools/data/make_motions.py data/motions'
 checkpoints = dict()
 
-size = 48
+size = int('{{$MMVKD_SIZE:48}}')  # pixels a side
 crop = [
     dict(type='Resize', scale=(size + 8, size + 8), keep_ratio=False),
     dict(type='RandomCrop', size=size),

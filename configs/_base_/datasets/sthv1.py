@@ -39,3 +39,4 @@ test_dataloader = dict(
     batch_size=1,
     dataset=dict(val_set, pipeline=_base_.twice_three_crop_pipeline),
 )
+optim_wrapper = dict(optimizer=dict(weight_decay=0.0005))

@@ -37,6 +37,9 @@ class ExactResumeHook(Hook):
         done = runner.message_hub.runtime_info.get(_VALIDATED, 0)
         if due and done < runner.epoch:
             runner.logger.info(f'validating epoch {runner.epoch}, as was prevented')
+            # as they stood then, for the checkpoints that the validation writes
+            runner.message_hub.update_info('epoch', runner.epoch - 1)
+            runner.message_hub.update_info('iter', runner.iter - 1)
             runner.val_loop.run()
 
     def before_val_epoch(self, runner: Runner) -> None:

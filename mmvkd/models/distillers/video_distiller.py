@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmvkd.models.gather import global_count, world_size
 from mmvkd.models.heads.base import DistillationHead
+from mmvkd.models.losses.numerics import full_precision
 from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.probe import probe, video_logits
 from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
@@ -56,8 +57,8 @@ class DistillPreprocessor(BaseDataPreprocessor):
         if self.student.blending is not None:
             if not targets.complete:
                 raise ValueError(
-                    'blending mixes labels, and a clip of the batch has none (-1); turn '
-                    "it off in the student's data_preprocessor"
+                    'blending mixes labels, and a clip of the batch has none (-1); '
+                    "turn it off in the student's data_preprocessor"
                 )
             inputs, samples = self.student.blending(inputs.float(), samples)
             targets = Targets.of(samples)
@@ -262,6 +263,8 @@ class VideoDistiller(BaseModel):
     ) -> dict[str, Tensor]:
         """The head's losses over the labeled clips of the global batch."""
         head = self.student.cls_head
+        # bfloat16 cannot become NumPy, which MMAction2 counts the hits with
+        scores = full_precision(scores)
         if targets.labels is None:
             return head.loss_by_feat(scores, data_samples)
         labeled = targets.labels >= 0

@@ -118,7 +118,7 @@ class RecognizerTeacher:
             # a copy of the distiller, as an average kept on the host, moved it away
             self.to(inputs.device)
         taps = self.reader.recording(self.model)
-        with torch.autocast(inputs.device.type, self.dtype if mixed else None, mixed):
-            with taps:
-                scores, _ = self.model.extract_feat(inputs, stage='head')
+        dtype = self.dtype if mixed else None
+        with torch.autocast(inputs.device.type, dtype, enabled=mixed), taps:
+            scores, _ = self.model.extract_feat(inputs, stage='head')
         return Outputs(video_logits(scores, batch), self.reader.features(taps, batch))

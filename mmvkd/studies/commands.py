@@ -1,0 +1,161 @@
+"""The command lines of a run: those that the study executes and those that it prints."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from mmengine.config import DictAction
+
+import mmvkd
+from mmvkd.models.recognizers import find_checkpoint
+from mmvkd.studies.plan import Run, Study, StudyError
+
+PREDICTIONS = 'predictions.pkl'
+METRICS = 'metrics.json'
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call of one of our tools.
+
+    Args:
+        name: ``train`` or ``test``.
+        script: File name of the tool.
+        arguments: Behind it.
+        environment: Variables that are set.
+    """
+
+    name: str
+    script: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def argv(self) -> list[str]:
+        """For a process of its own, here."""
+        interpreter = 'bash' if self.script.endswith('.sh') else sys.executable
+        return [interpreter, str(tools_folder() / self.script), *self.arguments]
+
+    def line(self) -> str:
+        """For a reader's shell, in a checkout."""
+        words = [f'{key}={shlex.quote(v)}' for key, v in self.environment.items()]
+        if not self.script.endswith('.sh'):
+            words.append('python')
+        words.append(f'tools/{self.script}')
+        return ' '.join([*words, *map(shlex.quote, self.arguments)])
+
+
+def tools_folder() -> Path:
+    """Of the checkout, or else of the installed package.
+
+    Raises:
+        FileNotFoundError: If the package has no tools.
+    """
+    package = Path(mmvkd.__file__).resolve().parent
+    for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
+        if (folder / 'train.py').is_file():
+            return folder
+    raise FileNotFoundError(f'no tools beside {package}, nor in {package / ".mim"}')
+
+
+def run_folder(study: Study, name: str) -> Path:
+    """Where the run's logs, checkpoints and results are."""
+    return study.folder / 'runs' / name
+
+
+def train_step(study: Study, run: Run, resume: bool = False) -> Step:
+    """The training.
+
+    Args:
+        study: Of the run.
+        run: Those that it needs have finished, or their best checkpoint is not known.
+        resume: Go on from the last checkpoint.
+    """
+    folder = run_folder(study, run.name)
+    count = (str(run.processes),) if run.processes > 1 else ()
+    needs = {k: checkpoint(study, k, name) for k, name in run.needs.items()}
+    if resume:
+        # it says where to start, and would be resumed from
+        needs.pop('load_from', None)
+    options = _options({**run.options, **needs})
+    place = ('--work-dir', folder.as_posix(), '--seed', str(run.seed))
+    return Step(
+        'train',
+        'dist_train.sh' if count else 'train.py',
+        (run.config, *count, *place, *options, *(('--resume',) if resume else ())),
+        _environment(study, run),
+    )
+
+
+def test_step(study: Study, run: Run) -> Step:
+    """The test of the best checkpoint, or of the last one where no best is kept.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    folder = run_folder(study, run.name)
+    found = find_checkpoint(str(folder))
+    if found is None:
+        raise FileNotFoundError(f"run '{run.name}' left no checkpoint in {folder}")
+    outputs = ('--out', (folder / METRICS).as_posix())
+    outputs += ('--dump', (folder / PREDICTIONS).as_posix())
+    place = ('--work-dir', (folder / 'test').as_posix())
+    return Step(
+        'test',
+        'test.py',
+        (run.config, found, *place, *outputs, *_options(run.options)),
+        _environment(study, run),
+    )
+
+
+def checkpoint(study: Study, key: str, name: str) -> str:
+    """What an option is given for a run that is needed.
+
+    A teacher takes the run's folder, for its best checkpoint; anything else a file.
+    """
+    folder = run_folder(study, name).as_posix()
+    if key.startswith('model.teachers.'):
+        return folder
+    return find_checkpoint(folder) or f'{folder}/best_checkpoint_of_it.pth'
+
+
+def _environment(study: Study, run: Run) -> dict[str, str]:
+    return {**run.environment, 'OMP_NUM_THREADS': str(study.threads)}
+
+
+def _options(options: Mapping[str, Any]) -> tuple[str, ...]:
+    if not options:
+        return ()
+    return ('--cfg-options', *(f'{k}={option(k, v)}' for k, v in options.items()))
+
+
+def option(key: str, value: Any) -> str:
+    """A value as ``--cfg-options`` reads it.
+
+    Raises:
+        StudyError: If a command line cannot hold it.
+    """
+    text = _text(value)
+    try:
+        read: Optional[Any] = DictAction._parse_iterable(text)
+    except (AssertionError, ValueError, IndexError):
+        read = None
+    same = list(read) if isinstance(read, tuple) else read
+    wanted = list(value) if isinstance(value, tuple) else value
+    if same != wanted or type(same) is not type(wanted):
+        raise StudyError(
+            f'option {key}={value!r} cannot be written on a command line; put it into '
+            'a config file'
+        )
+    return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        marks = '[]' if isinstance(value, list) else '()'
+        return marks[0] + ','.join(map(_text, value)) + marks[1]
+    return str(value)

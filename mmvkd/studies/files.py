@@ -1,0 +1,43 @@
+"""Small files that a kill at any moment leaves whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under a temporary name and rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.tmp')
+    with open(temporary, 'w', encoding='utf-8') as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that is the same, byte for byte, for the same value."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + '\n')
+
+
+def read_json(path: Path) -> Any:
+    """What the file holds, None if it is not there."""
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file, one a line; a line that a kill cut is left out."""
+    found = []
+    if path.is_file():
+        for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+    return [entry for entry in found if isinstance(entry, dict)]

@@ -1,0 +1,219 @@
+"""Which recognizers can be named, and which are refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmaction.models import ActionDataPreprocessor
+from recognizer_toys import (
+    backward,
+    build,
+    config,
+    distiller,
+    plain,
+    teacher,
+    tiny_slowfast,
+    tiny_tsn,
+    without_gradient,
+)
+from toys import CLASSES, batch, tiny_tsm
+
+from mmvkd.models.recognizers import build_recognizer, mismatch, recognizer_config
+
+TSM_R50 = (
+    'mmaction::recognition/tsm/'
+    'tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb.py'
+)
+
+
+def test_a_model_dict_is_taken_as_it_is_and_left_unchanged() -> None:
+    model = tiny_tsm()
+    taken = recognizer_config(model)
+    assert taken == tiny_tsm()
+    taken['backbone']['depth'] = 50
+    assert model == tiny_tsm()
+
+
+def test_a_model_zoo_config_is_found_by_name() -> None:
+    model = recognizer_config(TSM_R50)
+    assert model['backbone']['type'] == 'ResNetTSM'
+    assert model['backbone']['depth'] == 50
+    assert model['cls_head']['num_classes'] == 400
+
+
+def test_a_named_config_is_changed_where_the_dict_says_so() -> None:
+    changes = dict(
+        config=TSM_R50,
+        backbone=dict(pretrained=None, num_segments=4),
+        cls_head=dict(num_classes=CLASSES, num_segments=4),
+    )
+    model = recognizer_config(changes)
+    original = recognizer_config(TSM_R50)
+    assert model['cls_head'].pop('num_classes') == CLASSES
+    original['cls_head'].pop('num_classes')
+    assert model['backbone'].pop('pretrained') is None
+    original['backbone'].pop('pretrained')
+    for part in ('backbone', 'cls_head'):
+        assert model[part].pop('num_segments') == 4
+        original[part].pop('num_segments', None)
+    assert model == original
+
+
+def test_a_config_can_be_replaced_in_part_by_delete() -> None:
+    head = dict(type='TSNHead', num_classes=3, in_channels=2048, _delete_=True)
+    model = recognizer_config(dict(config=TSM_R50, cls_head=head))
+    assert model['cls_head'] == dict(type='TSNHead', num_classes=3, in_channels=2048)
+
+
+def test_a_config_is_found_by_path(tmp_path: Path) -> None:
+    path = tmp_path / 'model.py'
+    path.write_text(f'model = {tiny_tsn()!r}\n')
+    assert recognizer_config(str(path)) == tiny_tsn()
+
+
+def test_a_distillers_config_names_its_student(tmp_path: Path) -> None:
+    path = tmp_path / 'distill.py'
+    path.write_text(f'model = {config(student=tiny_tsn())!r}\n')
+    assert recognizer_config(str(path)) == tiny_tsn()
+    # also where it names the student in turn
+    path.write_text(f'model = {config(student=str(_file(tmp_path)))!r}\n')
+    assert recognizer_config(str(path)) == tiny_tsn()
+
+
+def _file(folder: Path) -> Path:
+    path = folder / 'tsn.py'
+    path.write_text(f'model = {tiny_tsn()!r}\n')
+    return path
+
+
+def test_a_config_that_does_not_exist_is_told() -> None:
+    with pytest.raises(FileNotFoundError, match=r"'no/such\.py' does not exist"):
+        recognizer_config('no/such.py')
+
+
+def test_a_config_without_a_model_is_told(tmp_path: Path) -> None:
+    path = tmp_path / 'empty.py'
+    path.write_text('a = 1\n')
+    with pytest.raises(ValueError, match='has no `model`'):
+        recognizer_config(str(path))
+
+
+# Refused in a line
+
+
+def gcn() -> dict:
+    graph = dict(layout='coco', mode='spatial')
+    return dict(
+        type='RecognizerGCN',
+        backbone=dict(type='STGCN', graph_cfg=graph),
+        cls_head=dict(type='GCNHead', num_classes=CLASSES, in_channels=256),
+    )
+
+
+def audio() -> dict:
+    return dict(
+        type='RecognizerAudio',
+        backbone=dict(type='ResNet', depth=18, in_channels=1, norm_eval=False),
+        cls_head=dict(type='TSNAudioHead', num_classes=CLASSES, in_channels=512),
+    )
+
+
+@pytest.mark.parametrize(
+    ('model', 'kind'), [(gcn(), 'RecognizerGCN'), (audio(), 'RecognizerAudio')]
+)
+def test_skeleton_graphs_and_audio_are_refused(model: dict, kind: str) -> None:
+    for role, distilled in (
+        ('student', config(student=model)),
+        ('teacher', config(teachers=dict(t=teacher(model)))),
+    ):
+        with pytest.raises(TypeError, match=f'the {role} is a {kind}; .*video') as info:
+            build(distilled, init=False)
+        assert '\n' not in str(info.value)
+
+
+def test_several_modalities_are_refused_in_a_line() -> None:
+    model = tiny_slowfast()
+    rgb = dict(type='ActionDataPreprocessor', format_shape='NCTHW')
+    model['data_preprocessor'] = dict(
+        type='MultiModalDataPreprocessor', preprocessors=dict(imgs=rgb)
+    )
+    with pytest.raises(TypeError, match=r'by MultiModalDataPreprocessor; .*one clip'):
+        build(config(student=model), init=False)
+
+
+def test_a_recognizer_without_a_head_is_refused() -> None:
+    model = tiny_tsm()
+    model.pop('cls_head')
+    with pytest.raises(ValueError, match='the student has no cls_head'):
+        build(config(student=model), init=False)
+
+
+# Heatmaps
+
+
+def posec3d() -> dict:
+    backbone = dict(
+        type='ResNet3dSlowOnly',
+        depth=50,
+        pretrained=None,
+        in_channels=17,
+        base_channels=8,
+        num_stages=3,
+        out_indices=(2,),
+        stage_blocks=(1, 1, 1),
+        dilations=(1, 1, 1),
+        conv1_stride_s=1,
+        pool1_stride_s=1,
+        inflate=(0, 1, 1),
+        spatial_strides=(2, 2, 2),
+        temporal_strides=(1, 1, 2),
+    )
+    head = dict(type='I3DHead', in_channels=128, num_classes=CLASSES)
+    return dict(type='Recognizer3D', backbone=backbone, cls_head=head)
+
+
+def test_skeleton_heatmaps_distil_like_clips() -> None:
+    heads = dict(
+        kd=dict(type='mmvkd.KDHead'),
+        hint=dict(type='mmvkd.FitNetsHead', tap='backbone.layer3'),
+    )
+    model = distiller(posec3d(), dict(t=teacher(posec3d())), heads)
+    data = batch()
+    generator = torch.Generator().manual_seed(0)
+    data['inputs'] = [torch.rand(1, 17, 8, 16, 16, generator=generator) for _ in 'ab']
+    assert isinstance(model.student.data_preprocessor, ActionDataPreprocessor)
+    values = backward(model.train(), data)
+    assert values['loss_hint'] > 0 and values['loss_kd'] > 0
+    assert without_gradient(model) == []
+
+
+# Telling a foreign checkpoint
+
+
+@pytest.mark.parametrize(
+    ('change', 'problem'),
+    [
+        (lambda s: s, ''),
+        (lambda s: {k: s[k] for k in list(s)[1:]}, r'1 of 122 keys missing \(as back'),
+        (lambda s: {**s, 'x.y': torch.zeros(1)}, r'1 unknown keys \(as x\.y\)'),
+        (
+            lambda s: {**s, 'cls_head.fc_cls.bias': torch.zeros(9)},
+            r'1 of another shape \(cls_head.fc_cls.bias: .* \(9,\), model \(4,\)',
+        ),
+    ],
+    ids=['own', 'missing', 'unknown', 'resized'],
+)
+def test_a_mismatch_is_named(change: Any, problem: str) -> None:
+    model = plain(tiny_tsm())
+    found = mismatch(model, change(dict(model.state_dict())))
+    assert re.match(problem, found) if problem else found == '', found
+
+
+def test_a_student_built_from_a_mapping_keeps_its_own_pretrained() -> None:
+    model = tiny_tsm()
+    model['backbone']['pretrained'] = '/nowhere.pth'
+    assert build_recognizer('student', model).backbone.pretrained == '/nowhere.pth'

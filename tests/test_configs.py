@@ -1,0 +1,536 @@
+"""The published configs, for each data set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mmaction
+import pytest
+import torch
+from mmaction.registry import MODELS, TRANSFORMS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from videos import write_list
+
+from mmvkd.datasets import motions
+from mmvkd.engine import launch
+from mmvkd.models.recognizers import build_recognizer, recognizer_config
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ('students', 'teachers', 'distill')
+NAMES = [
+    f'{folder}/{file.name}'
+    for folder in FOLDERS
+    for file in sorted((ROOT / 'configs' / folder).glob('*.py'))
+]
+PLAIN = [name for name in NAMES if not name.startswith('distill/')]
+DISTILL = [name for name in NAMES if name.startswith('distill/')]
+CLASSES = dict(
+    motions=len(motions.CLASSES),
+    kinetics400=400,
+    sthv1=174,
+    sthv2=174,
+    jester=27,
+    ucf101=101,
+    hmdb51=51,
+    own=2,
+)
+WORDS = list(CLASSES)
+SETTINGS = ('DATA', 'SIZE', 'NUM_CLASSES', 'TRAIN_LIST', 'VAL_LIST', 'VIDEOS')
+MMACTION = Path(mmaction.__file__).parent / '.mim'
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, and nothing of the environment that a config reads."""
+    for name in SETTINGS:
+        monkeypatch.delenv(f'MMVKD_{name}', raising=False)
+    torch.set_num_threads(1)
+    yield
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The data-set word, in the environment."""
+    monkeypatch.setenv('MMVKD_DATA', request.param)
+    return request.param
+
+
+@cache
+def parsed(word: str, name: str) -> Config:
+    assert os.environ.get('MMVKD_DATA', 'motions') == word
+    return Config.fromfile(ROOT / 'configs' / name)
+
+
+@cache
+def named(word: str, name: str) -> dict[str, Any]:
+    assert os.environ.get('MMVKD_DATA', 'motions') == word
+    return recognizer_config(name)
+
+
+def zoo(name: str) -> Config:
+    """A config of MMAction2."""
+    return Config.fromfile(MMACTION / 'configs' / 'recognition' / name)
+
+
+def recognizers(word: str, config: Config) -> dict[str, dict[str, Any]]:
+    """The model dicts of student and teachers, by name."""
+    model = config.model
+    if model.type != 'mmvkd.VideoDistiller':
+        return dict(student=recognizer_config(model))
+    found = dict(student=named(word, model.student.config))
+    for name, teacher in model.teachers.items():
+        found[name] = named(word, teacher.model.config)
+    return found
+
+
+def datasets(config: Config) -> dict[str, Any]:
+    """The data sets of the three loaders, ours unwrapped."""
+    wrapper = config.train_dataloader.dataset
+    return dict(
+        train=wrapper.dataset,
+        val=config.val_dataloader.dataset,
+        test=config.test_dataloader.dataset,
+    )
+
+
+def steps(pipeline: Any) -> list[dict[str, Any]]:
+    """A pipeline as plain dicts, without where files come from."""
+    plain = [step.to_dict() for step in pipeline]
+    return [{k: s[k] for k in s if k not in ('io_backend', '_scope_')} for s in plain]
+
+
+def plain(setting: Any) -> Any:
+    """A setting as plain dicts and lists."""
+    return Config(dict(setting=setting)).to_dict()['setting']
+
+
+every_word = pytest.mark.parametrize('data', WORDS, indirect=True)
+every_name = pytest.mark.parametrize('name', NAMES)
+
+
+def test_no_folder_is_empty() -> None:
+    assert {name.split('/')[0] for name in NAMES} == set(FOLDERS)
+
+
+@every_word
+@every_name
+def test_classes_agree_between_data_student_and_teachers(data: str, name: str) -> None:
+    config = parsed(data, name)
+    assert (config.dataset, config.num_classes) == (data, CLASSES[data])
+    models = recognizers(data, config)
+    counts = {role: model['cls_head']['num_classes'] for role, model in models.items()}
+    assert set(counts.values()) == {CLASSES[data]}, counts
+
+
+@every_word
+@every_name
+def test_loaders_feed_what_the_models_take(data: str, name: str) -> None:
+    config = parsed(data, name)
+    models = recognizers(data, config)
+    wrapper = config.train_dataloader.dataset
+    assert wrapper.type == 'mmvkd.SeededDataset'
+    assert config.train_dataloader.sampler.type == 'mmvkd.SeededSampler'
+    layout = models['student']['data_preprocessor']['format_shape']
+    for stage, dataset in datasets(config).items():
+        by_type = {step.type: step for step in dataset.pipeline}
+        assert by_type['FormatShape'].input_format == layout
+        assert list(by_type)[-1] == 'PackActionInputs'
+        assert dataset.get('test_mode', False) is (stage != 'train')
+        assert by_type['SampleFrames'].get('test_mode', False) is (stage != 'train')
+        assert len([TRANSFORMS.build(step) for step in dataset.pipeline]) >= 6
+    loaded = next(s for s in datasets(config)['train'].pipeline if 'clip_len' in s)
+    frames = loaded.clip_len * loaded.num_clips * wrapper.get('oversample', 1)
+    volumes = [m for m in models.values() if m['type'] == 'Recognizer3D']
+    assert frames == (32 if volumes else 8)
+
+
+@every_word
+@every_name
+def test_lists_lie_in_the_folder_of_the_data_set(data: str, name: str) -> None:
+    config = parsed(data, name)
+    lists = []
+    for dataset in datasets(config).values():
+        assert dataset.ann_file.startswith(f'data/{data}/')
+        assert list(dataset.data_prefix.values())[0].startswith(f'data/{data}/')
+        lists.append(dataset.ann_file)
+    assert lists[0] not in lists[1:]
+
+
+@every_word
+@every_name
+def test_no_two_runs_share_a_folder(data: str, name: str) -> None:
+    assert parsed(data, name).work_dir == f'work_dirs/{data}/{Path(name).stem}'
+
+
+@every_word
+@pytest.mark.parametrize('name', DISTILL)
+def test_teachers_come_from_the_zoo_or_from_the_run_that_the_recipe_names(
+    data: str, name: str
+) -> None:
+    config = parsed(data, name)
+    for teacher in config.model.teachers.values():
+        path = teacher.model.config.replace('mmvkd::', '')
+        assert teacher.recipe == f'python tools/train.py configs/{path}'
+        if '://' not in teacher.checkpoint:
+            assert teacher.checkpoint == parsed(data, path).work_dir
+        else:
+            assert teacher.checkpoint in config.checkpoints.values()
+
+
+@every_word
+def test_a_flip_swaps_the_labels_of_left_and_right(data: str) -> None:
+    expected = dict(
+        motions=motions.FLIP_LABEL_MAP,
+        sthv1=zoo_flip('trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv1-rgb.py'),
+        sthv2=zoo_flip('tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py'),
+        # swiping, sliding two fingers, turning the hand (anti-)clockwise
+        jester={0: 1, 1: 0, 6: 7, 7: 6, 14: 15, 15: 14},
+    ).get(data)
+    for name in ('students/tsm_r18.py', 'students/slowfast_r18.py'):
+        pipeline = datasets(parsed(data, name))['train'].pipeline
+        (flip,) = [step for step in pipeline if step.type == 'Flip']
+        assert flip.get('flip_label_map') == expected
+    if expected:
+        assert all(expected[expected[label]] == label for label in expected)
+        assert max(expected) < CLASSES[data]
+
+
+def zoo_flip(name: str) -> dict[int, int]:
+    pipeline = zoo(name).train_dataloader.dataset.pipeline
+    (flip,) = [step for step in pipeline if step.type == 'Flip']
+    return flip.flip_label_map
+
+
+OF_MMACTION = {
+    ('kinetics400', 'students/tsm_r18.py'): (
+        'tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb.py',
+        ('train', 'val', 'test'),
+    ),
+    ('sthv2', 'students/tsm_r18.py'): (
+        'tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv2-rgb.py',
+        ('train', 'val', 'test'),
+    ),
+    ('sthv1', 'students/tsm_r18.py'): (
+        'trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv1-rgb.py',
+        ('train', 'val', 'test'),
+    ),
+    ('kinetics400', 'students/slowfast_r18.py'): (
+        'slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb.py',
+        ('val', 'test'),  # it trains on crops of any shape
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ('data', 'name'), OF_MMACTION, indirect=['data'], ids='-'.join
+)
+def test_clips_are_sampled_and_cropped_as_in_mmaction2(data: str, name: str) -> None:
+    theirs, stages = OF_MMACTION[data, name]
+    config, other = parsed(data, name), zoo(theirs)
+    for stage in stages:
+        own = datasets(config)[stage]
+        dataset = other[f'{stage}_dataloader'].dataset
+        assert steps(own.pipeline) == steps(dataset.pipeline)
+        for key in ('type', 'ann_file', 'data_prefix', 'filename_tmpl'):
+            assert own.get(key) == dataset.get(key)
+
+
+@pytest.mark.parametrize('data', ['ucf101'], indirect=True)
+def test_ucf101_lies_where_mmaction2_looks_for_it(data: str) -> None:
+    other = zoo('c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb.py')
+    for stage, dataset in datasets(parsed(data, 'students/tsm_r18.py')).items():
+        theirs = other[f'{stage}_dataloader'].dataset
+        assert dataset.ann_file == theirs.ann_file
+        assert dataset.data_prefix == theirs.data_prefix
+
+
+@pytest.mark.parametrize('data', ['kinetics400', 'sthv2'], indirect=True)
+def test_schedules_are_those_of_mmaction2s_tsm(data: str) -> None:
+    config = parsed(data, 'students/tsm_r18.py')
+    other = zoo(f'tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_{data}-rgb.py')
+    own = plain(config.optim_wrapper)
+    assert own.pop('constructor') == 'mmvkd.DistillOptimWrapperConstructor'
+    own['constructor'] = own.pop('student_constructor')
+    assert own == plain(other.optim_wrapper)
+    for key in ('param_scheduler', 'auto_scale_lr'):
+        assert plain(config[key]) == plain(other[key])
+    assert config.train_cfg.max_epochs == other.train_cfg.max_epochs
+    assert config.train_dataloader.batch_size == other.train_dataloader.batch_size
+
+
+@pytest.mark.parametrize('data', ['sthv1', 'sthv2', 'jester'], indirect=True)
+def test_something_something_and_jester_decay_more(data: str) -> None:
+    optimizer = parsed(data, 'students/tsm_r18.py').optim_wrapper.optimizer
+    assert optimizer.weight_decay == 0.0005
+
+
+ZOO_TEACHERS = {
+    'tsm_r50': 'tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_{}-rgb',
+    'tsm_r50_seed1': 'tsm_imagenet-pretrained-r50_8xb16-dense-1x1x8-50e_{}-rgb',
+    'tsn_r50': 'tsn_imagenet-pretrained-r50_8xb32-1x1x8-{}-rgb',
+    'slowfast_r50': 'slowfast_r50_8xb8-4x16x1-256e_{}-rgb',
+    'swin_tiny': 'swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_{}-rgb',
+}
+
+
+def zoo_name(teacher: str, word: str) -> str:
+    epochs = {'kinetics400': '100e', 'sthv2': '50e'}[word]
+    filled = f'{epochs}_{word}' if teacher == 'tsn_r50' else word
+    return ZOO_TEACHERS[teacher].format(filled)
+
+
+@pytest.mark.parametrize(
+    ('data', 'teacher'),
+    [
+        *(('kinetics400', teacher) for teacher in ZOO_TEACHERS),
+        *(('sthv2', teacher) for teacher in ('tsm_r50', 'tsn_r50')),
+    ],
+    indirect=['data'],
+)
+def test_a_teacher_of_the_zoo_is_the_model_that_mmaction2_publishes(
+    data: str, teacher: str
+) -> None:
+    config = parsed(data, f'teachers/{teacher}.py')
+    name = zoo_name(teacher, data)
+    folder = name.partition('_')[0].partition('-')[0]
+    metafile = (MMACTION / 'configs' / 'recognition' / folder / 'metafile.yml').read_text()
+    weights = [line.split()[-1] for line in metafile.splitlines() if 'Weights:' in line]
+    assert config.checkpoints[teacher] in weights
+    assert f'/{name}/' in config.checkpoints[teacher]
+    with torch.device('meta'):
+        own = MODELS.build(config.model)
+        theirs = MODELS.build(zoo(f'{folder}/{name}.py').model)
+    assert shapes(own) == shapes(theirs)
+    for one, other in zip(preprocessing(config), preprocessing(zoo(f'{folder}/{name}.py'))):
+        assert one == other
+
+
+def shapes(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+def preprocessing(config: Config) -> list[Any]:
+    settings = config.model.data_preprocessor
+    return [settings[key] for key in ('mean', 'std')] + [settings.get('to_rgb', False)]
+
+
+@pytest.mark.parametrize('data', ['sthv1', 'hmdb51'], indirect=True)
+@pytest.mark.parametrize('name', PLAIN)
+def test_every_parameter_is_in_the_optimizer_once(data: str, name: str) -> None:
+    config = parsed(data, name)
+    with torch.device('meta'):
+        model = MODELS.build(config.model)
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    optimized = [id(p) for group in wrapper.param_groups for p in group['params']]
+    assert sorted(optimized) == sorted(id(p) for p in model.parameters())
+
+
+@pytest.mark.parametrize('data', ['motions', 'ucf101'], indirect=True)
+@pytest.mark.parametrize('name', PLAIN)
+def test_models_start_from_imagenet_where_clips_are_large(data: str, name: str) -> None:
+    text = str(parsed(data, name).model.backbone)
+    fetches = any(mark in text for mark in ('://', 'Pretrained'))
+    # SlowFast starts from nothing in MMAction2, too
+    assert fetches is (data != 'motions' and 'slowfast' not in name)
+
+
+@every_name
+def test_the_loss_falls_on_one_repeated_batch(name: str) -> None:
+    config = parsed('motions', name)
+    student = recognizers('motions', config)['student']
+    settings = config.model.copy()
+    for teacher in settings.get('teachers', {}).values():
+        teacher.checkpoint = 'random'
+    torch.manual_seed(0)
+    model = MODELS.build(settings)
+    model.init_weights()
+    model.train()
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    batch = motions_like(student, config.train_dataloader.dataset.get('oversample', 1))
+    losses = []
+    for _ in range(3):
+        torch.manual_seed(0)  # one dropout mask, so that losses compare
+        losses.append(model.train_step(batch, wrapper)['loss'].item())
+    assert losses[2] < losses[1] < losses[0]
+
+
+def motions_like(student: dict[str, Any], oversample: int) -> dict[str, Any]:
+    """Two clips as the loader would give them, but smaller."""
+    volumes = student['data_preprocessor']['format_shape'] == 'NCTHW'
+    shape = (1, 3, 32, 32, 32) if volumes else (8 * oversample, 3, 32, 32)
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        for _ in range(2)
+    ]
+    samples = [ActionDataSample().set_gt_label(label) for label in (0, 1)]
+    return dict(inputs=inputs, data_samples=samples)
+
+
+@pytest.mark.parametrize('style', ['name', 'relative', 'absolute'])
+def test_a_config_can_be_inherited_by_name_and_by_path(
+    style: str, tmp_path: Path
+) -> None:
+    name = 'distill/graph_tsm_r50_to_r18.py'
+    base = {
+        'name': f'mmvkd::{name}',
+        'relative': os.path.relpath(ROOT / 'configs' / name, tmp_path),
+        'absolute': str(ROOT / 'configs' / name),
+    }[style]
+    child = tmp_path / 'child.py'
+    child.write_text(
+        f"_base_ = ['{base}']\n"
+        'model = dict(heads=dict(logits_graph=dict(loss_weight=2.0)))\n'
+    )
+    config, origin = Config.fromfile(child), parsed('motions', name)
+    assert config.model.heads.logits_graph.pop('loss_weight') == 2.0
+    expected = origin.copy()
+    del expected.model.heads.logits_graph['loss_weight']
+    for key in ('model', 'train_dataloader', 'optim_wrapper', 'custom_hooks'):
+        assert plain(config[key]) == plain(expected[key])
+
+
+TRAINS = """
+_base_ = ['{base}']
+model = dict(teachers=dict(tsm_r50=dict(checkpoint='random')))
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(dataset=dict(ann_file='{train}', data_prefix=dict(video=''))))
+val_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(ann_file='{val}', data_prefix=dict(video='')))
+train_cfg = dict(max_epochs=1)
+work_dir = '{work_dir}'
+"""
+
+
+def test_mmaction2s_own_script_trains_a_distiller(tmp_path: Path) -> None:
+    config = tmp_path / 'child.py'
+    config.write_text(
+        TRAINS.format(
+            base=ROOT / 'configs' / 'distill' / 'kd_tsm_r50_to_r18.py',
+            train=write_list(tmp_path, 4, 'train'),
+            val=write_list(tmp_path, 2, 'val'),
+            work_dir=tmp_path / 'work',
+        )
+    )
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    done = subprocess.run(
+        [sys.executable, str(MMACTION / 'tools' / 'train.py'), str(config)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS='1'),
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    saved = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=True)
+    student = build_recognizer('student', 'mmvkd::students/tsm_r18.py')
+    assert list(saved['state_dict']) == list(student.state_dict())
+
+
+def first_error(config: Config, work_dir: Path) -> str:
+    """What training ends in."""
+    config = config.copy()
+    config.work_dir, config.launcher = str(work_dir), 'none'
+    config.log_level = 'ERROR'
+    with pytest.raises(Exception) as caught:
+        launch.build_runner(config).train()
+    return str(caught.value)
+
+
+MAKERS = {
+    word: f'prepare it with tools/data/{word} of MMAction2'
+    for word in ('kinetics400', 'sthv1', 'sthv2', 'jester', 'ucf101', 'hmdb51')
+}
+MAKERS['motions'] = 'python tools/data/make_motions.py data/motions'
+MAKERS['own'] = 'MMVKD_TRAIN_LIST'
+
+
+@every_word
+def test_a_missing_data_set_ends_in_a_line_that_says_what_makes_it(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = parsed(data, 'students/tsm_r18.py').copy()
+    config.model.backbone.update(pretrained=None, pretrained2d=False)
+    message = first_error(config, tmp_path)
+    assert config.train_dataloader.dataset.dataset.ann_file in message
+    assert MAKERS[data] in message
+    assert '\n' not in message
+
+
+@pytest.mark.parametrize('teacher', ['tsm_r50', 'tsm_r50_seed1'])
+def test_a_missing_teacher_ends_in_a_line_that_says_what_makes_it(
+    teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = parsed('motions', 'distill/graph_tsm_r50_to_r18.py').copy()
+    config.model.teachers = {teacher: config.model.teachers[teacher]}
+    train, val = write_list(tmp_path, 2, 'train'), write_list(tmp_path, 2, 'val')
+    config.train_dataloader.dataset.dataset.ann_file = train
+    config.val_dataloader.dataset.ann_file = val
+    for dataset in (config.train_dataloader.dataset.dataset, config.val_dataloader.dataset):
+        dataset.data_prefix = dict(video='')
+    message = first_error(config, tmp_path)
+    assert f"checkpoint 'work_dirs/motions/{teacher}' of the teacher" in message
+    assert f'python tools/train.py configs/teachers/{teacher}.py' in message
+    assert '\n' not in message
+
+
+def test_an_unknown_data_set_ends_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('MMVKD_DATA', 'kinetics')
+    with pytest.raises(FileNotFoundError, match=r"^config .*kinetics\.py'.*exist$"):
+        launch.load_config('mmvkd::students/tsm_r18.py')
+
+
+def test_own_videos_need_two_lists_and_a_class_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dict(
+        DATA='own',
+        NUM_CLASSES='4',
+        TRAIN_LIST=write_list(tmp_path, 4, 'train'),
+        VAL_LIST=write_list(tmp_path, 2, 'val'),
+        VIDEOS='',
+    )
+    for key, value in settings.items():
+        monkeypatch.setenv(f'MMVKD_{key}', value)
+    config = Config.fromfile(ROOT / 'configs' / 'distill' / 'kd_tsm_r50_to_r18.py')
+    config.model.student.backbone = dict(pretrained=None, pretrained2d=False)
+    config.model.teachers.tsm_r50.checkpoint = 'random'
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    for dataset in datasets(config).values():
+        make_small(dataset.pipeline)
+    config.train_cfg.max_epochs = 1
+    config.work_dir = str(tmp_path / 'work')
+    runner = launch.build_runner(config)
+    runner.train()
+    assert runner.model.student.cls_head.num_classes == 4
+    assert runner.iter == 2
+    assert 'val/acc/top1' in runner.message_hub.log_scalars
+    assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
+
+
+def make_small(pipeline: Any) -> None:
+    """Keep every step of a pipeline, but end at 48 pixels a side."""
+    for step in pipeline:
+        if step.type == 'Resize' and step.scale == (224, 224):
+            step.scale = (48, 48)
+        elif step.type in ('CenterCrop', 'TenCrop', 'ThreeCrop'):
+            step.crop_size = 48
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_the_readme_of_a_folder_names_its_configs(folder: str) -> None:
+    text = (ROOT / 'configs' / folder / 'README.md').read_text()
+    for name in NAMES:
+        if name.startswith(f'{folder}/'):
+            assert f'`{Path(name).name}`' in text

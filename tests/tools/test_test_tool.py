@@ -1,0 +1,114 @@
+"""tools/test.py, ours and MMAction2's."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import mmaction
+import pytest
+import torch
+from small_project import Project, load_tool, tool
+
+score = tool('test')
+
+
+def dumped(path: Path) -> list[Any]:
+    """The predictions of a run, in the order of the list."""
+    with open(path, 'rb') as file:
+        return [sample['pred_score'] for sample in pickle.load(file)]
+
+
+def logged(folder: Path) -> dict[str, float]:
+    """The metrics that MMEngine logs."""
+    (path,) = folder.rglob('*.json')
+    metrics = json.loads(path.read_text())
+    return {key: metrics[key] for key in metrics if key.startswith('acc/')}
+
+
+def test_mmaction2s_own_test_script_gives_the_same_to_the_last_digit(
+    project: Project,
+    checkpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = score(
+        [
+            *(project.distiller('distilled'), checkpoint),
+            *('--work-dir', str(tmp_path / 'ours')),
+            *('--dump', str(tmp_path / 'ours.pkl')),
+        ]
+    )
+    script = Path(mmaction.__file__).parent / '.mim' / 'tools' / 'test.py'
+    argv = [
+        *(str(script), project.config('plain'), checkpoint),
+        *('--work-dir', str(tmp_path / 'theirs')),
+        *('--dump', str(tmp_path / 'theirs.pkl')),
+    ]
+    monkeypatch.setattr(sys, 'argv', argv)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    load_tool(script).main()
+    a, b = dumped(tmp_path / 'ours.pkl'), dumped(tmp_path / 'theirs.pkl')
+    assert len(a) == len(b) == 6
+    assert all(torch.equal(x, y) for x, y in zip(a, b))
+    assert logged(tmp_path / 'ours') == logged(tmp_path / 'theirs')
+    assert logged(tmp_path / 'ours')['acc/top1'] == ours['acc/top1']
+
+
+def test_the_teachers_file_is_not_needed(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    from toys import tiny_tsm
+
+    gone = dict(
+        type='mmvkd.RecognizerTeacher',
+        model=tiny_tsm(),
+        checkpoint=str(tmp_path / 'deleted.pth'),
+    )
+    without = project.distiller('without', model=dict(teachers=dict(t=gone)))
+    plain = score([project.config('plain'), checkpoint])
+    assert score([without, checkpoint]) == plain
+
+
+def test_metrics_are_written_where_out_says(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    out = tmp_path / 'metrics.json'
+    metrics = score([project.config('plain'), checkpoint, '--out', str(out)])
+    assert json.loads(out.read_text()) == metrics
+    assert 0 <= metrics['acc/top1'] <= metrics['acc/top2'] <= 1
+
+
+def test_cfg_options_choose_another_list(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    option = f'test_dataloader.dataset.dataset.ann_file={project.train}'
+    dump = tmp_path / 'scores.pkl'
+    score(
+        [
+            *(project.config('plain'), checkpoint),
+            *('--dump', str(dump), '--cfg-options', option),
+        ]
+    )
+    assert len(dumped(dump)) == 8
+
+
+def test_show_dir_reaches_the_visualization_hook(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    from mmengine.config import Config
+    from small_project import TOOLS
+
+    module = load_tool(TOOLS / 'test.py')
+    path = project.config(
+        'shown', default_hooks=dict(visualization=dict(type='VisualizationHook'))
+    )
+    config = Config.fromfile(path)
+    flags = ['--show-dir', 'pictures', '--interval', '3', '--wait-time', '1']
+    module.merge_args(config, module.parse_args([path, checkpoint, *flags]))
+    hook = config.default_hooks.visualization
+    assert hook.enable and not hook.show
+    assert (hook.out_dir, hook.interval, hook.wait_time) == ('pictures', 3, 1)

@@ -1,0 +1,182 @@
+"""tools/train.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from small_project import TOOLS, Project, load_tool, tool
+from toys import tiny_tsm
+
+train = tool('train')
+
+
+def merged(config: str, *flags: str) -> Config:
+    """The config that training would run with."""
+    module = load_tool(TOOLS / 'train.py')
+    settings = Config.fromfile(config)
+    module.merge_args(settings, module.parse_args([config, *flags]))
+    return settings
+
+
+def test_training_writes_the_student_under_its_plain_names(checkpoint: str) -> None:
+    from mmaction.registry import MODELS
+
+    saved = torch.load(checkpoint, weights_only=True)['state_dict']
+    plain = MODELS.build(tiny_tsm()).state_dict()
+    extra = {key for key in saved if key not in plain}
+    assert set(plain) <= set(saved)
+    assert extra and all(key.startswith('distill.') for key in extra)
+
+
+def test_flags_end_up_in_the_config(project: Project, tmp_path: Path) -> None:
+    base = project.config('flags', auto_scale_lr=dict(base_batch_size=8))
+    config = merged(
+        base,
+        *('--work-dir', str(tmp_path)),
+        '--amp',
+        '--no-validate',
+        '--auto-scale-lr',
+        *('--seed', '11'),
+        '--diff-rank-seed',
+        '--deterministic',
+        *('--launcher', 'pytorch'),
+    )
+    assert config.work_dir == str(tmp_path)
+    assert config.optim_wrapper.type == 'AmpOptimWrapper'
+    assert config.optim_wrapper.loss_scale == 'dynamic'
+    assert config.val_cfg is config.val_dataloader is config.val_evaluator is None
+    assert config.auto_scale_lr.enable
+    assert config.randomness == dict(seed=11, diff_rank_seed=True, deterministic=True)
+    assert config.launcher == 'pytorch'
+
+
+def test_without_flags_the_config_decides(project: Project) -> None:
+    config = merged(project.config('plain'))
+    assert config.work_dir == str(project.folder / 'work' / 'plain')
+    assert config.randomness == dict(seed=3)
+    assert config.val_cfg is not None
+    assert not config.get('resume')
+
+
+def test_the_work_directory_is_named_after_the_config(project: Project) -> None:
+    config = merged(project.config('nameless', work_dir=None))
+    assert Path(config.work_dir) == Path('work_dirs/nameless')
+
+
+@pytest.mark.parametrize(
+    ('flags', 'load_from'), [(['--resume'], None), (['--resume', 'a.pth'], 'a.pth')]
+)
+def test_resume_takes_the_last_checkpoint_or_a_named_one(
+    project: Project, flags: list[str], load_from: Any
+) -> None:
+    config = merged(project.config('plain'), *flags)
+    assert config.resume is True
+    assert config.load_from == load_from
+
+
+def test_cfg_options_win(project: Project) -> None:
+    config = merged(
+        project.config('plain'),
+        *('--seed', '1', '--cfg-options', 'randomness.seed=2'),
+        *('train_dataloader.dataset.dataset.pipeline.0.num_threads=2', 'a.b=[1,2]'),
+    )
+    assert config.randomness.seed == 2
+    assert config.train_dataloader.dataset.dataset.pipeline[0].num_threads == 2
+    assert config.a.b == [1, 2]
+
+
+def test_resume_goes_on_to_the_same_end(project: Project, tmp_path: Path) -> None:
+    config = project.distiller('resumed')
+    to_two = ['--cfg-options', 'train_cfg.max_epochs=2']
+    train([config, '--work-dir', str(tmp_path / 'whole'), *to_two])
+    train([config, '--work-dir', str(tmp_path / 'parts')])
+    train([config, '--work-dir', str(tmp_path / 'parts'), '--resume', *to_two])
+    whole, parts = (
+        torch.load(tmp_path / name / 'epoch_2.pth', weights_only=True)['state_dict']
+        for name in ('whole', 'parts')
+    )
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_a_plain_checkpoint_is_a_warm_start(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    tool('export_student')([checkpoint, str(tmp_path / 'student.pth')])
+    start = torch.load(tmp_path / 'student.pth', weights_only=True)['state_dict']
+    train(
+        [
+            project.distiller('warm'),
+            *('--work-dir', str(tmp_path)),
+            '--cfg-options',
+            f'load_from={tmp_path / "student.pth"}',
+            'optim_wrapper.optimizer.lr=0.0',
+        ]
+    )
+    end = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
+    key = 'backbone.layer1.0.conv1.conv.net.weight'
+    key = key if key in start else 'cls_head.fc_cls.weight'
+    assert torch.equal(start[key], end[key])
+
+
+def test_runner_type_builds_a_runner_of_the_users(
+    project: Project, tmp_path: Path
+) -> None:
+    from mmaction.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    trained = []
+
+    class OwnRunner(Runner):
+        def train(self) -> Any:
+            trained.append(self.work_dir)
+            return self.model
+
+    RUNNERS.register_module(name='OwnRunner', module=OwnRunner, force=True)
+    try:
+        train([project.config('own', runner_type='OwnRunner')])
+    finally:
+        RUNNERS.module_dict.pop('OwnRunner')
+    assert trained == [str(project.folder / 'work' / 'own')]
+
+
+def test_our_hooks_are_there_once(project: Project) -> None:
+    from mmvkd.engine.launch import build_runner
+
+    own = dict(type='mmvkd.CheckpointGuardHook')
+    config = Config.fromfile(project.config('hooks', custom_hooks=[own]))
+    names = [type(hook).__name__ for hook in build_runner(config).hooks]
+    assert names.count('CheckpointGuardHook') == 1
+    assert names.count('DataCheckHook') == 1
+
+
+@pytest.mark.parametrize(
+    ('backend', 'package', 'trace'),
+    [
+        ('TensorboardVisBackend', 'tensorboard', 'events.out.tfevents*'),
+        ('WandbVisBackend', 'wandb', '*wandb*'),
+    ],
+)
+def test_other_loggers_are_one_option_away(
+    project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    package: str,
+    trace: str,
+) -> None:
+    pytest.importorskip(package)
+    monkeypatch.setenv('WANDB_MODE', 'offline')
+    config = project.config(
+        'logged',
+        visualizer=dict(
+            type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+        ),
+        default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
+    )
+    options = ['--cfg-options', f'visualizer.vis_backends.0.type={backend}']
+    train([config, '--no-validate', '--work-dir', str(tmp_path), *options])
+    assert list(tmp_path.rglob(trace))
