@@ -82,7 +82,9 @@ def describe(error: Exception) -> str:
     An unknown ``type`` or setting in a config comes with the names near it, an error in
     a data set with its list; of one in a data loader's worker, only that one is told.
     """
-    text = str(error) if isinstance(error, OSError) else ' '.join(map(str, error.args))
+    # of a KeyError, str gives the quoted key
+    quoted = isinstance(error, KeyError) and error.args
+    text = str(error.args[0]) if quoted else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not lines:

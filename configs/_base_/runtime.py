@@ -21,6 +21,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='mmvkd.SeedingHook'),
     dict(type='mmvkd.CheckpointGuardHook'),
+    dict(type='mmvkd.DataCheckHook'),
     dict(type='mmvkd.ExactResumeHook'),
 ]
 

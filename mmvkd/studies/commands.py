@@ -1,4 +1,4 @@
-"""The command lines of a run: those that the study executes and those that it prints."""
+"""The command lines of a run: those that the study calls, and that it prints."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_step(study: Study, run: Run) -> Step:
     found = find_checkpoint(str(folder))
     if found is None:
         raise FileNotFoundError(f"run '{run.name}' left no checkpoint in {folder}")
-    outputs = ('--out', (folder / METRICS).as_posix())
-    outputs += ('--dump', (folder / PREDICTIONS).as_posix())
+    outputs = [*('--out', (folder / METRICS).as_posix())]
+    outputs += ['--dump', (folder / PREDICTIONS).as_posix()]
     place = ('--work-dir', (folder / 'test').as_posix())
     return Step(
         'test',

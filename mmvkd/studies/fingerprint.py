@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Optional
@@ -108,7 +108,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[key] = value
 
 
-@lru_cache(maxsize=None)
+@cache
 def code_hash() -> str:
     """Hash of the package's modules and of the tools that runs call."""
     package = Path(mmvkd.__file__).resolve().parent
@@ -124,7 +124,7 @@ def code_hash() -> str:
     return total.hexdigest()[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def versions() -> dict[str, str]:
     """Of Python and of the packages that numbers depend on."""
     found = {'python': platform.python_version()}
@@ -140,7 +140,9 @@ def has_accelerator() -> bool:
     """Whether runs will use one; asked without waking it, for runs are forked."""
     if os.environ.get('CUDA_VISIBLE_DEVICES', 'unset') in ('', '-1'):
         return False
-    return any(map(os.path.exists, ('/dev/nvidiactl', '/dev/kfd', '/dev/davinci_manager')))
+    return any(
+        map(os.path.exists, ('/dev/nvidiactl', '/dev/kfd', '/dev/davinci_manager'))
+    )
 
 
 def _resolved(node: Any) -> Any:

@@ -364,7 +364,9 @@ class _Expansion:
         for part in (self.settings, *parts, spec):
             if part.get('data'):
                 merged['MMVKD_DATA'] = part['data']
-            merged.update({k: str(v) for k, v in (part.get('environment') or {}).items()})
+            merged.update(
+                {k: str(v) for k, v in (part.get('environment') or {}).items()}
+            )
         return merged
 
 

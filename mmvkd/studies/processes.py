@@ -1,8 +1,8 @@
 """Processes that do not outlive the study, however it ends.
 
-A run is looked after by a *keeper*, a fork of the study. The keeper starts the tools one
-after the other; when the study is gone, it ends all that it started. When the keeper is
-killed, its children die with it, and the study ends what is left of their children.
+A run is looked after by a *keeper*, a fork of the study. The keeper starts the tools
+one after the other; when the study is gone, it ends all that it started. When the
+keeper is killed, its children die with it, and the study ends what is left of theirs.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def fork(body: Callable[[], int], log: Optional[Path] = None) -> int:
-    """Run ``body`` in a fork that dies with its parent; give its process id.
+def fork(
+    body: Callable[[], int], log: Optional[Path] = None, keeper: bool = False
+) -> int:
+    """Run ``body`` in a fork; give its process id.
 
     Args:
         body: Gives the exit status.
         log: Gets its output, behind what is in it.
+        keeper: It looks after children, so it is not killed with its parent.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -44,8 +47,8 @@ def fork(body: Callable[[], int], log: Optional[Path] = None) -> int:
         return pid
     status = 1
     try:
-        # the keeper ends its children itself before it goes; this is for a kill
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if not keeper:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
             if log is not None:
                 _redirect(log)

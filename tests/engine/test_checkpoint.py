@@ -28,7 +28,7 @@ class Line(BaseModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = nn.Linear(1, 1)
+        self.layer = nn.Linear(1, 1, bias=False)
         nn.init.zeros_(self.layer.weight)
 
     def forward(

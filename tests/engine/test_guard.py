@@ -76,7 +76,7 @@ def runner(
             config[f'test_{kind}'] = config[f'val_{kind}']
         for key in list(config):
             if key.startswith(('train', 'val', 'optim', 'param')):
-                del config[key]
+                config.pop(key)
     return Runner.from_cfg(config)
 
 

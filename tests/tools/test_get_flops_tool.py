@@ -75,7 +75,7 @@ DEEP = dict(type='FormatShape', input_format='NCTHW')
     ('transforms', 'shape'),
     [
         (
-            [FRAMES, SHORT_SIDE, dict(type='TenCrop', crop_size=64), FLAT],
+            [FRAMES, SHORT_SIDE, crop('TenCrop', 224), FLAT],
             (8, 224, 224),
         ),
         ([FRAMES, WIDE, FLAT], (8, 64, 96)),

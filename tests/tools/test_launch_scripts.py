@@ -57,12 +57,24 @@ def test_two_processes_train_and_score(project: Project, tmp_path: Path) -> None
     assert json.loads(out.read_text()) == tool('test')([config, str(saved)])
 
 
-def test_processes_that_fail_leave_one_line(project: Project) -> None:
-    run = launch('dist_train.sh', 'nowhere.py', '2')
+def test_a_run_that_fails_ends_with_one_line(tmp_path: Path) -> None:
+    for name in ('_launch.sh', 'dist_train.sh'):
+        (tmp_path / name).write_bytes((TOOLS / name).read_bytes())
+    (tmp_path / 'train.py').write_text(
+        'import os, pathlib, sys\n'
+        "pathlib.Path(os.environ['MMVKD_ERROR_FILE']).write_text('error: why')\n"
+        'sys.exit(1)\n'
+    )
+    run = subprocess.run(
+        ['bash', str(tmp_path / 'dist_train.sh'), 'a.py', '2'],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHON=sys.executable),
+    )
     assert run.returncode == 1
     assert 'Traceback' not in run.stderr
-    assert run.stderr.count("error: config 'nowhere.py' does not exist") == 1
-    assert run.stderr.strip().splitlines()[-1].startswith('error: ')
+    assert run.stderr.count('error: why') == 1
+    assert run.stderr.endswith('error: why')
 
 
 def test_one_machine_takes_any_free_port(tmp_path: Path) -> None:

@@ -1,0 +1,280 @@
+"""The pictures of a report, as PNG files or as SVG that takes the page's colors."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mmvkd.studies.summary import Row, Table, class_groups
+
+# of middle lightness: they stand on white and on black; told apart by the color-blind
+COLORS = (
+    '#0f8ac9',
+    '#e0792b',
+    '#2a9d68',
+    '#c85fa5',
+    '#b59a0b',
+    '#7d74d6',
+    '#d1495b',
+    '#4aa7a7',
+    '#8d8d8d',
+    '#a86f3c',
+)
+_INK = '#010203'  # becomes the page's text color
+_FAINT = '#010204'  # becomes a faint line
+_WIDTH = 4.3  # inches: as wide as a phone, with type of 9 points
+_STYLE: Any = {
+    'font.family': 'sans-serif',
+    'font.size': 9,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.grid': True,
+    'grid.linewidth': 0.6,
+    'svg.fonttype': 'none',
+    'legend.frameon': False,
+    **{
+        key: _INK
+        for key in ('text.color', 'axes.labelcolor', 'xtick.color', 'ytick.color')
+    },
+    'axes.edgecolor': _FAINT,
+    'grid.color': _FAINT,
+}
+Draw = Callable[[Figure], None]
+
+
+def pictures(table: Table, results: Mapping[str, Any]) -> dict[str, tuple[str, Draw]]:
+    """What can be drawn of a table: caption and drawing function by short name."""
+    found: dict[str, tuple[str, Draw]] = {}
+    rows = [row for row in table.rows if row.scores]
+    if not rows:
+        return found
+    colors = row_colors(table.rows)
+    found['accuracy'] = (
+        'Test accuracy: a dot for each seed, a bar at the mean.',
+        lambda figure: _scores(figure, rows, colors),
+    )
+    if any(row.curves for row in rows):
+        found['curves'] = (
+            'Validation accuracy over epochs, mean of the seeds; the band is from the '
+            'least to the greatest.',
+            lambda figure: _curves(figure, rows, colors),
+        )
+    if any(row.parameters for row in rows):
+        found['cost'] = (
+            'Accuracy against operations, parameters and CPU time of one view.',
+            lambda figure: _cost(figure, rows, colors),
+        )
+    if table.gains:
+        found['classes'] = (
+            'Gain over the student alone in each class, in points. Reversal pairs are '
+            'classes that only the order of frames tells apart.',
+            lambda figure: _gains(figure, table, results),
+        )
+    return found
+
+
+def png(draw: Draw) -> bytes:
+    """Dark on white, for a README."""
+    buffer = io.BytesIO()
+    style: Any = {
+        **_STYLE,
+        **{key: '#222222' for key, value in _STYLE.items() if value == _INK},
+        **{key: '#d0d0d0' for key, value in _STYLE.items() if value == _FAINT},
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(_WIDTH, 3), layout='constrained')
+        FigureCanvasAgg(figure)
+        draw(figure)
+        figure.savefig(
+            buffer,
+            format='png',
+            dpi=160,
+            facecolor='white',
+            metadata={'Software': None},
+        )
+    return buffer.getvalue()
+
+
+def svg(draw: Draw, label: str, salt: str) -> str:
+    """To stand within a page, whose text color it takes.
+
+    Args:
+        draw: Draws it.
+        label: For those who do not see it.
+        salt: Unique on the page, for the ids inside.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': salt}):
+        figure = Figure(figsize=(_WIDTH, 3), layout='constrained')
+        FigureCanvasSVG(figure)
+        draw(figure)
+        figure.savefig(
+            buffer,
+            format='svg',
+            transparent=True,
+            metadata={'Date': None, 'Creator': None},
+        )
+    text = buffer.getvalue()
+    text = text[text.index('<svg') :]
+    text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.S)
+    # the size comes from the page; the ids must be the page's only ones
+    text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
+    prefix = re.sub(r'\W', '-', salt)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(url\(#|href="#)', rf'\g<1>{prefix}-', text)
+    text = text.replace(_INK, 'currentColor').replace(_FAINT, 'var(--line)')
+    text = re.sub(r'font: ([\d.]+px) [^;\"]*', r'font: \1 system-ui, sans-serif', text)
+    return text.replace('<svg', f'<svg role="img" aria-label="{label}"', 1)
+
+
+def row_colors(rows: Sequence[Row]) -> dict[str, str]:
+    """A color for each row, the same in all pictures."""
+    return {row.name: COLORS[i % len(COLORS)] for i, row in enumerate(rows)}
+
+
+def _scores(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
+    figure.set_size_inches(_WIDTH, 0.7 + 0.3 * len(rows))
+    axes = figure.add_subplot()
+    for place, row in enumerate(rows):
+        values = [100 * score for score in row.scores.values()]
+        color = colors[row.name]
+        axes.plot(values, [place] * len(values), 'o', color=color, ms=5, alpha=0.6)
+        axes.plot([100 * row.mean] * 2, [place - 0.3, place + 0.3], color=color, lw=2.5)
+    axes.set_yticks(range(len(rows)), [row.title for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(axis='y', visible=False)
+    axes.tick_params(length=0)
+    axes.set_xlabel('test accuracy, %')
+
+
+def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
+    shown = [row for row in rows if any(row.curves.values())]
+    figure.set_size_inches(_WIDTH, 2.7 + 0.18 * ((len(shown) + 1) // 2))
+    axes = figure.add_subplot()
+    for place, row in enumerate(shown):
+        by_epoch: dict[int, list[float]] = {}
+        for curve in row.curves.values():
+            for epoch, value in curve:
+                by_epoch.setdefault(epoch, []).append(100 * value)
+        epochs = sorted(by_epoch)
+        means = [np.mean(by_epoch[epoch]) for epoch in epochs]
+        line = '-' if place < len(COLORS) else '--'
+        marker = 'o' if len(epochs) < 3 else None
+        axes.plot(
+            epochs, means, line, color=colors[row.name], label=row.title, marker=marker
+        )
+        axes.fill_between(
+            epochs,
+            [min(by_epoch[epoch]) for epoch in epochs],
+            [max(by_epoch[epoch]) for epoch in epochs],
+            color=colors[row.name],
+            alpha=0.12,
+            lw=0,
+        )
+    axes.set_xlabel('epoch')
+    axes.set_ylabel('validation accuracy, %')
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc='outside lower center', ncols=2, fontsize=8.5)
+
+
+def _cost(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
+    panels: list[tuple[str, Callable[[Row], Optional[float]]]] = [
+        ('GFLOPs (multiply-adds)', lambda row: row.gflops),
+        ('million parameters', lambda row: row.parameters and row.parameters / 1e6),
+        ('CPU milliseconds', lambda row: row.latency),
+    ]
+    panels = [(label, of) for label, of in panels if any(of(row) for row in rows)]
+    legend = 0.18 * ((len(rows) + 1) // 2)
+    figure.set_size_inches(_WIDTH, 1.75 * len(panels) + legend)
+    for place, (label, of) in enumerate(panels):
+        axes = figure.add_subplot(len(panels), 1, place + 1)
+        for row in rows:
+            x = of(row)
+            if x:
+                axes.plot(
+                    [x],
+                    [100 * row.mean],
+                    '^' if row.kind == 'teacher' else 'o',
+                    color=colors[row.name],
+                    label=row.title if place == 0 else None,
+                    ms=7,
+                    alpha=0.8,
+                )
+        axes.set_xlim(left=0)
+        axes.margins(0.12)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(label)
+        axes.set_ylabel('accuracy, %')
+    figure.legend(loc='outside lower center', ncols=2, fontsize=8.5)
+
+
+def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
+    methods = list(table.gains)
+    titles = {row.name: row.title for row in table.rows}
+    classes = len(next(iter(table.gains.values())))
+    groups = class_groups(results, classes)
+    blocks = [
+        (title, [(name, i) for name, members in block for i in _each(name, members)])
+        for title, block in groups
+    ]
+    count = sum(len(block) for _, block in blocks)
+    figure.set_size_inches(_WIDTH, 1.0 + 0.24 * count + 0.3 * len(blocks))
+    heights = [len(block) for _, block in blocks]
+    grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
+    limit = max(
+        [0.1, *(float(np.nanmax(np.abs(gain))) for gain in table.gains.values())]
+    )
+    for place, (title, block) in enumerate(blocks):
+        axes = figure.add_subplot(grid[place])
+        values = np.array([[table.gains[m][i] for m in methods] for _, (_, i) in block])
+        axes.imshow(_tint(values / limit), aspect='auto', interpolation='nearest')
+        for (y, x), value in np.ndenumerate(values):
+            if value == value:
+                text = f'{100 * value:+.0f}'
+                axes.text(x, y, text, ha='center', va='center', fontsize=7.5)
+        names = [name.replace('_', ' ') for name, _ in block]
+        axes.set_yticks(range(len(block)), names, fontsize=8)
+        pair_ends = [y for y in range(1, len(block)) if block[y][0] != block[y - 1][0]]
+        for y in pair_ends:
+            axes.axhline(y - 0.5, color=_line_color(), lw=0.8)
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.set_ylabel(title, fontsize=8)
+        axes.set_xticks([])
+        if place == 0:
+            above = [titles[m] for m in methods]
+            axes.set_xticks(range(len(methods)), above, rotation=45, ha='left')
+            axes.xaxis.tick_top()
+            axes.tick_params(length=0)
+
+
+def _each(pair: str, members: Sequence[int]) -> list[tuple[str, int]]:
+    """Each class of a pair with its own name."""
+    names = pair.split(' / ') if len(members) > 1 else [pair]
+    return list(zip(names, members))
+
+
+def _tint(values: np.ndarray) -> np.ndarray:
+    """Blue for gain, orange for loss; as strong as the value, in [−1, 1]."""
+    image = np.zeros((*values.shape, 4))
+    known = np.nan_to_num(values)
+    image[..., :3] = np.where(
+        known[..., None] >= 0, (0.06, 0.54, 0.79), (0.88, 0.42, 0.17)
+    )
+    image[..., 3] = 0.75 * np.clip(np.abs(known), 0, 1)
+    return image
+
+
+def _line_color() -> Any:
+    return matplotlib.rcParams['grid.color']

@@ -1,0 +1,525 @@
+"""Runs a study: each run once, several at a time, on after any kill."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from mmvkd.studies import outcome, processes
+from mmvkd.studies.commands import Step, run_folder, test_step, train_step
+from mmvkd.studies.files import read_json, read_lines, write_json, write_text
+from mmvkd.studies.fingerprint import (
+    differences,
+    digest,
+    fingerprint,
+    has_accelerator,
+    versions,
+)
+from mmvkd.studies.plan import Run, Study, StudyError
+
+FINGERPRINT = 'fingerprint.json'
+TRAINED = 'trained'
+FAILED = 'failed.json'
+ATTEMPTS = 'attempts.jsonl'
+LOG = 'run.log'
+RESULTS = 'results.json'
+TIMES = 'times.json'
+_KILLS = 3  # that a run survives in one call of the study
+_PAUSE = 0.2
+_NEWS = 60  # seconds between lines of progress where no terminal is
+
+
+@dataclass
+class _Active:
+    run: Run
+    slot: int
+    since: float
+    done: float  # share of the run that was there when it started
+
+
+@dataclass
+class StudyRunner:
+    """Executes what is open in a study.
+
+    Args:
+        study: To be run.
+        jobs: Processes at a time; default: as many as cores allow, or on accelerators
+            the study's ``per_device`` each.
+        fresh: Move runs of other origin aside instead of refusing to go on.
+        in_process: Run tools in forks of this process, whose imports they share; it
+            must not have used threads of torch or an accelerator.
+        say: Gets lines of progress.
+    """
+
+    study: Study
+    jobs: Optional[int] = None
+    fresh: bool = False
+    in_process: bool = False
+    say: Callable[[str], None] = print
+    marks: dict[str, str] = field(default_factory=dict)
+    _active: dict[int, _Active] = field(default_factory=dict)
+    _failed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _kills: dict[str, int] = field(default_factory=dict)
+    _told: float = 0.0
+
+    def execute(self) -> bool:
+        """Run all that is open; give whether every cell has its number.
+
+        Raises:
+            StudyError: If another process runs the study, or if runs in its folder are
+                of other code, config or data.
+        """
+        self.study.folder.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            self._check_origin()
+            processes.adopt_orphans()
+            try:
+                self._loop()
+                self._measure_latency()
+            finally:
+                processes.end_children()
+                self._write()
+        return not self._failed
+
+    def _loop(self) -> None:
+        order = list(self.study.runs.values())
+        self._write()
+        self.say(self._status())
+        while True:
+            for run in order:
+                slot = self._free_slot(run)
+                if slot is not None and self._is_ready(run):
+                    self._start(run, slot)
+            if not self._active:
+                return
+            self._wait()
+            self._tell()
+
+    # which run when
+
+    def _is_ready(self, run: Run) -> bool:
+        return (
+            not self._finished(run.name)
+            and run.name not in self._failed
+            and all(active.run.name != run.name for active in self._active.values())
+            and all(self._finished(need) for need in run.needs.values())
+        )
+
+    def _finished(self, name: str) -> bool:
+        return (run_folder(self.study, name) / outcome.RESULT).is_file()
+
+    def _free_slot(self, run: Run) -> Optional[int]:
+        """A free place, None if too few are free for the run."""
+        width = self.width
+        used = sum(self._weight(active.run) for active in self._active.values())
+        if used + self._weight(run) > width:
+            return None
+        taken = {active.slot for active in self._active.values()}
+        return next(slot for slot in range(width) if slot not in taken)
+
+    def _weight(self, run: Run) -> int:
+        return min(run.processes, self.width)
+
+    @property
+    def width(self) -> int:
+        """Processes at a time."""
+        if self.jobs is not None:
+            return max(1, self.jobs)
+        if has_accelerator():
+            return self.study.per_device * len(devices())
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
+        return max(1, cores // self.study.threads)
+
+    # a run
+
+    def _start(self, run: Run, slot: int) -> None:
+        folder = run_folder(self.study, run.name)
+        (folder / FAILED).unlink(missing_ok=True)
+        own = os.getpid()
+        pid = processes.fork(lambda: self._keeper(run, slot, own), keeper=True)
+        self._active[pid] = _Active(run, slot, time.time(), progress(folder))
+
+    def _keeper(self, run: Run, slot: int, study: int) -> int:
+        """The body of a run's keeper: train, test, collect."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        processes.adopt_orphans()
+        folder = run_folder(self.study, run.name)
+        if not (folder / TRAINED).is_file():
+            resume = (folder / 'last_checkpoint').is_file()
+            step = train_step(self.study, run, resume)
+            status = self._step(run, study, slot, step, resume)
+            if status:
+                return status
+            write_text(folder / TRAINED, '')
+        status = self._step(run, study, slot, test_step(self.study, run))
+        if status:
+            return status
+        log = folder / LOG
+        body = lambda: int(  # noqa: E731
+            outcome.collect(self.study, run, self.marks[run.name]) is None
+        )
+        return _plain(processes.keep(processes.fork(body, log), study))
+
+    def _step(
+        self, run: Run, study: int, slot: int, step: Step, resumed: bool = False
+    ) -> int:
+        folder = run_folder(self.study, run.name)
+        variables = {**step.environment, 'PYTHON': sys.executable}
+        found = devices()
+        if found and run.processes == 1:
+            variables['CUDA_VISIBLE_DEVICES'] = found[slot % len(found)]
+        forked = self.in_process and not step.script.endswith('.sh')
+        start = time.time()
+        pid = processes.fork(
+            lambda: processes.call_tool(step.argv(), variables, forked), folder / LOG
+        )
+        status = processes.keep(pid, study)
+        entry = dict(
+            step=step.name,
+            seconds=round(time.time() - start, 1),
+            status=status,
+            resumed=resumed,
+            machine=machine(),
+        )
+        with open(folder / ATTEMPTS, 'a', encoding='utf-8') as file:
+            file.write(json.dumps(entry) + '\n')
+        return _plain(status)
+
+    def _wait(self) -> None:
+        """Until a run ends or some time has passed."""
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            time.sleep(_PAUSE)
+            return
+        active = self._active.pop(pid, None)
+        if active is None:
+            return
+        # of a keeper that was killed
+        processes.end_children(list(self._active))
+        name, code = active.run.name, processes.exit_code(status)
+        killed = code < 0 or code > 128
+        if code == 0 and self._finished(name):
+            self._write()
+            self.say(f'{name}: {_score(self.study, name)}\n{self._status()}')
+        elif killed and self._kills.get(name, 0) < _KILLS:
+            self._kills[name] = self._kills.get(name, 0) + 1
+            number = -code if code < 0 else code - 128
+            self.say(
+                f'{name} was killed (signal {number}); it goes on from its last epoch'
+            )
+        else:
+            self._fail(active.run, code)
+
+    def _fail(self, run: Run, code: int) -> None:
+        log = run_folder(self.study, run.name) / LOG
+        failure = dict(status=code, reason=_last_error(log), log=log.as_posix())
+        write_json(run_folder(self.study, run.name) / FAILED, failure)
+        self._failed[run.name] = failure
+        waiting = [
+            other
+            for other in self.study.runs
+            if run.name in self.study.chain(other)[:-1]
+        ]
+        more = f'; {len(waiting)} runs that need it stay open' if waiting else ''
+        self._write()
+        self.say(
+            f'{run.name} FAILED{more}: {failure["reason"]}\n'
+            f'  log: {log}\n'
+            f'  alone: {train_step(self.study, run).line()}\n'
+            '  once mended, the same study command goes on'
+        )
+
+    # origin
+
+    def _check_origin(self) -> None:
+        """Compare what is in the folder with what would be run now."""
+        stale: dict[str, str] = {}
+        prints: dict[str, dict[str, Any]] = {}
+        for run in self.study.runs.values():
+            now = fingerprint(self.study, run, self.marks)
+            prints[run.name], self.marks[run.name] = now, digest(now)
+            then = read_json(run_folder(self.study, run.name) / FINGERPRINT)
+            if then is not None and digest(then) != self.marks[run.name]:
+                stale[run.name] = '; '.join(differences(then, now)[:3])
+        if stale and not self.fresh:
+            name = next(iter(stale))
+            raise StudyError(
+                f'{len(stale)} runs in {self.study.folder} are of other origin, as '
+                f"'{name}' ({stale[name]}); results would be mixed: --fresh moves "
+                'these runs aside and runs them again, --out FOLDER starts elsewhere'
+            )
+        for name in stale:
+            self.say(f'moved aside: {_move_aside(run_folder(self.study, name))}')
+        for name, value in prints.items():
+            folder = run_folder(self.study, name)
+            if not (folder / FINGERPRINT).is_file():
+                # whatever else is there is of unknown origin
+                if folder.exists():
+                    _move_aside(folder)
+                write_json(folder / FINGERPRINT, value)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One process at a time; what a killed one left gets some seconds to end."""
+        file = os.open(self.study.folder / '.lock', os.O_RDWR | os.O_CREAT, 0o644)
+        for _ in range(200):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        else:
+            raise StudyError(f'another process runs the study in {self.study.folder}')
+        try:
+            yield
+        finally:
+            os.close(file)
+
+    # what it tells
+
+    def _measure_latency(self) -> None:
+        """Of each model, alone on the machine."""
+        file = self.study.folder / 'latency.json'
+        known = read_json(file) or {}
+        for run in self.study.runs.values():
+            result = read_json(run_folder(self.study, run.name) / outcome.RESULT) or {}
+            key = (result.get('model') or {}).get('key')
+            if key is None or key in known:
+                continue
+            scratch = self.study.folder / '.latency'
+
+            def body(run: Run = run, scratch: Path = scratch) -> int:
+                write_text(scratch, f'{outcome.latency(run):.1f}')
+                return 0
+
+            pid = processes.fork(body, self.study.folder / 'latency.log')
+            if processes.exit_code(os.waitpid(pid, 0)[1]) == 0:
+                known[key] = float(scratch.read_text())
+                write_json(file, known)
+            scratch.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        write_json(self.study.folder / RESULTS, results(self.study, self._failed))
+        write_json(self.study.folder / TIMES, times(self.study))
+
+    def _status(self) -> str:
+        total = len(self.study.runs)
+        done = sum(self._finished(name) for name in self.study.runs)
+        parts = [f'{done} of {total} runs finished']
+        for active in self._active.values():
+            share = progress(run_folder(self.study, active.run.name))
+            parts.append(f'{active.run.name} {100 * share:.0f} %')
+        if self._failed:
+            parts.append(f'{len(self._failed)} failed')
+        left = self._seconds_left()
+        if left is not None and done < total:
+            parts.append(f'about {_span(left)} to go')
+        return f'[{self.study.name}] ' + ', '.join(parts)
+
+    def _seconds_left(self) -> Optional[float]:
+        """From the pace of runs of the same config, or else of all."""
+        spent: dict[str, list[float]] = {}
+        for name, entry in times(self.study)['runs'].items():
+            if self._finished(name):
+                spent.setdefault(self.study.runs[name].config, []).append(
+                    entry['seconds']
+                )
+        for active in self._active.values():
+            gone = progress(run_folder(self.study, active.run.name)) - active.done
+            if gone > 0:
+                pace = (time.time() - active.since) / gone
+                spent.setdefault(active.run.config, []).append(pace)
+        everything = [seconds for each in spent.values() for seconds in each]
+        if not everything:
+            return None
+        usual = sum(everything) / len(everything)
+        work = 0.0
+        for name, run in self.study.runs.items():
+            if self._finished(name) or name in self._failed:
+                continue
+            known = spent.get(run.config)
+            seconds = sum(known) / len(known) if known else usual
+            share = 1 - progress(run_folder(self.study, name))
+            work += seconds * share * self._weight(run)
+        return work / self.width
+
+    def _tell(self) -> None:
+        terminal = sys.stderr.isatty()
+        if time.time() - self._told < (1 if terminal else _NEWS):
+            return
+        if terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f'\r{self._status()[:width]:{width}}', end='\r', file=sys.stderr)
+        elif self._told:
+            self.say(self._status())
+        self._told = time.time()
+
+
+def results(
+    study: Study, failed: Optional[dict[str, dict[str, Any]]] = None
+) -> dict[str, Any]:
+    """All numbers of the study, without a time: the report is made of this alone."""
+    runs: dict[str, Any] = {}
+    tests: dict[str, str] = {}
+    for name, run in study.runs.items():
+        folder = run_folder(study, name)
+        result = read_json(folder / outcome.RESULT)
+        if result is None:
+            failure = (failed or {}).get(name)
+            result = dict(
+                state='failed' if failure else 'open',
+                config=run.config,
+                seed=run.seed,
+                commands=outcome.commands(study, run),
+            )
+            if failure:
+                result.update(reason=failure['reason'], log=failure['log'])
+        labels = result.pop('labels', None)
+        if labels is not None:
+            # once per test list
+            result['test_list'] = next(
+                (key for key, known in tests.items() if known == labels),
+                f'list{len(tests)}',
+            )
+            tests[result['test_list']] = labels
+        runs[name] = result
+    return dict(
+        format=1,
+        name=study.name,
+        title=study.title,
+        methods=dict(study.methods),
+        settings=list(study.settings),
+        student=study.student,
+        baselines=list(study.baselines),
+        teachers={key: dict(value) for key, value in study.teachers.items()},
+        classes=list(study.classes),
+        reversals=[list(pair) for pair in study.reversals],
+        remarks=list(study.remarks),
+        versions=versions(),
+        cells=[
+            dict(
+                method=cell.method,
+                setting=cell.setting,
+                seed=cell.seed,
+                run=cell.run,
+                chain=study.chain(cell.run),
+            )
+            for cell in study.cells
+        ],
+        runs=runs,
+        test_lists=tests,
+    )
+
+
+def times(study: Study) -> dict[str, Any]:
+    """What the runs cost; kept apart, as it is never twice the same."""
+    runs: dict[str, Any] = {}
+    for name in study.runs:
+        attempts = read_lines(run_folder(study, name) / ATTEMPTS)
+        if attempts:
+            runs[name] = dict(
+                seconds=round(sum(entry['seconds'] for entry in attempts), 1),
+                train=round(
+                    sum(e['seconds'] for e in attempts if e['step'] == 'train'), 1
+                ),
+                # the time of an attempt that was killed with the study is not known
+                interrupted=any(e['resumed'] or e['status'] for e in attempts),
+                machine=attempts[-1]['machine'],
+            )
+    return dict(runs=runs, latency_ms=read_json(study.folder / 'latency.json') or {})
+
+
+def progress(folder: Path) -> float:
+    """The share of a run's epochs that is done."""
+    if (folder / outcome.RESULT).is_file():
+        return 1.0
+    pointer = folder / 'last_checkpoint'
+    found = (
+        re.search(r'epoch_(\d+)', pointer.read_text()) if pointer.is_file() else None
+    )
+    print_ = read_json(folder / FINGERPRINT) or {}
+    epochs = (print_.get('config') or {}).get('train_cfg.max_epochs', '0')
+    if not found or not int(epochs):
+        return 0.0
+    return min(1.0, int(found[1]) / int(epochs)) * 0.98
+
+
+def devices() -> list[str]:
+    """Accelerators by number; none without."""
+    if not has_accelerator():
+        return []
+    named = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if named:
+        return named.split(',')
+    return [str(i) for i in range(len(list(Path('/dev').glob('nvidia[0-9]*'))) or 1)]
+
+
+def machine() -> str:
+    """In words: cores and processor, or accelerator."""
+    words = f'{os.cpu_count()} cores, {platform.machine()}'
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        found = re.search(r'model name\s*:\s*(.+)', info.read_text())
+        words = f'{os.cpu_count()} cores, {found[1].strip()}' if found else words
+    for file in sorted(Path('/proc/driver/nvidia/gpus').glob('*/information')):
+        found = re.search(r'Model:\s*(.+)', file.read_text())
+        if found:
+            words += f', {found[1].strip()}'
+    return words
+
+
+def _plain(status: int) -> int:
+    """An exit status that tells a signal as shells do."""
+    return 128 - status if status < 0 else status
+
+
+def _move_aside(folder: Path) -> Path:
+    old = folder.parent.parent / 'old'
+    old.mkdir(exist_ok=True)
+    number = 1
+    while (old / f'{folder.name}.{number}').exists():
+        number += 1
+    return Path(shutil.move(str(folder), str(old / f'{folder.name}.{number}')))
+
+
+def _last_error(log: Path) -> str:
+    """The line of the log that says why."""
+    lines = log.read_text(errors='replace').splitlines() if log.is_file() else []
+    lines = [line.strip() for line in lines if line.strip()]
+    told = [line for line in lines if re.match(r'(error|\w*Error)\b', line)]
+    return (told or lines or ['no output'])[-1][:300]
+
+
+def _score(study: Study, name: str) -> str:
+    result = read_json(run_folder(study, name) / outcome.RESULT)
+    return ', '.join(f'{k} {v:.4g}' for k, v in result['metrics'].items())
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f'{seconds:.0f} s'
+    if seconds < 5400:
+        return f'{seconds / 60:.0f} min'
+    return f'{seconds / 3600:.1f} h'
+
+
+def open_runs(study: Study) -> Sequence[str]:
+    """Names of runs without a result."""
+    return [
+        name
+        for name in study.runs
+        if not (run_folder(study, name) / outcome.RESULT).is_file()
+    ]

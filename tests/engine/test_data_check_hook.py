@@ -1,0 +1,103 @@
+"""DataCheckHook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mmengine.runner import BaseLoop
+
+from mmvkd.engine.hooks import DataCheckHook
+
+
+class Clips:
+    """A data set that only knows its list."""
+
+    ann_file = 'list.txt'
+
+    def __init__(self, infos: list[dict], io_backend: str = 'disk') -> None:
+        self.infos = infos
+        transforms = [SimpleNamespace(io_backend=io_backend)]
+        self.pipeline = SimpleNamespace(transforms=transforms)
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def get_data_info(self, index: int) -> dict:
+        return self.infos[index]
+
+
+class Loop(BaseLoop):
+    """A loop that is never run."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataloader = SimpleNamespace(dataset=dataset)
+
+    def run(self) -> None:
+        raise NotImplementedError
+
+
+def check(stage: str, dataset: Any, student: bool = False) -> None:
+    """Run the hook where only this stage has data, for a model of 4 classes."""
+    model = SimpleNamespace(cls_head=SimpleNamespace(num_classes=4))
+    loops = dict(_train_loop={}, _val_loop=None, _test_loop=None)
+    loops[f'_{stage}_loop'] = Loop(dataset)
+    if student:
+        model = SimpleNamespace(student=model)
+    DataCheckHook().before_run(SimpleNamespace(model=model, **loops))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> str:
+    """A file that is there."""
+    (tmp_path / 'clip.mp4').touch()
+    return str(tmp_path / 'clip.mp4')
+
+
+@pytest.mark.parametrize('student', [False, True])
+@pytest.mark.parametrize('label', [4, -2])
+def test_a_label_that_is_no_class_is_refused(
+    clip: str, label: int, student: bool
+) -> None:
+    infos = [dict(filename=clip, label=3), dict(filename=clip, label=label)]
+    with pytest.raises(ValueError, match=rf"label {label} of clip .* in 'list.txt'"):
+        check('train', Clips(infos), student)
+
+
+def test_unlabeled_clips_and_label_vectors_pass(clip: str) -> None:
+    check('train', Clips([dict(filename=clip, label=label) for label in (-1, [5])]))
+
+
+@pytest.mark.parametrize('stage', ['val', 'test'])
+def test_one_missing_clip_is_too_many_for_a_score(clip: str, stage: str) -> None:
+    infos = [dict(filename=clip, label=0), dict(filename='gone.mp4', label=0)]
+    with pytest.raises(FileNotFoundError, match=r"1 of 2 .* as 'gone\.mp4'"):
+        check(stage, Clips(infos))
+
+
+def test_training_goes_on_without_some_clips_but_not_without_any(clip: str) -> None:
+    gone = dict(filename='gone.mp4', label=0)
+    check('train', Clips([dict(filename=clip, label=0), gone]))
+    with pytest.raises(FileNotFoundError, match='2 of 2'):
+        check('train', Clips([gone, gone]))
+
+
+def test_names_without_extension_and_frame_folders_are_found(
+    clip: str, tmp_path: Path
+) -> None:
+    infos = [
+        dict(filename=str(tmp_path / 'clip'), label=0),
+        dict(frame_dir=str(tmp_path), label=0),
+    ]
+    check('test', Clips(infos))
+
+
+def test_files_of_another_storage_are_not_looked_for() -> None:
+    check('test', Clips([dict(filename='bucket/clip.mp4', label=0)], 'petrel'))
+
+
+def test_an_empty_list_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'list\.txt' of the val_dataloader lists no"):
+        check('val', Clips([]))

@@ -1,0 +1,100 @@
+"""Run a study, or report it: methods × settings × seeds in one table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+# Before torch comes: forks share what is imported here, so it must be as a run has it,
+# and nothing in this process may wake an accelerator.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
+
+import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
+from mmvkd.errors import ClearErrors
+from mmvkd.studies import fingerprint
+from mmvkd.studies.commands import train_step
+from mmvkd.studies.plan import Study, load_study
+from mmvkd.studies.report import write_report
+from mmvkd.studies.runner import StudyRunner, open_runs
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='`study.py report STUDY` writes the report of what there is, without '
+        'running anything; STUDY may then be a folder with results.json, too',
+    )
+    parser.add_argument('study', help='path, or name such as mmvkd::studies/….py')
+    parser.add_argument('--out', help='folder of runs and results')
+    parser.add_argument('--jobs', type=int, help='processes at a time')
+    parser.add_argument('--only', nargs='+', default=[], help='methods to run')
+    parser.add_argument(
+        '--fresh',
+        action='store_true',
+        help='move runs of other code, config or data aside and run them again',
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the open runs and their commands'
+    )
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error comes from'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    report_only = words[:1] == ['report']
+    args = parse_args(words[1:] if report_only else words)
+    with ClearErrors(args.traceback):
+        if report_only and not args.study.endswith('.py'):
+            _report(Path(args.study), args.out)
+            return 0
+        study = load_study(args.study, args.out, args.only)
+        if report_only:
+            _report(study.folder)
+            return 0
+        for path, hint in study.requires.items():
+            if not Path(path).exists():
+                print(f"study '{study.name}' skipped: '{path}' does not exist; {hint}")
+                return 0
+        if args.dry_run:
+            _print_open(study)
+            return 0
+        threads = os.environ['OMP_NUM_THREADS'] == str(study.threads)
+        runner = StudyRunner(
+            study,
+            args.jobs,
+            args.fresh,
+            in_process=threads and not fingerprint.has_accelerator(),
+            say=lambda text: print(text, flush=True),
+        )
+        try:
+            complete = runner.execute()
+        except KeyboardInterrupt:
+            print('\ninterrupted; the same command goes on', file=sys.stderr)
+            return 130
+        _report(study.folder)
+        return 0 if complete else 1
+    return 1
+
+
+def _report(source: Path, folder: Optional[str] = None) -> None:
+    files = write_report(source, Path(folder) if folder else None)
+    print(f'report: {files[0]}, {files[1]}', flush=True)
+
+
+def _print_open(study: Study) -> None:
+    names = open_runs(study)
+    print(f'{len(study.cells)} cells, {len(study.runs)} runs, {len(names)} open:')
+    for name in names:
+        print(f'{name}\n  {train_step(study, study.runs[name]).line()}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
