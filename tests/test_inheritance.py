@@ -67,7 +67,7 @@ def small(name: str, work_dir: str) -> Config:
         for step in dataset.get('dataset', dataset).pipeline:
             if step.type == 'Resize' and step.scale == (224, 224):
                 step.scale = (48, 48)
-            elif step.type == 'CenterCrop':
+            elif step.type in ('CenterCrop', 'TenCrop'):
                 step.crop_size = 48
     config.train_cfg.max_epochs = 1
     config.default_hooks.checkpoint.interval = 1
@@ -83,7 +83,7 @@ def save_teacher() -> None:
     torch.save(dict(state_dict=state), path)
 
 
-def tested(config: Config, checkpoint: str) -> tuple[Runner, list[dict[str, Any]]]:
+def score(config: Config, checkpoint: str) -> tuple[Runner, list[dict[str, Any]]]:
     """A test run of the config, and what it says of each clip."""
     config.load_from = checkpoint
     dump = f'{config.work_dir}.pkl'
@@ -114,7 +114,7 @@ def test_the_child_trains_and_the_plain_config_scores_its_checkpoint(
     saved = torch.load(checkpoint, weights_only=True)['state_dict']
     scores = []
     for name in ('tsm_r18', 'tsm_r18_distilled'):
-        runner, results = tested(small(f'{name}.py', f'test_{name}'), checkpoint)
+        runner, results = score(small(f'{name}.py', f'test_{name}'), checkpoint)
         state = runner.model.state_dict()
         assert list(saved) == list(state)
         assert all(saved[key].equal(state[key]) for key in saved)

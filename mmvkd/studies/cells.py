@@ -31,8 +31,8 @@ def about(results: Mapping[str, Any], times: Mapping[str, Any]) -> list[str]:
         'Accuracy is top-1 on the test list, mean ± standard deviation over seeds. '
         'Each method is compared with the best baseline over their common seeds: p is '
         'the exact sign-flip test over clips (McNemar’s, for one seed), after Holm; '
-        '★ marks a gain with p < 0.05 that also exceeds the spread. “Within pairs” is how '
-        'often the true class of a reversal pair scores above its partner (chance: '
+        '★ marks a gain with p < 0.05 that also exceeds the spread. “Within pairs” is '
+        'how often the true class of a reversal pair scores above its partner (chance: '
         '50 %). Time is of training and testing one seed, without its teachers.',
         f'{states.count("finished")} of {len(states)} runs are finished. {versions}.',
     ]

@@ -36,7 +36,8 @@ margin-right:.45em}
 background:var(--note);color:var(--ink)}
 .best .accuracy{font-weight:700}
 .figures{columns:22rem;column-gap:1rem;margin:1rem 0}
-figure{margin:0 0 1rem;break-inside:avoid;padding:.75rem;background:var(--card);border-radius:8px}
+figure{margin:0 0 1rem;break-inside:avoid;padding:.75rem;
+background:var(--card);border-radius:8px}
 figure svg{display:block;width:100%;height:auto;max-width:36rem;margin:0 auto}
 figcaption{color:var(--soft);font-size:.8125rem;margin-top:.5rem}
 details{border-bottom:1px solid var(--line);padding:.4rem 0}
@@ -112,11 +113,13 @@ def _row(row: Row, table: Table, used: Sequence[str], color: str) -> str:
     parts = []
     for column in used:
         text = escape(cells[column])
+        if len(text) < 18:
+            text = text.replace(' ', '\N{NO-BREAK SPACE}')  # a number and its unit
         if column == 'method':
-            title, _, extra = cells[column].partition(row.title)[2].partition(' (')
+            extra = cells[column][len(row.title) + 2 : -1]
             text = f'<i class="dot" style="background:{color}"></i>{escape(row.title)}'
-            text += f'<small>{escape(extra[:-1])}</small>' if extra else ''
-            parts.append(f'<td>{text}{title}</td>')
+            text += f'<small>{escape(extra)}</small>' if extra else ''
+            parts.append(f'<td>{text}</td>')
             continue
         kind = ' class="accuracy"' if column == 'accuracy' else ''
         label = f' data-label="{escape(column)}"' if text else ''

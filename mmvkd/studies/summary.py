@@ -222,7 +222,7 @@ def _gap(rows: Sequence[Row]) -> list[str]:
     teacher = max(teachers, key=lambda row: row.mean)
     gap = teacher.mean - student.mean
     told = (
-        f'best teacher {teacher.title} {percent(teacher.mean)}, student alone '
+        f'best teacher, {teacher.title}: {percent(teacher.mean)}, student alone: '
         f'{percent(student.mean)}'
     )
     if math.isnan(student.spread):

@@ -135,7 +135,7 @@ class StagedMetric(AccMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         metrics = super().compute_metrics(results)
-        epoch = MessageHub.get_current_instance().get_info('epoch')
+        epoch = MessageHub.get_current_instance().get_info('epoch') or 0
         return dict(metrics, staged=(1.0, 0.0, 2.0)[epoch] + metrics['top1'] / 100)
 
 

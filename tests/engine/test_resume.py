@@ -17,8 +17,11 @@ from torch import Tensor
 from toys import tiny_tsm
 from videos import write_list
 
-SLOW = dict(time=1, data_time=1, memory=1)
-"""What is logged and differs from run to run."""
+SLOW = ('time', 'data_time', 'memory')
+"""What is measured, and differs from run to run."""
+
+TOLD = ('cfg', 'seed', 'experiment_name', 'exp_name', 'time', 'mmengine_version')
+"""What a checkpoint says of the run, its folder and the version of the checkout."""
 
 # 6 iterations an epoch: gradients of 2 are pending at the end of the first
 EVERYTHING: dict[str, Any] = dict(
@@ -72,27 +75,24 @@ def outcome(run: Run) -> dict[str, Any]:
     }
 
 
-def _comparable(value: Any, key: Any = None) -> Any:
+def _comparable(value: Any) -> Any:
     """Plain values that ``==`` compares bit for bit, without times and folders."""
     if isinstance(value, Tensor):
-        # [] for the bits, which tell −0 from 0 and NaN from NaN
+        # bytes tell −0 from 0, and a NaN is equal to itself
         return str(value.dtype), tuple(value.shape), value.numpy(force=True).tobytes()
     if isinstance(value, HistoryBuffer):
         return [array.tolist() for array in value.data]
     if isinstance(value, dict):
         kept = {
-            k: _comparable(x, k)
+            k: _comparable(x)
             for k, x in value.items()
-            if k not in ('cfg', 'seed', 'experiment_name', 'time', 'dataset_meta')
-            and str(k).rpartition('/')[2] not in SLOW
+            if k not in TOLD and str(k).rpartition('/')[2] not in SLOW
         }
         return kept
     if isinstance(value, (list, tuple)):
         return [_comparable(x) for x in value]
     if isinstance(value, str) and value.endswith('.pth'):
         return Path(value).name
-    if key in ('cfg', 'exp_name'):
-        return None
     return value
 
 

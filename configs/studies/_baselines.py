@@ -1,0 +1,29 @@
+"""The methods that any other is compared with: TSM-R50 to TSM-R18, three seeds."""
+
+seeds = [0, 1, 2]
+student = 'student'
+baselines = ['student', 'kd', 'zscore_kd', 'dist', 'dkd', 'fitnets']
+_tsm = dict(needs=['tsm_r50'])
+runs = dict(
+    tsm_r50=dict(config='mmvkd::teachers/tsm_r50.py', seed=0, title='TSM-R50'),
+)
+methods = dict(
+    student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),
+    kd=dict(_tsm, config='mmvkd::distill/kd_tsm_r50_to_r18.py', title='KD'),
+    zscore_kd=dict(
+        _tsm, config='mmvkd::distill/zscore_kd_tsm_r50_to_r18.py', title='z-scored KD'
+    ),
+    dist=dict(_tsm, config='mmvkd::distill/dist_tsm_r50_to_r18.py', title='DIST'),
+    dkd=dict(_tsm, config='mmvkd::distill/dkd_tsm_r50_to_r18.py', title='DKD'),
+    fitnets=dict(
+        _tsm, config='mmvkd::distill/fitnets_tsm_r50_to_r18.py', title='FitNets'
+    ),
+    graph=dict(
+        config='mmvkd::distill/graph_tsm_r50_to_r18.py',
+        needs=['tsm_r50', 'tsm_r50_seed1'],
+        title='logits graph, uniform',
+    ),
+)
+runs['tsm_r50_seed1'] = dict(
+    config='mmvkd::teachers/tsm_r50.py', seed=1, title='TSM-R50, seed 1'
+)

@@ -1,0 +1,79 @@
+"""Whole clips: their contrast, and their direction in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmvkd.registry import TRANSFORMS
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@TRANSFORMS.register_module()
+class StandardizeClip(BaseTransform):
+    """Brings each clip to the same mean and contrast, for dim or infrared recordings.
+
+        out_c = (clip − m) / (s + ε) · std_c + mean_c
+
+    with ``m`` and ``s`` over all frames, pixels and channels of the clip. A model whose
+    preprocessor takes off the same mean and std then sees a clip of mean 0, contrast 1.
+
+    Required and modified key: ``imgs``, frames (H, W, 3), float32 afterwards.
+
+    Args:
+        mean: Of each channel afterwards, in gray levels.
+        std: Of each channel afterwards.
+        eps: In gray levels, for clips without contrast.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        eps: float = 1.0,
+    ) -> None:
+        self.mean = np.asarray(mean, dtype=np.float32)
+        self.std = np.asarray(std, dtype=np.float32)
+        self.eps = eps
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Replace ``imgs``."""
+        clip = np.stack(results['imgs']).astype(np.float32)
+        center, contrast = clip.mean(dtype=np.float64), clip.std(dtype=np.float64)
+        clip = (clip - np.float32(center)) / np.float32(contrast + self.eps)
+        results['imgs'] = list(clip * self.std + self.mean)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ReverseClip(BaseTransform):
+    """Plays a clip backwards with a probability, its label mapped.
+
+    Required key: ``imgs``, and ``label`` with a map. Modified keys: the same.
+
+    Args:
+        ratio: Probability.
+        label_map: Labels that change with the direction of time; others stay.
+    """
+
+    def __init__(
+        self, ratio: float = 0.5, label_map: Optional[Mapping[int, int]] = None
+    ) -> None:
+        if not 0 <= ratio <= 1:
+            raise ValueError(f'ratio={ratio}, expected a probability')
+        self.ratio = ratio
+        self.label_map = dict(label_map or {})
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Reverse ``imgs``, or leave them."""
+        if np.random.rand() < self.ratio:
+            results['imgs'] = results['imgs'][::-1]
+            if self.label_map:
+                label = results['label']
+                results['label'] = self.label_map.get(label, label)
+        return results

@@ -1,0 +1,190 @@
+"""From a declaration to runs and cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+
+from mmvkd.studies.commands import option, train_step
+from mmvkd.studies.plan import Study, StudyError, load_study, make_study
+
+STUDENT = 'mmvkd::students/tsm_r18.py'
+KD = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
+STUDIES = Path(__file__).parents[2] / 'configs' / 'studies'
+
+
+def study(**changes: Any) -> Study:
+    settings = dict(
+        name='s',
+        out='out',
+        data='motions',
+        seeds=[0, 1],
+        student='student',
+        runs=dict(tsm_r50=dict(config='mmvkd::teachers/tsm_r50.py', seed=7)),
+        methods=dict(
+            student=dict(config=STUDENT), kd=dict(config=KD, needs=['tsm_r50'])
+        ),
+    )
+    return make_study({**settings, **changes})
+
+
+def test_cells_are_methods_times_seeds_and_a_shared_run_is_there_once() -> None:
+    found = study()
+    assert [(cell.method, cell.seed) for cell in found.cells] == [
+        ('student', 0),
+        ('student', 1),
+        ('kd', 0),
+        ('kd', 1),
+    ]
+    assert list(found.runs) == [
+        'student-seed0',
+        'student-seed1',
+        'tsm_r50-seed7',
+        'kd-seed0',
+        'kd-seed1',
+    ]
+    assert found.chain('kd-seed1') == ['tsm_r50-seed7', 'kd-seed1']
+    assert found.teachers == {'': {'tsm_r50-seed7': 'tsm_r50'}}
+
+
+def test_the_folder_of_a_needed_run_is_the_teachers_checkpoint() -> None:
+    found = study()
+    line = train_step(found, found.runs['kd-seed0']).line()
+    assert 'model.teachers.tsm_r50.checkpoint=out/runs/tsm_r50-seed7' in line
+    assert line.startswith('MMVKD_DATA=motions OMP_NUM_THREADS=1 python tools/train.py')
+    assert '--seed 0' in line
+
+
+def test_a_method_is_one_line() -> None:
+    more = dict(
+        student=dict(config=STUDENT), mine=dict(config='my.py', needs=['tsm_r50'])
+    )
+    assert 'mine-seed1' in study(methods=more).runs
+
+
+def test_a_chain_goes_through_other_methods_and_options() -> None:
+    runs = dict(
+        pretext=dict(config='mmvkd::pretext.py', seed=0),
+        teacher=dict(config=STUDENT, seed=0, needs=dict(pretext='load_from')),
+    )
+    methods = dict(
+        assistant=dict(config=KD, needs=['teacher']),
+        student=dict(
+            config=KD, needs=dict(assistant='model.teachers.tsm_r50.checkpoint')
+        ),
+    )
+    found = study(runs=runs, methods=methods)
+    assert found.chain('student-seed1') == [
+        'pretext-seed0',
+        'teacher-seed0',
+        'assistant-seed1',
+        'student-seed1',
+    ]
+    assert found.runs['teacher-seed0'].needs == {'load_from': 'pretext-seed0'}
+
+
+def test_resuming_does_not_start_from_the_needed_run_again() -> None:
+    runs = dict(
+        pretext=dict(config=STUDENT), t=dict(config=KD, needs=dict(pretext='load_from'))
+    )
+    found = study(runs=runs, methods=dict(student=dict(config=STUDENT, needs=['t'])))
+    step = train_step(found, found.runs['t-seed0'])
+    assert any(word.startswith('load_from=') for word in step.arguments)
+    step = train_step(found, found.runs['t-seed0'], resume=True)
+    assert step.arguments[-1] == '--resume'
+    assert not any(word.startswith('load_from=') for word in step.arguments)
+
+
+def test_label_settings_change_runs_but_those_that_keep_to_one() -> None:
+    tenth = dict(environment=dict(MMVKD_TRAIN_LIST='ten.txt'), options={'a.b': 3})
+    runs = dict(tsm_r50=dict(config='mmvkd::teachers/tsm_r50.py', seed=7, labels='all'))
+    found = study(labels=dict(all=dict(), tenth=tenth), runs=runs)
+    assert found.settings == ['all', 'tenth']
+    assert len(found.cells) == 8
+    weak = found.runs['kd-tenth-seed0']
+    assert weak.environment == dict(MMVKD_DATA='motions', MMVKD_TRAIN_LIST='ten.txt')
+    assert weak.options == {'a.b': 3}
+    assert found.runs['kd-seed0'].options == {}
+    assert weak.needs == found.runs['kd-seed0'].needs
+
+
+def test_pairs_fill_words_and_share_what_they_share() -> None:
+    pairs = dict(
+        small=dict(teacher='tsm_r50', student='tsm_r18'),
+        other=dict(teacher='tsm_r50', student='tsn_r18'),
+    )
+    found = study(
+        pairs=pairs,
+        runs={'{teacher}': dict(config='mmvkd::teachers/{teacher}.py', seed=0)},
+        methods=dict(
+            student=dict(config='mmvkd::students/{student}.py'),
+            kd=dict(
+                config='mmvkd::distill/kd_{teacher}_to_{student}.py',
+                needs=['{teacher}'],
+            ),
+        ),
+        seeds=[0],
+    )
+    assert list(found.runs) == [
+        'student-small-seed0',
+        'tsm_r50-seed0',
+        'kd-small-seed0',
+        'student-other-seed0',
+        'kd-other-seed0',
+    ]
+    kd = found.runs['kd-other-seed0']
+    assert kd.config == 'mmvkd::distill/kd_tsm_r50_to_tsn_r18.py'
+    assert kd.needs == {'model.teachers.tsm_r50.checkpoint': 'tsm_r50-seed0'}
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(seedz=[1]), "'seedz' is not known; near: seeds"),
+        (dict(seeds=3), 'seeds=3, expected a list'),
+        (dict(methods={}), 'no `methods`'),
+        (dict(methods=dict(a='x.py')), "'a' is 'x.py'; expected dict"),
+        (dict(methods=dict(a=dict(config=KD, need=['t']))), "'need' is not known"),
+        (
+            dict(methods=dict(student=dict(config=KD, needs=['tsm_r5']))),
+            "'tsm_r5', which is needed, is not known; near: tsm_r50",
+        ),
+        (dict(student='studnet'), 'near: student'),
+        (dict(methods=dict(student=dict(config='{pear}.py'))), 'there are: .*pair'),
+        (
+            dict(
+                runs={}, methods=dict(student=dict(config=STUDENT, needs=['student']))
+            ),
+            'need each other: student → student',
+        ),
+        (dict(reversals=[['a', 'b']], classes=['a', 'c']), "'b' of `reversals`"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        study(**changes)
+
+
+def test_an_option_that_no_command_line_holds_is_refused() -> None:
+    assert option('a', [1, 2.5, 'x']) == '[1,2.5,x]'
+    assert option('a', None) == 'None'
+    assert option('a', True) == 'True'
+    with pytest.raises(StudyError, match="option a='1' cannot be written"):
+        option('a', '1')
+
+
+@pytest.mark.parametrize(
+    'file', sorted(STUDIES.glob('[a-z]*.py')), ids=lambda file: file.stem
+)
+def test_published_studies_name_configs_that_exist(file: Path) -> None:
+    from mmvkd.engine.launch import load_config
+
+    found = load_study(str(file))
+    assert found.student and found.cells
+    for name in {run.config for run in found.runs.values()}:
+        assert isinstance(load_config(name), Config)
+    options = [train_step(found, run).line() for run in found.runs.values()]
+    assert len(set(options)) == len(found.runs)

@@ -1,0 +1,155 @@
+"""The report, from results alone."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up import results, times
+
+from mmvkd.studies.files import write_json
+from mmvkd.studies.report import write_report
+from mmvkd.studies.summary import Row, Table, tables
+
+
+def table(found: dict[str, Any]) -> tuple[Table, dict[str, Row]]:
+    (one,) = tables(found, times(found))
+    return one, {row.name: row for row in one.rows}
+
+
+def test_methods_are_compared_with_the_best_baseline_over_common_seeds() -> None:
+    one, rows = table(results())
+    assert one.best == 'dist'
+    graph, fitnets = rows['graph'], rows['fitnets']
+    assert graph.difference == pytest.approx(graph.mean - rows['dist'].mean)
+    assert graph.wins == (3, 3)
+    assert fitnets.wins == (0, 2)
+    assert graph.better and not fitnets.better
+    assert rows['dist'].p is None
+
+
+def test_a_method_that_is_no_baseline_is_not_what_others_are_compared_with() -> None:
+    found = results()
+    found['baselines'] = ['student']
+    assert table(found)[0].best == 'student'
+
+
+def test_the_share_of_the_gap_is_told_where_it_exceeds_three_spreads() -> None:
+    one, rows = table(results())
+    gap = rows['tsm_r50-seed0'].mean - rows['student'].mean
+    expected = (rows['graph'].mean - rows['student'].mean) / gap
+    assert rows['graph'].share == pytest.approx(expected)
+    assert one.notes == []
+
+
+@pytest.mark.parametrize(
+    ('teacher', 'seeds', 'message'),
+    [
+        (0.632, 3, 'not clearly better than the student'),
+        (0.6, 3, 'not better than the student'),
+        (0.85, 1, 'with one seed of the student alone'),
+    ],
+)
+def test_a_teacher_that_is_not_clearly_better_is_told_first(
+    tmp_path: Path, teacher: float, seeds: int, message: str
+) -> None:
+    found = results(teacher, seeds)
+    one, rows = table(found)
+    assert all(row.share is None for row in rows.values())
+    assert len(one.notes) == 1 and message in one.notes[0]
+    write_json(tmp_path / 'results.json', found)
+    write_report(tmp_path)
+    text = (tmp_path / 'report.md').read_text()
+    assert text.split('\n\n')[1].startswith('> **') and message in text.split('\n\n')[1]
+
+
+def test_open_cells_are_visibly_open(tmp_path: Path) -> None:
+    found = results()
+    write_json(tmp_path / 'results.json', found)
+    write_report(tmp_path)
+    text = (tmp_path / 'report.md').read_text()
+    assert '(1 of 3 seeds open)' in text
+    assert '* zscore kd, seed 2: failed: error: no space left' in text
+    assert '* fitnets, seed 2: not run yet' in text
+
+
+def test_a_cell_open_for_its_teacher_says_so() -> None:
+    found = results()
+    teacher = found['runs']['tsm_r50-seed0']
+    found['runs']['tsm_r50-seed0'] = dict(
+        state='failed',
+        reason='error: corrupt',
+        log='x.log',
+        seed=0,
+        commands=teacher['commands'],
+    )
+    found['runs']['kd-seed0'] = dict(
+        state='open', seed=0, commands=dict(train='python …')
+    )
+    reason = table(found)[1]['kd'].open[0]
+    assert reason == (
+        'failed: tsm_r50-seed0, which it needs: error: corrupt (log: x.log)'
+    )
+
+
+def test_gains_are_by_class_and_their_mean_is_the_gain() -> None:
+    one, rows = table(results())
+    # all classes have as many clips
+    gain = rows['graph'].mean - rows['student'].mean
+    assert one.gains['graph'].mean() == pytest.approx(gain)
+    assert 'student' not in one.gains
+
+
+class Links(HTMLParser):
+    """Collects what a page would fetch, and its ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, Any]]) -> None:
+        for key, value in attrs:
+            if key in ('src', 'href', 'xlink:href', 'data'):
+                self.links.append(value)
+            if key == 'id':
+                self.ids.append(value)
+        assert tag not in ('script', 'link', 'iframe')
+
+
+def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    found = results()
+    found['title'] = '<b>&"'
+    write_json(tmp_path / 'results.json', found)
+    write_json(tmp_path / 'times.json', times(found))
+    write_report(tmp_path)
+    page = (tmp_path / 'report.html').read_text()
+    links = Links()
+    links.feed(page)
+    assert all(link.startswith(('#', 'data:image/png')) for link in links.links)
+    assert {link[1:] for link in links.links if link[0] == '#'} <= set(links.ids)
+    assert len(links.ids) == len(set(links.ids))
+    assert '@import' not in page and 'url(http' not in page
+    assert '<h1>&lt;b&gt;&amp;&quot;</h1>' in page
+    assert page.count('<figure>') == 4
+    assert 'name="viewport"' in page and 'prefers-color-scheme:dark' in page
+    # the pictures take the page's ink
+    assert 'currentColor' in page and not re.search('#01020[34]', page)
+
+
+def test_the_report_is_the_same_for_the_same_results(tmp_path: Path) -> None:
+    found = results()
+    pages = []
+    for name in ('a', 'b'):
+        write_json(tmp_path / name / 'results.json', found)
+        write_report(tmp_path / name)
+        pages.append((tmp_path / name / 'report.html').read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_without_results_the_command_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='run the study first'):
+        write_report(tmp_path)
