@@ -29,7 +29,8 @@ def about(results: Mapping[str, Any], times: Mapping[str, Any]) -> list[str]:
     machines = sorted({run['machine'] for run in (times.get('runs') or {}).values()})
     told = [
         'Accuracy is top-1 on the test list, mean ± standard deviation over seeds. '
-        'Each method is compared with the best baseline over their common seeds: p is '
+        'Each method is compared with the best baseline over their common seeds; behind '
+        'the difference stands in how many of these it is a gain. p is '
         'the exact sign-flip test over clips (McNemar’s, for one seed), after Holm; '
         '★ marks a gain with p < 0.05 that also exceeds the spread. “Within pairs” is '
         'how often the true class of a reversal pair scores above its partner (chance: '
@@ -66,7 +67,7 @@ def row_cells(row: Row, table: Table) -> dict[str, str]:
     cells['accuracy'] = accuracy(row)
     if row.difference is not None and row.wins is not None:
         star = ' ★' if row.better else ''
-        wins = f' ({row.wins[0]} of {row.wins[1]} seeds)' if row.wins[1] > 1 else ''
+        wins = f' ({row.wins[0]} of {row.wins[1]})' if row.wins[1] > 1 else ''
         points = f'{100 * row.difference:+.1f}'.replace('-', '−')
         cells['to best baseline'] = f'{points}{wins}{star}'
     if row.p is not None:

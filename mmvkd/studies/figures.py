@@ -241,7 +241,7 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
             if value == value:
                 text = f'{100 * value:+.0f}'
                 axes.text(x, y, text, ha='center', va='center', fontsize=7.5)
-        names = [name.replace('_', ' ') for name, _ in block]
+        names = [name.replace('_', ' ') for _, (name, _) in block]
         axes.set_yticks(range(len(block)), names, fontsize=8)
         pair_ends = [y for y in range(1, len(block)) if block[y][0] != block[y - 1][0]]
         for y in pair_ends:

@@ -14,6 +14,8 @@ import random
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -42,7 +44,7 @@ register_all_modules(init_default_scope=False)
 SERVER = multiprocessing.get_context('forkserver')
 
 
-def fork(*calls: tuple[Callable, tuple], timeout: float = 120) -> list[int]:
+def fork(*calls: tuple[Callable, tuple], timeout: float = 300) -> list[int]:
     """Run functions in child processes at the same time.
 
     Args:
@@ -52,20 +54,11 @@ def fork(*calls: tuple[Callable, tuple], timeout: float = 120) -> list[int]:
     Returns:
         Their exit codes; −9 for a killed one.
     """
-    # the server takes on both when it starts
-    os.environ.setdefault('OMP_NUM_THREADS', '1')
-    before = os.environ.get('PYTHONPATH')
-    os.environ['PYTHONPATH'] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    try:
+    with _environment():
         SERVER.set_forkserver_preload(['runs'])
         children = [SERVER.Process(target=_guarded, args=call) for call in calls]
         for child in children:
             child.start()
-    finally:
-        if before is None:
-            del os.environ['PYTHONPATH']
-        else:
-            os.environ['PYTHONPATH'] = before
     for child in children:
         child.join(timeout)
         if child.is_alive():
@@ -73,6 +66,26 @@ def fork(*calls: tuple[Callable, tuple], timeout: float = 120) -> list[int]:
             child.join()
             raise TimeoutError(f'a child process did not end in {timeout} s')
     return [child.exitcode for child in children]
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What the server takes on when it starts: this path, one thread, no device."""
+    wanted = dict(
+        PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path),
+        OMP_NUM_THREADS='1',
+        CUDA_VISIBLE_DEVICES='',
+    )
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _guarded(function: Callable, args: tuple) -> None:

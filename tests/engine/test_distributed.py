@@ -249,7 +249,6 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='one device for two NCCL ranks')
 def test_a_run_of_two_processes_skips_scores_saves_and_ends_with_equal_weights(
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,253 @@
+"""tools/study.py, on tiny videos."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_study import StudyProject, call, start
+
+from mmvkd.studies.processes import descendants
+
+RUNS = ['kd-seed0', 'kd-seed1', 'student-seed0', 'student-seed1', 'teacher-seed5']
+linux = pytest.mark.skipif(
+    sys.platform != 'linux', reason='ends orphans by means of Linux'
+)
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / 'out' / 'results.json').read_text())
+
+
+def copy(finished: Path, folder: Path) -> Path:
+    shutil.copytree(finished / 'out', folder / 'out')
+    return folder
+
+
+def test_each_run_is_trained_tested_and_told(finished: Path) -> None:
+    found = results(finished)
+    assert sorted(found['runs']) == RUNS
+    labels = np.array(found['test_lists']['list0'].split(), dtype=int)
+    for run in found['runs'].values():
+        assert run['state'] == 'finished'
+        guesses = np.array(run['predictions'].split(), dtype=int)
+        assert run['metrics']['acc/top1'] == pytest.approx((guesses == labels).mean())
+        assert [point['epoch'] for point in run['curve']] == [1, 2]
+        best = max(point['acc/top1'] for point in run['curve'])
+        # the test list is the validation list, so the best epoch gives its score again
+        assert run['metrics']['acc/top1'] == best
+        assert run['model']['parameters'] > 0 and run['model']['gflops'] > 0
+        assert len(run['two_way']) == len(labels)
+        known = [mark for mark, label in zip(run['two_way'], labels) if label < 2]
+        assert set(known) <= {'0', '1'} and run['two_way'].count('-') == 2
+    times = json.loads((finished / 'out' / 'times.json').read_text())
+    assert sorted(times['runs']) == RUNS
+    assert all(value > 0 for value in times['latency_ms'].values())
+    for name in ('report.md', 'report.html', 'accuracy.png', 'classes.png'):
+        assert (finished / 'out' / name).stat().st_size > 1000
+
+
+def test_the_command_of_a_cell_gives_its_number_elsewhere(
+    finished: Path, tmp_path: Path
+) -> None:
+    found = results(finished)
+    chain = ['teacher-seed5', 'kd-seed1']
+    lines = [found['runs'][name]['commands']['train'] for name in chain]
+    lines.append(found['runs']['kd-seed1']['commands']['test'])
+    for line in lines:
+        words = shlex.split(line)
+        cut = words.index('python')
+        variables = dict(word.split('=', 1) for word in words[:cut])
+        tool = Path(words[cut + 1])
+        assert tool.parent == Path('tools')
+        status, output = call(tmp_path, *words[cut + 2 :], tool=tool.name, **variables)
+        assert status == 0, output
+    again = json.loads((tmp_path / 'out/runs/kd-seed1/metrics.json').read_text())
+    assert again == found['runs']['kd-seed1']['metrics']
+
+
+@linux
+def test_a_study_that_is_killed_ends_as_the_uninterrupted_one(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(0)
+    study = str(study_project.folder / 'study.py')
+    for kill in ('study', 'child', 'study', 'child'):
+        process = start(tmp_path, study)
+        while process.poll() is None and not descendants(process.pid):
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.1, 4))
+        tree = descendants(process.pid)
+        if kill == 'child' and tree:
+            os.kill(chance.choice(tree), signal.SIGKILL)
+            time.sleep(chance.uniform(0.1, 2))
+        process.kill()
+        process.communicate(timeout=60)
+        _wait_until_gone(tree)
+    status, output = call(tmp_path, study)
+    assert status == 0, output
+    expected = (finished / 'out' / 'results.json').read_bytes()
+    assert (tmp_path / 'out' / 'results.json').read_bytes() == expected
+
+
+def _wait_until_gone(pids: list[int]) -> None:
+    """No process goes on writing behind the back of the next one."""
+    for _ in range(200):
+        if not any(_lives(pid) for pid in pids):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f'{[pid for pid in pids if _lives(pid)]} outlive the study')
+
+
+def _lives(pid: int) -> bool:
+    try:
+        text = Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return False
+    return text.rpartition(')')[2].split()[0] not in 'ZX'
+
+
+def test_a_finished_run_is_not_run_again(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    folder = copy(finished, tmp_path)
+    shutil.rmtree(folder / 'out' / 'runs' / 'student-seed1')
+    times = {
+        name: (folder / 'out' / 'runs' / name / 'result.json').stat().st_mtime_ns
+        for name in RUNS
+        if name != 'student-seed1'
+    }
+    status, output = call(folder, str(study_project.folder / 'study.py'))
+    assert status == 0, output
+    assert '4 of 5 runs finished' in output
+    for name, before in times.items():
+        file = folder / 'out' / 'runs' / name / 'result.json'
+        assert file.stat().st_mtime_ns == before
+    assert results(folder) == results(finished)
+
+
+def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    folder = copy(finished, tmp_path)
+    study = study_project.declare('longer', options={'train_cfg.max_epochs': 1})
+    status, output = call(folder, study)
+    assert status == 1
+    last = output.strip().splitlines()[-1]
+    assert last.startswith('error: 5 runs in out are of other origin')
+    assert 'train_cfg.max_epochs 2, now 1' in last and '--fresh' in last
+    assert results(folder) == results(finished)
+    status, output = call(folder, study, '--fresh', '--only', 'student')
+    assert status == 0, output
+    found = results(folder)
+    assert sorted(found['runs']) == ['student-seed0', 'student-seed1']
+    assert len(found['runs']['student-seed0']['curve']) == 1
+    old = folder / 'out' / 'old' / 'student-seed0.1' / 'result.json'
+    assert len(json.loads(old.read_text())['curve']) == 2
+
+
+def test_another_list_of_data_is_another_origin(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    from mmvkd.studies.fingerprint import differences, digest, fingerprint
+    from mmvkd.studies.plan import load_study
+
+    study = load_study(str(study_project.folder / 'study.py'))
+    run = study.runs['student-seed0']
+    before = fingerprint(study, run, {})
+    assert digest(before) == digest(fingerprint(study, run, {}))
+    annotations = Path(study_project.train)
+    text = annotations.read_text()
+    try:
+        annotations.write_text(text.replace(' 3\n', ' 2\n'))
+        after = fingerprint(study, run, {})
+    finally:
+        annotations.write_text(text)
+    assert digest(before) != digest(after)
+    (difference,) = differences(before, after)
+    assert difference.startswith(study_project.train)
+
+
+def test_a_failed_run_stops_its_cells_alone_and_the_study_goes_on_when_mended(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    teacher = Path(study_project.config('teacher'))
+    text = Path(study_project.student).read_text()
+    teacher.write_text(text.replace("type='TSNHead'", "type='TSNHaed'"))
+    runs = dict(teacher=dict(config=str(teacher), seed=5))
+    study = study_project.declare('failing', runs=runs, seeds=[0])
+    status, output = call(tmp_path, study)
+    assert status == 1
+    assert 'teacher-seed5 FAILED; 1 runs that need it stay open: error: type' in output
+    assert 'log: out/runs/teacher-seed5/run.log' in output
+    assert 'once mended, the same study command goes on' in output
+    found = results(tmp_path)
+    states = {name: run['state'] for name, run in found['runs'].items()}
+    assert states == {
+        'teacher-seed5': 'failed',
+        'kd-seed0': 'open',
+        'student-seed0': 'finished',
+    }
+    report = (tmp_path / 'out' / 'report.md').read_text()
+    assert '* KD, seed 0: failed: teacher-seed5, which it needs: error: type' in report
+
+
+def test_what_is_not_there_skips_the_study_in_a_line(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    study = study_project.declare('absent', requires={'no/where': 'fetch it'})
+    status, output = call(tmp_path, study)
+    assert status == 0
+    assert "study 'small' skipped: 'no/where' does not exist; fetch it" in output
+    assert not (tmp_path / 'out').exists()
+
+
+@linux
+def test_two_processes_train_a_run_and_die_with_the_study(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    study = study_project.declare(
+        'two',
+        runs={},
+        methods=dict(student=dict(config=study_project.student, processes=2)),
+        seeds=[0],
+        options={'train_cfg.max_epochs': 1},
+    )
+    process = start(tmp_path, study)
+    ranks: list[int] = []
+    while process.poll() is None and len(ranks) < 2:
+        time.sleep(0.1)
+        tree = descendants(process.pid)
+        ranks = [pid for pid in tree if _calls(pid, '--launcher') and _rank(pid)]
+    assert len(ranks) == 2
+    process.kill()
+    process.communicate(timeout=60)
+    _wait_until_gone(ranks)
+    status, output = call(tmp_path, study)
+    assert status == 0, output
+    run = results(tmp_path)['runs']['student-seed0']
+    assert run['commands']['train'].split()[1] == 'tools/dist_train.sh'
+    assert run['state'] == 'finished'
+
+
+def _calls(pid: int, word: str) -> bool:
+    try:
+        return word in Path(f'/proc/{pid}/cmdline').read_text().split('\0')
+    except OSError:
+        return False
+
+
+def _rank(pid: int) -> bool:
+    try:
+        return 'LOCAL_RANK=' in Path(f'/proc/{pid}/environ').read_text()
+    except OSError:
+        return False
