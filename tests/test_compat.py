@@ -83,6 +83,21 @@ def scratch():
     MobileNetV2TSM(pretrained=None).init_weights()
     ResNetTSM(depth=18, pretrained=None).init_weights()
 
+def config_text():
+    import yapf.yapflib.yapf_api as yapf
+    from mmengine.config import Config
+    calls, original = [], yapf.pytree_utils.ParseCodeToTree
+    def counted(*args, **options):
+        calls.append(args)
+        return original(*args, **options)
+    config = Config(dict(a=dict(b=1)))
+    assert config.pretty_text == 'a = dict(b=1)\\n'
+    yapf.pytree_utils.ParseCodeToTree = counted
+    assert config.pretty_text == 'a = dict(b=1)\\n'
+    config.a.b = 2
+    assert config.pretty_text == 'a = dict(b=2)\\n'
+    assert len(calls) == 1, f'formatted {len(calls)} times'
+
 USES = dict(
     stub_missing_drn=models,
     alias_importlib_metadata=models,
@@ -91,6 +106,7 @@ USES = dict(
     restore_numpy_names=numpy_names,
     skip_unfit_multimodal=models,
     mend_tsm_from_scratch=scratch,
+    remember_config_text=config_text,
     resolve_config_names=inherited,
 )
 
@@ -179,6 +195,7 @@ def test_a_stack_with_every_gap_works_with_all_mends(
         ('restore_numpy_names', 'np.Inf'),
         ('skip_unfit_multimodal', 'transformers'),
         ('mend_tsm_from_scratch', 'load_original_weights'),
+        ('remember_config_text', 'formatted 2 times'),
         ('resolve_config_names', 'does not support to load mmvkd config'),
     ],
 )

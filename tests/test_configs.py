@@ -281,7 +281,6 @@ def test_something_something_and_jester_decay_more(data: str) -> None:
 
 ZOO_TEACHERS = {
     'tsm_r50': 'tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_{}-rgb',
-    'tsm_r50_seed1': 'tsm_imagenet-pretrained-r50_8xb16-dense-1x1x8-50e_{}-rgb',
     'tsn_r50': 'tsn_imagenet-pretrained-r50_8xb32-1x1x8-{}-rgb',
     'slowfast_r50': 'slowfast_r50_8xb8-4x16x1-256e_{}-rgb',
     'swin_tiny': 'swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_{}-rgb',

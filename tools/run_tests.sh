@@ -15,7 +15,7 @@ cd "$ROOT"
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 export WANDB_MODE=offline PIP_NO_INDEX=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # Small tensors: more threads only cost time.
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}" MPLBACKEND=Agg
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MPLBACKEND=Agg
 
 failed=()
 step() {
@@ -28,7 +28,7 @@ step() {
 step 'ruff check' "$PYTHON" -m ruff check .
 step 'ruff format --check' "$PYTHON" -m ruff format --check .
 step 'mypy' "$PYTHON" -m mypy
-step 'pytest' "$PYTHON" -m pytest "$@"
+step 'pytest' "$PYTHON" -m pytest --numprocesses "$(nproc)" "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then
     die "failed: $(printf '%s; ' "${failed[@]}")"

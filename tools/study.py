@@ -17,10 +17,11 @@ os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.errors import ClearErrors
 from mmvkd.studies import fingerprint
-from mmvkd.studies.commands import train_step
+from mmvkd.studies.commands import run_folder, train_step
+from mmvkd.studies.outcome import RESULT
 from mmvkd.studies.plan import Study, load_study
 from mmvkd.studies.report import write_report
-from mmvkd.studies.runner import StudyRunner, open_runs
+from mmvkd.studies.runner import StudyRunner
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -55,7 +56,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if report_only and not args.study.endswith('.py'):
             _report(Path(args.study), args.out)
             return 0
-        study = load_study(args.study, args.out, args.only)
+        study = load_study(args.study, args.out)
         if report_only:
             _report(study.folder)
             return 0
@@ -64,12 +65,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 print(f"study '{study.name}' skipped: '{path}' does not exist; {hint}")
                 return 0
         if args.dry_run:
-            _print_open(study)
+            _print_open(study, args.only)
             return 0
         threads = os.environ['OMP_NUM_THREADS'] == str(study.threads)
         runner = StudyRunner(
             study,
             args.jobs,
+            args.only,
             args.fresh,
             in_process=threads and not fingerprint.has_accelerator(),
             say=lambda text: print(text, flush=True),
@@ -89,9 +91,13 @@ def _report(source: Path, folder: Optional[str] = None) -> None:
     print(f'report: {files[0]}, {files[1]}', flush=True)
 
 
-def _print_open(study: Study) -> None:
-    names = open_runs(study)
-    print(f'{len(study.cells)} cells, {len(study.runs)} runs, {len(names)} open:')
+def _print_open(study: Study, only: Sequence[str]) -> None:
+    names = [
+        name
+        for name in study.runs_of(only)
+        if not (run_folder(study, name) / RESULT).is_file()
+    ]
+    print(f'{len(study.cells)} cells, {len(study.runs)} runs; to be run: {len(names)}')
     for name in names:
         print(f'{name}\n  {train_step(study, study.runs[name]).line()}')
 

@@ -9,5 +9,9 @@ model = dict(
         pretrained='torchvision://resnet18' if _base_.pretrained else None,
         pretrained2d=_base_.pretrained,
     ),
-    cls_head=dict(in_channels=512, num_classes=_base_.num_classes),
+    cls_head=dict(
+        in_channels=512,
+        num_classes=_base_.num_classes,
+        dropout_ratio=0.5 if _base_.pretrained else 0.0,
+    ),
 )

@@ -6,6 +6,7 @@ baselines = ['student', 'kd', 'zscore_kd', 'dist', 'dkd', 'fitnets']
 _tsm = dict(needs=['tsm_r50'])
 runs = dict(
     tsm_r50=dict(config='mmvkd::teachers/tsm_r50.py', seed=0, title='TSM-R50'),
+    tsm_r34=dict(config='mmvkd::teachers/tsm_r34.py', seed=0, title='TSM-R34'),
 )
 methods = dict(
     student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),
@@ -20,10 +21,7 @@ methods = dict(
     ),
     graph=dict(
         config='mmvkd::distill/graph_tsm_r50_to_r18.py',
-        needs=['tsm_r50', 'tsm_r50_seed1'],
+        needs=['tsm_r50', 'tsm_r34'],
         title='logits graph, uniform',
     ),
-)
-runs['tsm_r50_seed1'] = dict(
-    config='mmvkd::teachers/tsm_r50.py', seed=1, title='TSM-R50, seed 1'
 )

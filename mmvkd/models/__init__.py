@@ -13,6 +13,7 @@ from mmvkd.models.heads import (
     LogitsHead,
     ZScoreKDHead,
 )
+from mmvkd.models.initializers import ResidualScaleInit
 from mmvkd.models.teachers import RecognizerTeacher
 from mmvkd.models.views import ClipView
 
@@ -29,6 +30,7 @@ __all__ = [
     'LogitsGraphHead',
     'LogitsHead',
     'RecognizerTeacher',
+    'ResidualScaleInit',
     'VideoDistiller',
     'ZScoreKDHead',
 ]

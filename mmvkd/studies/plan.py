@@ -155,17 +155,30 @@ class Study:
             found += [run for run in self.chain(need) if run not in found]
         return [*found, name]
 
+    def runs_of(self, methods: Sequence[str]) -> list[str]:
+        """The runs of some methods' cells, with all that they need; of none, all.
 
-def load_study(
-    path: str, folder: Optional[str] = None, only: Sequence[str] = ()
-) -> Study:
+        Raises:
+            StudyError: If there is no such method.
+        """
+        for name in methods:
+            _known(f"method '{name}'", name, self.methods)
+        names = {
+            run
+            for cell in self.cells
+            if not methods or cell.method in methods
+            for run in self.chain(cell.run)
+        }
+        return [name for name in self.runs if name in names]
+
+
+def load_study(path: str, folder: Optional[str] = None) -> Study:
     """Read a study file.
 
     Args:
         path: Of the file, or a name such as ``mmvkd::studies/quickstart.py``.
         folder: Of all that it writes; default: the file's ``out``, or else
             ``work_dirs/studies/NAME``.
-        only: The methods to keep; none for all.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -176,22 +189,16 @@ def load_study(
         raise FileNotFoundError(f"study '{path}' does not exist")
     settings = Config.fromfile(file)._cfg_dict.to_dict()
     settings.setdefault('name', Path(file).stem)
-    return make_study(settings, folder, only)
+    return make_study(settings, folder)
 
 
-def make_study(
-    settings: Mapping[str, Any],
-    folder: Optional[str] = None,
-    only: Sequence[str] = (),
-) -> Study:
+def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Study:
     """Check a declaration and expand it; see :func:`load_study`."""
     settings = {k: v for k, v in settings.items() if not k.startswith('_')}
     _check('the study', settings, _STUDY)
     methods, shared = settings.get('methods') or {}, settings.get('runs') or {}
     if not methods:
         raise StudyError('the study declares no `methods`')
-    for name in only:
-        _known(f"'{name}' of --only", name, methods)
     for name, spec in {**shared, **methods}.items():
         if not isinstance(spec, Mapping) or 'config' not in spec:
             raise StudyError(f"'{name}' is {spec!r}; expected dict(config=…)")
@@ -202,7 +209,6 @@ def make_study(
         for name, choice in (settings.get(axis) or {}).items():
             extra = {k: v for k, v in choice.items() if k in _CHOICE}
             _check(f"'{name}' of `{axis}`", extra, _CHOICE)
-    kept = {k: v for k, v in methods.items() if not only or k in only}
     expansion = _Expansion(settings, shared, methods)
     cells: list[Cell] = []
     names: list[str] = []
@@ -211,7 +217,7 @@ def make_study(
         setting = ' · '.join(value for value in choice.values() if value)
         names.append(setting)
         teachers[setting] = {}
-        for method, seed in itertools.product(kept, settings.get('seeds') or [0]):
+        for method, seed in itertools.product(methods, settings.get('seeds') or [0]):
             run = expansion.run(expansion.formatted(method, choice), choice, int(seed))
             cell = Cell(method, setting, expansion.runs[run].seed, run)
             if cell not in cells:
@@ -231,11 +237,11 @@ def make_study(
         folder=Path(folder or settings.get('out') or f'work_dirs/studies/{name}'),
         runs=expansion.runs,
         cells=cells,
-        methods={k: v.get('title') or k for k, v in kept.items()},
+        methods={k: v.get('title') or k for k, v in methods.items()},
         settings=names,
         teachers=teachers,
-        student=student if student in kept else '',
-        baselines=[name for name in baselines if name in kept],
+        student=student,
+        baselines=baselines,
         requires=settings.get('requires') or {},
         remarks=settings.get('remarks') or [],
         classes=classes,

@@ -57,6 +57,7 @@ class StudyRunner:
         study: To be run.
         jobs: Processes at a time; default: as many as cores allow, or on accelerators
             the study's ``per_device`` each.
+        only: The methods to run; none for all.
         fresh: Move runs of other origin aside instead of refusing to go on.
         in_process: Run tools in forks of this process, whose imports they share; it
             must not have used threads of torch or an accelerator.
@@ -65,6 +66,7 @@ class StudyRunner:
 
     study: Study
     jobs: Optional[int] = None
+    only: Sequence[str] = ()
     fresh: bool = False
     in_process: bool = False
     say: Callable[[str], None] = print
@@ -73,14 +75,16 @@ class StudyRunner:
     _failed: dict[str, dict[str, Any]] = field(default_factory=dict)
     _kills: dict[str, int] = field(default_factory=dict)
     _told: float = 0.0
+    _wanted: Sequence[str] = ()
 
     def execute(self) -> bool:
-        """Run all that is open; give whether every cell has its number.
+        """Run what is open; give whether all of it has its number.
 
         Raises:
             StudyError: If another process runs the study, or if runs in its folder are
                 of other code, config or data.
         """
+        self._wanted = self.study.runs_of(self.only)
         self.study.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self._check_origin()
@@ -94,7 +98,7 @@ class StudyRunner:
         return not self._failed
 
     def _loop(self) -> None:
-        order = list(self.study.runs.values())
+        order = [self.study.runs[name] for name in self._wanted]
         self._write()
         self.say(self._status())
         while True:
@@ -316,8 +320,8 @@ class StudyRunner:
         write_json(self.study.folder / TIMES, times(self.study))
 
     def _status(self) -> str:
-        total = len(self.study.runs)
-        done = sum(self._finished(name) for name in self.study.runs)
+        total = len(self._wanted)
+        done = sum(map(self._finished, self._wanted))
         parts = [f'{done} of {total} runs finished']
         for active in self._active.values():
             share = progress(run_folder(self.study, active.run.name))
@@ -347,7 +351,8 @@ class StudyRunner:
             return None
         usual = sum(everything) / len(everything)
         work = 0.0
-        for name, run in self.study.runs.items():
+        for name in self._wanted:
+            run = self.study.runs[name]
             if self._finished(name) or name in self._failed:
                 continue
             known = spent.get(run.config)
@@ -514,12 +519,3 @@ def _span(seconds: float) -> str:
     if seconds < 5400:
         return f'{seconds / 60:.0f} min'
     return f'{seconds / 3600:.1f} h'
-
-
-def open_runs(study: Study) -> Sequence[str]:
-    """Names of runs without a result."""
-    return [
-        name
-        for name in study.runs
-        if not (run_folder(study, name) / outcome.RESULT).is_file()
-    ]

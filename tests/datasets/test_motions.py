@@ -374,7 +374,7 @@ def test_other_settings_are_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / 'thesis.tex').write_text('precious')
-    with pytest.raises(FileExistsError, match='no meta.json'):
+    with pytest.raises(FileExistsError, match=r'no meta\.json'):
         write_motions(tmp_path, {'train': 1}, **SMALL)
     assert [p.name for p in tmp_path.iterdir()] == ['thesis.tex']
 

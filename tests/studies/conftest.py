@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 
 sys.path.append(str(Path(__file__).parents[1] / 'tools'))  # small_project
 
-from small_study import StudyProject, call  # noqa: E402
+from small_study import StudyProject, call
 
 
 @pytest.fixture(scope='session')

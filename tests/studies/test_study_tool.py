@@ -81,7 +81,7 @@ def test_a_study_that_is_killed_ends_as_the_uninterrupted_one(
 ) -> None:
     chance = random.Random(0)
     study = str(study_project.folder / 'study.py')
-    for kill in ('study', 'child', 'study', 'child'):
+    for kill in ('study', 'child', 'study'):
         process = start(tmp_path, study)
         while process.poll() is None and not descendants(process.pid):
             time.sleep(0.05)
@@ -149,7 +149,11 @@ def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
     status, output = call(folder, study, '--fresh', '--only', 'student')
     assert status == 0, output
     found = results(folder)
-    assert sorted(found['runs']) == ['student-seed0', 'student-seed1']
+    states = {name: run['state'] for name, run in found['runs'].items()}
+    assert [name for name in RUNS if states[name] == 'finished'] == [
+        'student-seed0',
+        'student-seed1',
+    ]
     assert len(found['runs']['student-seed0']['curve']) == 1
     old = folder / 'out' / 'old' / 'student-seed0.1' / 'result.json'
     assert len(json.loads(old.read_text())['curve']) == 2

@@ -10,8 +10,6 @@ zoo = 'https://download.openmmlab.com/mmaction/v1.0/recognition'
 checkpoints = dict(
     tsm_r50=f'{zoo}/tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb/'
     'tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb_20220831-64d69186.pth',
-    tsm_r50_seed1=f'{zoo}/tsm/tsm_imagenet-pretrained-r50_8xb16-dense-1x1x8-50e_kinetics400-rgb/'
-    'tsm_imagenet-pretrained-r50_8xb16-dense-1x1x8-50e_kinetics400-rgb_20220831-f55d3c2b.pth',
     tsn_r50=f'{zoo}/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb/'
     'tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb_20220906-2692d16c.pth',
     slowfast_r50=f'{zoo}/slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb/'
