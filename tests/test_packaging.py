@@ -280,10 +280,12 @@ esac"""
     variables = dict(PYTHON=str(python), LOG=str(log))
     good = bash(f'bash {checkout}/.ci/run -k some', **variables)
     assert good.returncode == 0, good.stderr
-    steps = ['ruff check .', 'ruff format --check .', 'mypy', 'pytest -k some']
+    cores = os.cpu_count()
+    pytest_step = f'pytest --numprocesses {cores}'
+    steps = ['ruff check .', 'ruff format --check .', 'mypy', f'{pytest_step} -k some']
     assert log.read_text().splitlines()[2:] == [f'-m {step}' for step in steps]
     log.unlink()
     bad = bash(f'bash {checkout}/.ci/run', MYPY_FAILS='1', **variables)
     assert bad.returncode != 0
     assert 'failed: mypy' in bad.stderr
-    assert log.read_text().splitlines()[-1] == '-m pytest'
+    assert log.read_text().splitlines()[-1] == f'-m {pytest_step}'

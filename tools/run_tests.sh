@@ -28,7 +28,7 @@ step() {
 step 'ruff check' "$PYTHON" -m ruff check .
 step 'ruff format --check' "$PYTHON" -m ruff format --check .
 step 'mypy' "$PYTHON" -m mypy
-step 'pytest' "$PYTHON" -m pytest --numprocesses "$(nproc)" "$@"
+step 'pytest' "$PYTHON" -m pytest --numprocesses "$(getconf _NPROCESSORS_ONLN)" "$@"
 
 if [ ${#failed[@]} -gt 0 ]; then
     die "failed: $(printf '%s; ' "${failed[@]}")"

