@@ -14,20 +14,11 @@ options = {
 }
 seeds = [0]
 student = 'student'
-_teacher = {'train_dataloader.batch_size': 8}  # deep ones need the steps
+_longer = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
+_teacher = dict(seed=0, options=_longer)
 runs = dict(
-    tsm_r50=dict(
-        config='mmvkd::teachers/tsm_r50.py',
-        seed=0,
-        options={**_teacher, 'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8},
-        title='TSM-R50',
-    ),
-    tsm_r34=dict(
-        config='mmvkd::teachers/tsm_r34.py',
-        seed=0,
-        options={**_teacher, 'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10},
-        title='TSM-R34',
-    ),
+    tsm_r50=dict(_teacher, config='mmvkd::teachers/tsm_r50.py', title='TSM-R50'),
+    tsm_r34=dict(_teacher, config='mmvkd::teachers/tsm_r34.py', title='TSM-R34'),
 )
 methods = dict(
     student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),

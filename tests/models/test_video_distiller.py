@@ -475,6 +475,15 @@ def test_blending_refuses_a_clip_without_a_label() -> None:
         step(distiller(student), with_labels(batch(), [0, -1]))
 
 
+def test_a_neck_with_a_loss_of_its_own_refuses_a_clip_without_a_label() -> None:
+    model = distiller()
+    neck = torch.nn.Identity()
+    neck.aux_head = torch.nn.Identity()
+    model.student.neck = neck
+    with pytest.raises(ValueError, match=r'Identity has an aux_head .*none \(-1\)'):
+        step(model, with_labels(batch(), [0, -1]))
+
+
 def multi_label() -> dict:
     config = tiny_tsm()
     config['cls_head'].update(multi_class=True, loss_cls=dict(type='BCELossWithLogits'))

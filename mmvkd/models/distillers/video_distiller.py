@@ -245,6 +245,12 @@ class VideoDistiller(BaseModel):
         self, inputs: Tensor, data_samples: SampleList, targets: Targets
     ) -> tuple[Outputs, dict[str, Tensor]]:
         """The student's outputs and the losses of its own head, in one pass."""
+        neck = getattr(self.student, 'neck', None)
+        if not targets.complete and getattr(neck, 'aux_head', None) is not None:
+            raise ValueError(
+                f"the student's {type(neck).__name__} has an aux_head, whose loss needs "
+                'every label, and a clip of the batch has none (-1); leave it out'
+            )
         taps = self.reader.recording(self.student)
         with taps:
             features, extra = self.student.extract_feat(
