@@ -480,7 +480,7 @@ def test_a_neck_with_a_loss_of_its_own_refuses_a_clip_without_a_label() -> None:
     neck = torch.nn.Identity()
     neck.aux_head = torch.nn.Identity()
     model.student.neck = neck
-    with pytest.raises(ValueError, match=r'Identity has an aux_head .*none \(-1\)'):
+    with pytest.raises(ValueError, match=r'Identity has an aux_head, .*none \(-1\)'):
         step(model, with_labels(batch(), [0, -1]))
 
 

@@ -248,8 +248,8 @@ class VideoDistiller(BaseModel):
         neck = getattr(self.student, 'neck', None)
         if not targets.complete and getattr(neck, 'aux_head', None) is not None:
             raise ValueError(
-                f"the student's {type(neck).__name__} has an aux_head, whose loss needs "
-                'every label, and a clip of the batch has none (-1); leave it out'
+                f"the student's {type(neck).__name__} has an aux_head, whose loss "
+                'needs every label, and a clip of the batch has none (-1); leave it out'
             )
         taps = self.reader.recording(self.student)
         with taps:
