@@ -255,7 +255,7 @@ class Harm:
 @pytest.mark.parametrize('place', ['message_hub', 'optimizer', 'meta'])
 @pytest.mark.parametrize('resume', [True, False])
 def test_a_checkpoint_with_code_is_refused_and_its_code_is_not_run(
-    tmp_path: Path, place: str, resume: bool
+    tmp_path: Path, place: str, resume: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(tmp_path, epochs=1).train()
     trace = tmp_path / 'trace'
@@ -264,9 +264,12 @@ def test_a_checkpoint_with_code_is_refused_and_its_code_is_not_run(
     torch.save(checkpoint, tmp_path / 'epoch_1.pth')
     again = build(tmp_path, epochs=2, resume=resume)
     again._load_from = str(tmp_path / 'epoch_1.pth')
+    # before torch 2.6 safe loading is what our tools ask for
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     with pytest.raises(pickle.UnpicklingError, match='Weights only load failed'):
         again.train()
     assert not trace.exists()
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
     # the trap works: loaded without safety, it springs
     torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
     assert trace.exists()
