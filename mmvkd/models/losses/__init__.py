@@ -2,7 +2,7 @@
 
 Nothing here knows configs, modules, state or process groups. A mean over clips
 is the caller's: losses come back per clip, ``(N,)``, to be reduced over the
-global batch (see :func:`masked_mean`).
+global batch (see :func:`mmvkd.models.gather.clip_mean`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from .ground_cost import (
     prototype_cost,
 )
 from .logits import dkd_loss, kd_loss, zscore, zscore_kd_loss
-from .numerics import masked_mean
 from .relation import correlation_distance, dist_inter, dist_intra
 from .transport import (
     SinkhornResult,
@@ -36,7 +35,6 @@ __all__ = [
     'dkd_loss',
     'feature_mse',
     'kd_loss',
-    'masked_mean',
     'prototype_cost',
     'sinkhorn',
     'sinkhorn_divergence',
