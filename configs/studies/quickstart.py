@@ -10,11 +10,10 @@ environment = dict(MMVKD_SIZE='32')
 options = {
     'train_cfg.max_epochs': 4,
     'param_scheduler.1.end': 4,
-    'train_dataloader.dataset.dataset.indices': 700,
 }
 seeds = [0]
 student = 'student'
-_longer = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
+_longer = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
 _teacher = dict(seed=0, options=_longer)
 runs = dict(
     tsm_r50=dict(_teacher, config='mmvkd::teachers/tsm_r50.py', title='TSM-R50'),
