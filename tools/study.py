@@ -67,13 +67,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if args.dry_run:
             _print_open(study, args.only)
             return 0
-        threads = os.environ['OMP_NUM_THREADS'] == str(study.threads)
         runner = StudyRunner(
             study,
             args.jobs,
             args.only,
             args.fresh,
-            in_process=threads and not fingerprint.has_accelerator(),
+            in_process=not fingerprint.has_accelerator(),
             say=lambda text: print(text, flush=True),
         )
         try:

@@ -13,6 +13,7 @@ options = {
 }
 seeds = [0]
 student = 'student'
+threads = 2
 _longer = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
 _teacher = dict(seed=0, options=_longer)
 runs = dict(
@@ -26,6 +27,7 @@ methods = dict(
         config='mmvkd::distill/graph_tsm_r50_to_r18.py',
         needs=['tsm_r50', 'tsm_r34'],
         processes=2,
+        threads=1,
         options={'train_dataloader.batch_size': 8},
         title='graph-distilled',
     ),

@@ -87,7 +87,7 @@ def train_step(study: Study, run: Run, resume: bool = False) -> Step:
         'train',
         'dist_train.sh' if count else 'train.py',
         (run.config, *count, *place, *options, *(('--resume',) if resume else ())),
-        _environment(study, run),
+        _environment(run),
     )
 
 
@@ -108,7 +108,7 @@ def test_step(study: Study, run: Run) -> Step:
         'test',
         'test.py',
         (run.config, found, *place, *outputs, *_options(run.options)),
-        _environment(study, run),
+        _environment(run),
     )
 
 
@@ -123,8 +123,8 @@ def checkpoint(study: Study, key: str, name: str) -> str:
     return find_checkpoint(folder) or f'{folder}/best_checkpoint_of_it.pth'
 
 
-def _environment(study: Study, run: Run) -> dict[str, str]:
-    return {**run.environment, 'OMP_NUM_THREADS': str(study.threads)}
+def _environment(run: Run) -> dict[str, str]:
+    return {**run.environment, 'OMP_NUM_THREADS': str(run.threads)}
 
 
 def _options(options: Mapping[str, Any]) -> tuple[str, ...]:

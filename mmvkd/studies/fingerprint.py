@@ -41,7 +41,7 @@ def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, A
     return dict(
         seed=run.seed,
         processes=run.processes,
-        threads=study.threads,
+        threads=run.threads,
         device='accelerator' if has_accelerator() else 'cpu',
         code=code_hash(),
         versions=versions(),

@@ -63,6 +63,7 @@ _RUN = {
     'data': str,
     'seed': int,
     'processes': int,
+    'threads': int,
     'title': str,
     'dataset': str,
     'pair': str,
@@ -87,6 +88,7 @@ class Run:
         options: ``--cfg-options``, but for those of ``needs``.
         environment: Variables, those of the data set included.
         processes: More than one runs through ``tools/dist_train.sh``.
+        threads: Of each process, on a CPU.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Run:
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     processes: int = 1
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,6 @@ class Study:
         remarks: The author's, for the report.
         classes: Names, '' where not known.
         reversals: Pairs of names, one the reversal of the other.
-        threads: Of each process.
         per_device: Runs at a time on one accelerator.
     """
 
@@ -145,7 +147,6 @@ class Study:
     remarks: Sequence[str]
     classes: Sequence[str]
     reversals: Sequence[tuple[str, str]]
-    threads: int
     per_device: int
 
     def chain(self, name: str) -> list[str]:
@@ -246,7 +247,6 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
         remarks=settings.get('remarks') or [],
         classes=classes,
         reversals=reversals,
-        threads=settings.get('threads', 1),
         per_device=settings.get('per_device', 4),
     )
 
@@ -326,6 +326,7 @@ class _Expansion:
             options=self._merged('options', choice, spec),
             environment=self._environment(choice, spec),
             processes=int(spec.get('processes', 1)),
+            threads=int(spec.get('threads', self.settings.get('threads', 1))),
         )
         if self.runs.setdefault(full, made) != made:
             raise StudyError(

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Optional
 
+import torch
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PAUSE = 0.05
@@ -77,6 +79,8 @@ def call_tool(
     os.environ.update(environment)
     if not in_process:
         os.execvpe(argv[0], list(argv), dict(os.environ))
+    # torch read the variable when it was imported
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
     sys.argv = list(argv[1:])
     sys.path[0] = str(Path(argv[1]).parent)
     runpy.run_path(argv[1], run_name='__main__')

@@ -55,8 +55,8 @@ class StudyRunner:
 
     Args:
         study: To be run.
-        jobs: Processes at a time; default: as many as cores allow, or on accelerators
-            the study's ``per_device`` each.
+        jobs: Processes at a time, of one thread each on a CPU; default: as many as
+            there are cores, or on accelerators the study's ``per_device`` each.
         only: The methods to run; none for all.
         fresh: Move runs of other origin aside instead of refusing to go on.
         in_process: Run tools in forks of this process, whose imports they share; it
@@ -134,17 +134,17 @@ class StudyRunner:
         return next(slot for slot in range(width) if slot not in taken)
 
     def _weight(self, run: Run) -> int:
-        return min(run.processes, self.width)
+        threads = 1 if has_accelerator() else run.threads
+        return min(run.processes * threads, self.width)
 
     @property
     def width(self) -> int:
-        """Processes at a time."""
+        """Processes at a time, of one thread each on a CPU."""
         if self.jobs is not None:
             return max(1, self.jobs)
         if has_accelerator():
             return self.study.per_device * len(devices())
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
-        return max(1, cores // self.study.threads)
+        return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
 
     # a run
 
