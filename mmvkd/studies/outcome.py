@@ -12,6 +12,7 @@ import numpy as np
 
 from mmvkd.engine.launch import load_config
 from mmvkd.evaluation.complexity import complexity, student_config, view_shape
+from mmvkd.files import read_json, read_lines, write_json
 from mmvkd.studies.commands import (
     METRICS,
     PREDICTIONS,
@@ -20,7 +21,6 @@ from mmvkd.studies.commands import (
     test_step,
     train_step,
 )
-from mmvkd.studies.files import read_json, read_lines, write_json
 from mmvkd.studies.fingerprint import environment
 from mmvkd.studies.plan import Run, Study
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from mmvkd.files import read_json, read_lines, write_json, write_text
 from mmvkd.studies import outcome, processes
 from mmvkd.studies.commands import Step, run_folder, test_step, train_step
-from mmvkd.studies.files import read_json, read_lines, write_json, write_text
 from mmvkd.studies.fingerprint import (
     differences,
     digest,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from made_up import results, times
 
-from mmvkd.studies.files import write_json
+from mmvkd.files import write_json
 from mmvkd.studies.report import write_report
 from mmvkd.studies.summary import Row, Table, tables
 

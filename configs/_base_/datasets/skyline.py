@@ -10,7 +10,7 @@ train_list = '{{$MMVKD_TRAIN_LIST:motion_train.txt}}'  # in root, or a path
 recipe = 'say where the set is with MMVKD_SKYLINE'
 checkpoints = dict()
 
-size = 64
+size = int('{{$MMVKD_SIZE:64}}')  # pixels a side
 crop = [
     dict(type='Resize', scale=(size + 8, size + 8), keep_ratio=False),
     dict(type='RandomCrop', size=size),
