@@ -13,14 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mmvkd.datasets import motions
 from mmvkd.datasets.motions import (
     CLASSES,
     FLIP_LABEL_MAP,
     REVERSAL_PAIRS,
     SPLITS,
     Difficulty,
+    Trajectory,
     clip_label,
+    pictures,
     render_clip,
     target_trajectory,
     write_motions,
@@ -160,7 +161,7 @@ def test_pixels_move_where_the_name_says_and_flips_follow_the_label_map(
 
 def test_a_flipped_rotation_turns_the_other_way() -> None:
     # The pale half points along the angle: follow it from the center of the target.
-    def turns(clip: np.ndarray, path: motions.Trajectory, flip: bool) -> float:
+    def turns(clip: np.ndarray, path: Trajectory, flip: bool) -> float:
         size = clip.shape[1]
         pale = clip.min(axis=3).astype(float)
         pale = np.where(pale > 160, pale, 0)
@@ -216,13 +217,13 @@ def test_labels_are_balanced_in_each_block_and_shuffled() -> None:
 
 
 def test_splits_share_no_shape_no_pattern_and_no_hue() -> None:
-    for table in (motions._SHAPES, motions._PATTERNS):
+    for table in (pictures._SHAPES, pictures._PATTERNS):
         kinds = [set(table[split]) for split in SPLITS]
         assert all(kinds) and len(set.union(*kinds)) == sum(map(len, kinds))
     bands = []
     for split in SPLITS:
         rng = np.random.default_rng(0)
-        hues = [motions._draw_hue(rng, split) for _ in range(300)]
+        hues = [pictures._draw_hue(rng, split) for _ in range(300)]
         bands.append({int(hue * 18) for hue in hues})
         assert len(bands[-1]) == 6
     assert not set.intersection(*bands) and len(set.union(*bands)) == 18
@@ -394,7 +395,7 @@ def test_an_encoder_that_writes_nothing_is_an_error(
         def release(self) -> None:
             pass
 
-    monkeypatch.setattr(motions.cv2, 'VideoWriter', Mute)
+    monkeypatch.setattr(cv2, 'VideoWriter', Mute)
     with pytest.raises(OSError, match='could not be written'):
         write_motions(tmp_path / 'm', {'train': 1}, **SMALL, progress=False)
     assert not (tmp_path / 'm' / 'motions_train_list.txt').exists()

@@ -1,4 +1,4 @@
-"""Generate the Motions videos: see mmvkd/datasets/motions.py."""
+"""Generate the Motions videos: see mmvkd/datasets/motions/."""
 
 from __future__ import annotations
 

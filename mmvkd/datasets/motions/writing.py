@@ -1,0 +1,254 @@
+"""Writing: Motions as mp4 files and lists that MMAction2 reads, resumed if cut off."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from mmvkd.datasets.motions.classes import CLASSES, SPLITS, clip_label, split_index
+from mmvkd.datasets.motions.difficulty import Difficulty
+from mmvkd.datasets.motions.rendering import check_shape, render_clip
+
+DEFAULT_COUNTS: Mapping[str, int] = {'train': 840, 'val': 280, 'test': 280}
+
+_FORMAT = 1  # raise when a change of this package changes rendered frames
+
+
+def write_motions(
+    root: str | os.PathLike[str],
+    counts: Mapping[str, int] | None = None,
+    size: int = 112,
+    num_frames: int = 32,
+    fps: int = 16,
+    seed: int = 0,
+    num_workers: int = 1,
+    difficulty: Difficulty | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write Motions as mp4 files in the directory layout of MMAction2.
+
+    ``root`` gets ``videos_{split}/*.mp4``, ``motions_{split}_list.txt`` (lines
+    ``file label``), ``classes.txt`` and ``meta.json``. The lists are written last, so
+    a split that has its list is complete. Complete files are reused.
+
+    Args:
+        root: Directory of the data set; new, empty, or written with equal settings.
+        counts: Clips per split; None takes ``DEFAULT_COUNTS``.
+        size: Side of the square frames in pixels, even (the codec wants that).
+        num_frames: Frames per clip.
+        fps: Frame rate written to the files, in frames per second.
+        seed: Seed of the data set.
+        num_workers: Processes that render and encode.
+        difficulty: Difficulty knobs; None takes the defaults.
+        progress: Whether to show a progress line on stderr.
+
+    Returns:
+        ``root`` as a path.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        FileExistsError: If ``root`` holds something else than these settings.
+        OSError: If a video cannot be written.
+    """
+    root = Path(root)
+    difficulty = difficulty or Difficulty()
+    counts = dict(DEFAULT_COUNTS if counts is None else counts)
+    check_shape(size, num_frames)
+    if size % 2:
+        raise ValueError(f'Motions: size={size}, expected an even number of pixels')
+    if seed < 0:
+        raise ValueError(f'Motions: seed={seed}, expected an integer >= 0')
+    if fps < 1:
+        raise ValueError(f'Motions: fps={fps}, expected an integer >= 1')
+    for split, count in counts.items():
+        split_index(split)
+        if count < 0:
+            raise ValueError(f'Motions: counts[{split!r}]={count}, expected >= 0')
+
+    meta = {
+        'format': _FORMAT,
+        'classes': list(CLASSES),
+        'counts': {split: counts.get(split, 0) for split in SPLITS},
+        'size': size,
+        'num_frames': num_frames,
+        'fps': fps,
+        'seed': seed,
+        'difficulty': asdict(difficulty),
+    }
+    meta = json.loads(json.dumps(meta))  # as it reads back: tuples become lists
+    _claim(root, meta)
+
+    jobs = []
+    for split in SPLITS:
+        if meta['counts'][split]:
+            (root / f'videos_{split}').mkdir(exist_ok=True)
+        for index in range(meta['counts'][split]):
+            path = root / f'videos_{split}' / _file_name(index)
+            jobs.append(
+                _Job(str(path), split, index, seed, size, num_frames, fps, difficulty)
+            )
+    show = _Progress(len(jobs)) if progress else None
+    for _ in _run(_write_clip, jobs, num_workers):
+        if show:
+            show.step()
+
+    _write_text(root / 'classes.txt', '\n'.join(CLASSES) + '\n')
+    for split in SPLITS:
+        lines = (
+            f'{_file_name(index)} {clip_label(split, index, seed)}\n'
+            for index in range(meta['counts'][split])
+        )
+        if meta['counts'][split]:
+            _write_text(root / f'motions_{split}_list.txt', ''.join(lines))
+    return root
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One file to write."""
+
+    path: str
+    split: str
+    index: int
+    seed: int
+    size: int
+    num_frames: int
+    fps: int
+    difficulty: Difficulty
+
+
+def _file_name(index: int) -> str:
+    return f'{index:06d}.mp4'
+
+
+def _claim(root: Path, meta: dict[str, Any]) -> None:
+    """Write ``meta.json``, or refuse a directory that holds something else."""
+    file = root / 'meta.json'
+    if file.exists():
+        try:
+            found = json.loads(file.read_text(encoding='utf-8'))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise FileExistsError(
+                f'{file} is not readable as JSON: delete {root} or give another one'
+            )
+        differences = ', '.join(_differences(found, meta))
+        if differences:
+            raise FileExistsError(
+                f'{root} holds Motions with other settings ({differences}): ask for '
+                'those settings, delete it or give another directory'
+            )
+    elif root.is_dir() and any(root.iterdir()):
+        raise FileExistsError(
+            f'{root} is not empty and has no meta.json: give a new or empty directory'
+        )
+    else:
+        root.mkdir(parents=True, exist_ok=True)
+        _write_text(file, json.dumps(meta, indent=2) + '\n')
+
+
+def _differences(
+    found: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = ''
+) -> Iterator[str]:
+    for key in sorted({*found, *asked}):
+        there, here = found.get(key), asked.get(key)
+        if isinstance(there, dict) and isinstance(here, dict):
+            yield from _differences(there, here, f'{prefix}{key}.')
+        elif there != here:
+            yield f'{prefix}{key}: {there} there, {here} asked'
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f'.{path.name}.part')
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, path)
+
+
+def _holds(path: Path, num_frames: int) -> bool:
+    """Say whether ``path`` opens as a video of this many frames."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == num_frames
+    finally:
+        capture.release()
+
+
+def _write_clip(job: _Job) -> None:
+    path = Path(job.path)
+    if _holds(path, job.num_frames):
+        return
+    clip = render_clip(
+        clip_label(job.split, job.index, job.seed),
+        job.split,
+        job.index,
+        job.seed,
+        size=job.size,
+        num_frames=job.num_frames,
+        difficulty=job.difficulty,
+    )
+    # The same name on every try: a killed run leaves nothing that the next one keeps.
+    partial = path.with_name(f'.part-{path.name}')
+    codec = cv2.VideoWriter.fourcc(*'mp4v')
+    writer = cv2.VideoWriter(str(partial), codec, job.fps, (job.size, job.size))
+    try:
+        for frame in clip:
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    finally:
+        writer.release()
+    # VideoWriter reports neither a missing codec nor a full disk.
+    if not _holds(partial, job.num_frames):
+        raise OSError(
+            f'{path} could not be written: OpenCV {cv2.__version__} gave no readable '
+            'mp4v video; check the disk space and the OpenCV build'
+        )
+    os.replace(partial, path)
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(0)
+
+
+def _run(
+    function: Callable[[_Job], None], jobs: Sequence[_Job], num_workers: int
+) -> Iterator[None]:
+    if num_workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            function(job)
+            yield
+        return
+    # 'spawn' is safe in a process that already runs threads, which 'fork' is not.
+    context = multiprocessing.get_context('spawn')
+    with context.Pool(min(num_workers, len(jobs)), initializer=_start_worker) as pool:
+        yield from pool.imap_unordered(function, jobs, chunksize=4)
+
+
+class _Progress:
+    """A progress line on stderr: rewritten in a terminal, a line per 10 % in a log."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.start = total, 0, time.monotonic()
+
+    def step(self) -> None:
+        self.done += 1
+        terminal = sys.stderr.isatty()
+        last = self.done == self.total
+        tenths = 10 * self.done // self.total
+        if not (terminal or last or tenths > 10 * (self.done - 1) // self.total):
+            return
+        rate = self.done / max(time.monotonic() - self.start, 1e-9)
+        line = f'Motions: {self.done}/{self.total} videos, {rate:.0f} per second'
+        end = '\n' if last or not terminal else ''
+        sys.stderr.write(('\r' if terminal else '') + line + end)
+        sys.stderr.flush()
