@@ -14,9 +14,5 @@ model = dict(
             recipe='python tools/train.py configs/teachers/tsm_r34.py',
         )
     ),
-    heads=dict(
-        logits_graph=dict(
-            type='mmvkd.LogitsGraphHead', edges='confidence', loss_weight=16.0
-        )
-    ),
+    heads=dict(logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence')),
 )

@@ -14,7 +14,7 @@ options = {
 seeds = [0]
 student = 'student'
 threads = 2
-_longer = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
+_longer = {'train_cfg.max_epochs': 7, 'param_scheduler.1.end': 7}
 _teacher = dict(seed=0, options=_longer)
 runs = dict(
     tsm_r50=dict(_teacher, config='mmvkd::teachers/tsm_r50.py', title='TSM-R50'),
