@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 
 from mmvkd.datasets.samplers import SampleKey
 from mmvkd.datasets.transforms import OversampleFrames
+from mmvkd.datasets.transforms.decoders import require
 from mmvkd.errors import UnreadableClipError
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import seeded
@@ -25,7 +26,7 @@ class SeededDataset:
     Each sample is loaded with Python, NumPy and torch seeded by (run seed, epoch,
     sample id), so any number of workers gives the same clips, and a resumed run the
     clips of the uninterrupted one. The sample id, the position in the annotation list,
-    is attached to each sample's ``metainfo`` as ``sample_id``.
+    is attached to each sample's ``metainfo`` as ``sample_id``, the epoch as ``view``.
 
     A clip that cannot be read is replaced in training by another, drawn by the same
     key, and named in ``metainfo['skipped']``, which
@@ -40,6 +41,7 @@ class SeededDataset:
     Raises:
         FileNotFoundError: if the annotation file is missing.
         ValueError: if it lists no clips.
+        ImportError: if its decoder is not installed.
     """
 
     _max_skips = 10
@@ -55,8 +57,12 @@ class SeededDataset:
         if len(dataset) == 0:
             raise ValueError(f"'{dataset.ann_file}' lists no clips")
         self.dataset = dataset
+        transforms = dataset.pipeline.transforms
+        # ours say it themselves, when they are built
+        if any('Decord' in type(transform).__name__ for transform in transforms):
+            require('decord')
         if oversample > 1:
-            OversampleFrames(oversample).insert_into(dataset.pipeline.transforms)
+            OversampleFrames(oversample).insert_into(transforms)
 
     def full_init(self) -> None:
         """Load the annotations, if the dataset is lazy."""
@@ -108,7 +114,7 @@ class SeededDataset:
                     f"'{skipped[-1]}'; check data_prefix of '{self.dataset.ann_file}'"
                 )
             index = int(others.integers(len(self)))
-        info: dict[str, Any] = dict(sample_id=index)
+        info: dict[str, Any] = dict(sample_id=index, view=key.epoch)
         if skipped:
             info['skipped'] = skipped
         sample['data_samples'].set_metainfo(info)

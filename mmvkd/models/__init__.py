@@ -14,10 +14,11 @@ from mmvkd.models.heads import (
     ZScoreKDHead,
 )
 from mmvkd.models.initializers import ResidualScaleInit
-from mmvkd.models.teachers import RecognizerTeacher
+from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
 from mmvkd.models.views import ClipView
 
 __all__ = [
+    'CachedTeacher',
     'ClipView',
     'ConvConnector',
     'DISTHead',

@@ -35,10 +35,23 @@ class Outputs:
     Args:
         logits: Video-level, after consensus: (N, M).
         features: (N, C, T, H, W) by tap name.
+        ready: Recorded when they are there, if they come from another CUDA stream;
+            call :meth:`wait` before using them.
     """
 
     logits: Tensor
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    ready: Optional[torch.cuda.Event] = None
+
+    def wait(self) -> None:
+        """Let the current stream wait until the outputs are there; never the host."""
+        if self.ready is None:
+            return
+        here = torch.cuda.current_stream(self.logits.device)
+        here.wait_event(self.ready)
+        for tensor in (self.logits, *self.features.values()):
+            # freed here, its memory is not reused there before this stream is done
+            tensor.record_stream(here)
 
 
 @dataclass
@@ -50,10 +63,12 @@ class Targets:
             multi-label targets.
         complete: No clip of this process lacks its label; known on the host, so that
             no step waits for the device to tell.
+        labeled: If not complete: positions of the clips that have one, likewise.
     """
 
     labels: Optional[Tensor]
     complete: bool = True
+    labeled: Sequence[int] = ()
 
     @classmethod
     def of(cls, data_samples: Sequence) -> Targets:
@@ -62,9 +77,13 @@ class Targets:
         if any(label.numel() != 1 or label.is_floating_point() for label in labels):
             return cls(None)
         stacked = torch.stack(labels).flatten()
-        return cls(stacked, complete=bool((stacked >= 0).all()))
+        labeled = [place for place, label in enumerate(stacked.tolist()) if label >= 0]
+        complete = len(labeled) == len(labels)
+        return cls(stacked, complete, () if complete else labeled)
 
     def to(self, device: torch.device) -> Targets:
         """The same targets on ``device``."""
-        labels = None if self.labels is None else self.labels.to(device)
-        return Targets(labels, self.complete)
+        if self.labels is None:
+            return self
+        labels = self.labels.to(device, non_blocking=device.type != 'cpu')
+        return Targets(labels, self.complete, self.labeled)

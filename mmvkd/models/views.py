@@ -8,7 +8,7 @@ frames, size, memory layout, channel order and normalisation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, Optional
 
@@ -88,8 +88,26 @@ class ClipView:
             settings['size'] = (settings['size'],) * 2
         return cls(**settings)
 
+    def on(self, clip: Clip) -> ClipView:
+        """The same view without what changes nothing on ``clip``.
+
+        Views that differ in words alone, as one of 8 frames and one of all that were
+        loaded where these are 8, become equal.
+        """
+        same_size = self.size == tuple(clip.shape[-2:])
+        neutral = not any(self.mean) and all(value == 1 for value in self.std)
+        return replace(
+            self,
+            num_frames=None if self.num_frames == clip.shape[3] else self.num_frames,
+            size=None if same_size else self.size,
+            mean=() if neutral else self.mean,
+            std=() if neutral else self.std,
+        )
+
     def __call__(self, clip: Clip) -> Tensor:
         """The model's input, normalised float.
+
+        A float clip that the view leaves as it is comes back in its own memory.
 
         Args:
             clip: (N, V, C, T, H, W), any dtype, 0..255.
@@ -100,17 +118,18 @@ class ClipView:
         Raises:
             ValueError: if the clip has fewer frames than the view takes.
         """
-        clip = self._resized(self._frames(clip))
-        if self.to_rgb:
+        view = self.on(clip)
+        clip = view._resized(view._frames(clip))
+        if view.to_rgb:
             clip = clip.flip(2)
-        if self.format_shape == 'NCHW':
+        if view.format_shape == 'NCHW':
             # [N, V·T, C, H, W]
             clip = clip.transpose(2, 3).flatten(1, 2)
-        return self._normalized(clip).contiguous()
+        return view._normalized(clip).contiguous()
 
     def _frames(self, clip: Clip) -> Clip:
         loaded, wanted = clip.shape[3], self.num_frames
-        if wanted is None or wanted == loaded:
+        if wanted is None:
             return clip
         if wanted > loaded:
             raise ValueError(
@@ -124,7 +143,7 @@ class ClipView:
         return clip.index_select(3, index)
 
     def _resized(self, clip: Clip) -> Clip:
-        if self.size is None or tuple(clip.shape[-2:]) == self.size:
+        if self.size is None:
             return clip
         # [N·V·T, C, H, W]
         frames = clip.transpose(2, 3).flatten(0, 2).float()
@@ -139,7 +158,28 @@ class ClipView:
         # the same two operations as ActionDataPreprocessor: equal to the last digit
         mean = _constant(self.mean, clip.device).view(shape)
         std = _constant(self.std, clip.device).view(shape)
-        return (clip - mean) / std
+        return (clip - mean).div_(std)
+
+
+class Views(dict[ClipView, Tensor]):
+    """A step's clip as each model sees it.
+
+    ``views[view]`` is made when it is first asked for, and then kept; views that come
+    to the same share one tensor.
+
+    Args:
+        clip: (N, V, C, T, H, W), any dtype, 0..255.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def __missing__(self, view: ClipView) -> Tensor:
+        short = view.on(self.clip)
+        made = self[short] if short != view else view(self.clip)
+        self[view] = made
+        return made
 
 
 def segments_of(recognizer: BaseRecognizer) -> Optional[int]:

@@ -28,7 +28,9 @@ from torch import Tensor, nn
 from toys import CLASSES, batch, tiny_tsm
 
 from mmvkd.models import RecognizerTeacher
+from mmvkd.models.outputs import Outputs
 from mmvkd.models.recognizers import build_recognizer, without_pretrained
+from mmvkd.models.views import Views
 
 NOWHERE = '/nowhere/weights.pth'
 
@@ -39,6 +41,11 @@ def frozen(model: Any = None, checkpoint: str = 'random', **kwargs: Any):
     made.attach('t', {'backbone': None})
     made.load()
     return made
+
+
+def outputs(made: RecognizerTeacher, inputs: Tensor) -> Outputs:
+    """What a teacher says of an input that is in its view."""
+    return made({made.view: inputs}, [])
 
 
 def test_teachers_are_not_part_of_the_model() -> None:
@@ -82,8 +89,8 @@ def test_two_training_passes_give_the_same_outputs(
     seen = []
     call = type(wrapper).__call__
 
-    def record(inputs: Tensor) -> Any:
-        seen.append(call(wrapper, inputs))
+    def record(*args: Any) -> Any:
+        seen.append(call(wrapper, *args))
         return seen[-1]
 
     made.teachers['t'] = _Recorder(wrapper, record)
@@ -98,9 +105,8 @@ def test_two_training_passes_give_the_same_outputs(
     assert not first.logits.requires_grad
     # the test would see it: the same model awake differs
     wrapper.model.train()
-    assert not torch.equal(
-        call(wrapper, wrapper.view(_clip(make))).logits, first.logits
-    )
+    awake = wrapper(Views(_clip(make)), [])
+    assert not torch.equal(awake.logits, first.logits)
 
 
 def _clip(make: Any) -> Tensor:
@@ -115,8 +121,8 @@ class _Recorder:
     def __init__(self, wrapper: RecognizerTeacher, call: Any) -> None:
         self.view, self.loaded, self.call = wrapper.view, wrapper.loaded, call
 
-    def __call__(self, inputs: Tensor) -> Any:
-        return self.call(inputs)
+    def __call__(self, *args: Any) -> Any:
+        return self.call(*args)
 
 
 def test_a_training_run_leaves_every_tensor_of_a_teacher_as_it_was(
@@ -152,9 +158,9 @@ def test_a_teacher_that_knows_nothing_is_the_same_in_each_run() -> None:
 def test_a_teacher_keeps_float32_inside_an_outer_autocast() -> None:
     made = frozen()
     inputs = torch.randn(2, 4, 3, 32, 32)
-    expected = made(inputs)
+    expected = outputs(made, inputs)
     with torch.autocast('cpu', torch.bfloat16):
-        got = made(inputs)
+        got = outputs(made, inputs)
     assert got.logits.dtype == got.features['backbone'].dtype == torch.float32
     assert torch.equal(got.logits, expected.logits)
 
@@ -165,7 +171,7 @@ def test_a_teacher_runs_in_its_own_low_precision() -> None:
     low = frozen(precision='bf16')
     low.model.load_state_dict(full.model.state_dict())
     inputs = torch.randn(2, 4, 3, 32, 32)
-    got, expected = low(inputs), full(inputs)
+    got, expected = outputs(low, inputs), outputs(full, inputs)
     assert got.features['backbone'].dtype == torch.bfloat16
     assert {p.dtype for p in low.model.parameters()} == {torch.float32}
     assert not torch.equal(got.logits.float(), expected.logits)

@@ -219,7 +219,7 @@ def test_a_teacher_goes_where_its_input_lies(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[torch.device] = []
     monkeypatch.setattr(wrapper, 'to', seen.append)
     with pytest.raises((RuntimeError, NotImplementedError)):
-        wrapper(torch.zeros(1, 4, 3, 32, 32, device='meta'))
+        wrapper({wrapper.view: torch.zeros(1, 4, 3, 32, 32, device='meta')}, [])
     assert seen == [torch.device('meta')]
 
 

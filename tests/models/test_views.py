@@ -27,7 +27,7 @@ from toys import CLASSES, batch, tiny_tsm
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.models import ClipView
 from mmvkd.models.recognizers import build_recognizer
-from mmvkd.models.views import to_clip
+from mmvkd.models.views import Views, to_clip
 
 
 def blended(kind: str, **kwargs: Any) -> dict:
@@ -279,6 +279,82 @@ def test_a_tsn_student_takes_all_frames_unless_told() -> None:
     half, _ = inputs_seen(some, data)
     assert all_frames.shape[1] == 8
     assert torch.equal(half, all_frames[:, ::2])
+
+
+# What a view costs
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(),
+        dict(num_frames=8, size=(32, 32)),
+        dict(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+    ],
+)
+@pytest.mark.parametrize('layout', ['NCHW', 'NCTHW'])
+def test_a_view_that_changes_nothing_gives_the_clips_own_memory(
+    layout: str, settings: dict
+) -> None:
+    loaded = torch.stack(batch(frames=8)['inputs']).float()
+    if layout == 'NCTHW':
+        loaded = loaded.transpose(1, 2)[:, None].contiguous()
+    got = ClipView(layout, **settings)(to_clip(loaded, layout))
+    assert got.data_ptr() == loaded.data_ptr()
+    assert torch.equal(got, loaded)
+
+
+def test_a_view_that_changes_something_leaves_the_clip_alone() -> None:
+    loaded = clip().float()
+    before = loaded.clone()
+    got = ClipView('NCTHW', mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))(loaded)
+    assert got.data_ptr() != loaded.data_ptr()
+    assert torch.equal(loaded, before)
+
+
+def made_views(monkeypatch: pytest.MonkeyPatch) -> list[ClipView]:
+    """Notices each view that is computed."""
+    made: list[ClipView] = []
+    call = ClipView.__call__
+
+    def record(self: ClipView, clip: Tensor) -> Tensor:
+        made.append(self)
+        return call(self, clip)
+
+    monkeypatch.setattr(ClipView, '__call__', record)
+    return made
+
+
+def test_views_are_made_once_and_only_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = made_views(monkeypatch)
+    views = Views(clip())
+    assert made == []
+    first, second = views[ClipView(size=(16, 16))], views[ClipView(size=(16, 16))]
+    assert first is second
+    assert made == [ClipView(size=(16, 16))]
+
+
+def test_views_that_come_to_the_same_share_one_tensor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    norm = dict(mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))
+    made = made_views(monkeypatch)
+    views = Views(clip(frames=8))
+    wordy = views[ClipView(num_frames=8, size=(32, 32), **norm)]
+    assert views[ClipView(**norm)] is wordy
+    assert views[ClipView(num_frames=8, **norm)] is wordy
+    assert len(made) == 1
+    for other in (ClipView(num_frames=4, **norm), ClipView('NCTHW', **norm)):
+        assert views[other] is not wordy
+
+
+def test_a_tsn_teacher_shares_the_clip_of_a_tsm_student() -> None:
+    model = distiller(teachers=dict(t=teacher(tiny_tsn())))
+    assert model.view != model.teachers['t'].view
+    student, teachers = inputs_seen(model, batch())
+    assert teachers['t'] is student
 
 
 # Wrong views

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import DataLoader
 
+from mmvkd.datasets import SeededDataset
+from mmvkd.datasets.fingerprint import data_fingerprint
+from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
 
 _LOOKS = 100
@@ -22,7 +26,8 @@ class DataCheckHook(Hook):
 
     A list must have clips, its labels must be classes of the model's head, and its
     files must be where ``data_prefix`` says; up to 100 of them, evenly spread, are
-    looked for. Training goes on where only some are missing, as it skips those.
+    looked for. Training goes on where only some are missing, as it skips those. The
+    stores of cached teachers must be of the training set.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -35,6 +40,24 @@ class DataCheckHook(Hook):
             dataloader = getattr(loop, 'dataloader', None)
             if isinstance(loop, BaseLoop) and dataloader is not None:
                 _check(stage, dataloader.dataset, classes)
+                if stage == 'train':
+                    _check_stores(getattr(model, 'teachers', {}), dataloader)
+
+
+def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
+    """Cached teachers must have seen the clips that training will show."""
+    cached = [t for t in teachers.values() if isinstance(t, CachedTeacher)]
+    if not cached:
+        return
+    if not isinstance(dataloader.dataset, SeededDataset):
+        raise TypeError(
+            f'a cached teacher needs samples that follow from their key; the '
+            f'train_dataloader has a {type(dataloader.dataset).__name__}: wrap it in '
+            'mmvkd.SeededDataset'
+        )
+    fingerprint = data_fingerprint(dataloader.dataset)
+    for teacher in cached:
+        teacher.check_data(fingerprint, getattr(dataloader.sampler, 'views', None))
 
 
 def _check(stage: str, dataset: Any, classes: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
@@ -21,8 +20,8 @@ from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.probe import probe, video_logits
 from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
 from mmvkd.models.taps import TapReader
-from mmvkd.models.teachers import RecognizerTeacher
-from mmvkd.models.views import ClipView, to_clip
+from mmvkd.models.teachers import CachedTeacher, Teacher
+from mmvkd.models.views import ClipView, Views, to_clip
 from mmvkd.registry import MODELS
 
 
@@ -102,7 +101,7 @@ class VideoDistiller(BaseModel):
         self.view = ClipView.of(recognizer, student_view)
         # the student draws the same random numbers as without a teacher
         with torch.random.fork_rng(devices=[]):
-            self.teachers: dict[str, RecognizerTeacher] = {
+            self.teachers: dict[str, Teacher] = {
                 name: MODELS.build(dict(config))
                 for name, config in (teachers or {}).items()
             }
@@ -128,6 +127,7 @@ class VideoDistiller(BaseModel):
         Raises:
             ValueError: for names, taps or classes that do not fit.
         """
+        self._refuse_blending()
         self._teachers_of: dict[str, tuple[str, ...]] = {}
         student_taps: dict[str, Optional[str]] = {}
         teacher_taps: dict[str, dict[str, Optional[str]]] = {
@@ -155,19 +155,34 @@ class VideoDistiller(BaseModel):
         for name, head in self.heads.items():
             head.attach(card, {t: cards[t] for t in self._teachers_of[name]})
 
+    def _refuse_blending(self) -> None:
+        blending = self.student.data_preprocessor.blending
+        for name, teacher in self.teachers.items():
+            if blending is not None and isinstance(teacher, CachedTeacher):
+                raise ValueError(
+                    f'{type(blending).__name__} blends clips of a batch, which the '
+                    f"store of teacher '{name}' never saw; turn it off in the "
+                    "student's data_preprocessor or make the teacher a "
+                    'mmvkd.RecognizerTeacher'
+                )
+
     def init_weights(self) -> None:
         """Initialize the student as it would be alone, then read the teachers' files.
 
         Only training calls this, so nothing else needs the files.
         """
         self.student.init_weights()
+        self.load_teachers()
+        self._is_init = True
+
+    def load_teachers(self) -> None:
+        """Read the teachers' files, and let the heads take what is constant."""
         device = next(self.student.parameters()).device
         for teacher in self.teachers.values():
             teacher.load()
             teacher.to(device)
         for name, head in self.heads.items():
             head.prepare({t: self.teachers[t] for t in self._teachers_of[name]})
-        self._is_init = True
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> VideoDistiller:
         """Move the teachers along, to the device only: they keep their precision."""
@@ -219,15 +234,17 @@ class VideoDistiller(BaseModel):
         """
         if targets is None:
             targets = Targets.of(data_samples).to(inputs.device)
-        clip = to_clip(inputs, self.view.format_shape)
-        views = {self.view: self.view(clip)}
-        teachers = {}
+        views = Views(to_clip(inputs, self.view.format_shape))
         # teachers first: their memory is free again when the student's graph is built
-        for name, teacher in self.teachers.items():
-            if teacher.view not in views:
-                views[teacher.view] = teacher.view(clip)
-            teachers[name] = teacher(views[teacher.view])
-        student, own = self._student_loss(views[self.view], data_samples, targets)
+        teachers = {
+            name: teacher(views, data_samples)
+            for name, teacher in self.teachers.items()
+        }
+        clip = views[self.view]
+        views.clear()
+        student, own = self._student_loss(clip, data_samples, targets)
+        for outputs in teachers.values():
+            outputs.wait()
         terms: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
@@ -276,9 +293,12 @@ class VideoDistiller(BaseModel):
         labeled = targets.labels >= 0
         if targets.complete:
             entries = head.loss_by_feat(scores, data_samples)
-        elif labeled.any():
-            chosen = list(itertools.compress(data_samples, labeled.tolist()))
-            entries = head.loss_by_feat(scores[labeled], chosen)
+        elif targets.labeled:
+            # positions, not a mask: the host would wait to learn how many there are
+            places = torch.tensor(targets.labeled)
+            places = places.to(scores.device, non_blocking=True)
+            chosen = [data_samples[place] for place in targets.labeled]
+            entries = head.loss_by_feat(scores[places], chosen)
         else:
             # in the graph still: no parameter may lack its gradient
             entries = {'loss_cls': scores.sum() * 0}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
-from mmvkd.models.teachers import RecognizerTeacher
+from mmvkd.models.teachers import Teacher
 
 TapConfig = Union[str, Mapping[str, str]]
 """A module's dotted name, or ``dict(name=..., layout=...)`` where the layout cannot be
@@ -86,7 +86,7 @@ class DistillationHead(nn.Module):
             ValueError: if the head cannot work with one of them.
         """
 
-    def prepare(self, teachers: Mapping[str, RecognizerTeacher]) -> None:
+    def prepare(self, teachers: Mapping[str, Teacher]) -> None:
         """Read what is constant from the teachers, once their weights are loaded."""
 
     def forward(

@@ -18,7 +18,7 @@ from mmvkd.models.losses import (
     sinkhorn,
 )
 from mmvkd.models.outputs import Outputs, Targets
-from mmvkd.models.teachers import RecognizerTeacher
+from mmvkd.models.teachers import Teacher
 from mmvkd.registry import MODELS
 
 _EDGES = ('uniform', 'confidence')
@@ -83,7 +83,7 @@ class LogitsGraphHead(LogitsHead):
         self.tol = tol
         self.register_buffer('cost_matrix', None, persistent=False)
 
-    def prepare(self, teachers: Mapping[str, RecognizerTeacher]) -> None:
+    def prepare(self, teachers: Mapping[str, Teacher]) -> None:
         """Compute the ground cost from the teachers' classifiers.
 
         Raises:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 import torch
+from mmaction.utils import SampleList
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvkd.models.outputs import ModelCard, Outputs
@@ -44,6 +48,17 @@ class RecognizerTeacher:
             the model's own configuration says, such as ``num_frames`` or ``size``.
         precision: ``fp32``, ``fp16`` or ``bf16`` autocast, inside any other.
         recipe: The command that makes the checkpoint, told when it is missing.
+        channels_last: Keep the kernels of 2-D and 3-D convolutions with the channels
+            last, and so what passes between them. Outputs differ by rounding.
+        compile: Run the model through ``torch.compile``, in the largest parts that
+            have no tap inside, so that every tap works. Outputs differ by rounding.
+        micro_batch: Most clips in a forward pass; a larger batch goes through in
+            several, which takes less memory. None for all at once.
+        stream: On a CUDA device, run beside the student in a stream of its own, which
+            the heads wait for, not the host. Elsewhere there is none: a line says so.
+
+    Raises:
+        ValueError: for an unknown precision or a micro-batch below 1.
     """
 
     def __init__(
@@ -53,10 +68,18 @@ class RecognizerTeacher:
         view: Optional[Mapping[str, Any]] = None,
         precision: str = 'fp32',
         recipe: str = '',
+        channels_last: bool = False,
+        compile: bool = False,
+        micro_batch: Optional[int] = None,
+        stream: bool = False,
     ) -> None:
         if precision not in _PRECISIONS:
             raise ValueError(
                 f"precision '{precision}' is unknown; known: {', '.join(_PRECISIONS)}"
+            )
+        if micro_batch is not None and micro_batch < 1:
+            raise ValueError(
+                f'micro_batch is a number of clips, 1 or more; got {micro_batch}'
             )
         self.name = 'teacher'
         self.checkpoint = checkpoint
@@ -64,9 +87,16 @@ class RecognizerTeacher:
         self.dtype = _PRECISIONS[precision]
         self.model = build_recognizer('teacher', without_pretrained(model))
         self.model.requires_grad_(False).eval()
+        if channels_last:
+            _put_channels_last(self.model)
         self.view = ClipView.of(self.model, view)
         self.reader = TapReader(self.model, ())
+        self.compile = compile
+        self.micro_batch = micro_batch
+        self.stream = stream
         self.loaded = False
+        self._side: Optional[torch.cuda.Stream] = None
+        self._told = False
 
     def __deepcopy__(self, memo: dict) -> RecognizerTeacher:
         """Itself: an averaged or copied distiller shares its frozen teachers."""
@@ -84,6 +114,9 @@ class RecognizerTeacher:
         if self.checkpoint != 'random':
             role = f"teacher '{self.name}'"
             load_weights(role, self.model, self.checkpoint, self.recipe)
+        if self.compile and not self.loaded:
+            for part in _parts_around(self.model, self.reader.names):
+                part.forward = torch.compile(part.forward)
         self.loaded = True
 
     def to(self, device: torch.device) -> RecognizerTeacher:
@@ -103,22 +136,90 @@ class RecognizerTeacher:
         return linear[-1].weight.detach() if linear else None
 
     @torch.no_grad()
-    def __call__(self, inputs: Tensor) -> Outputs:
+    def __call__(
+        self, views: Mapping[ClipView, Tensor], data_samples: SampleList
+    ) -> Outputs:
         """Outputs for a batch.
 
         Args:
-            inputs: What :attr:`view` made of the batch's clip.
+            views: The batch's clip by view, such as a
+                :class:`~mmvkd.models.views.Views`; :attr:`view` is taken.
+            data_samples: N samples, which a recognizer does not need.
 
         Returns:
             Logits (N, M) and features (N, C, T, H, W), without graph.
         """
-        batch = inputs.shape[0]
-        mixed = self.dtype is not torch.float32
+        inputs = views[self.view]
         if next(self.model.parameters()).device != inputs.device:
             # a copy of the distiller, as an average kept on the host, moved it away
             self.to(inputs.device)
+        if self.stream and inputs.is_cuda:
+            return self._aside(inputs)
+        if self.stream and not self._told:
+            self._told = True
+            print_log(
+                f"teacher '{self.name}' has stream=True, which is for CUDA devices; on "
+                f"'{inputs.device.type}' it runs before the student",
+                logger='current',
+                level=logging.WARNING,
+            )
+        return self._outputs(inputs)
+
+    def _aside(self, inputs: Tensor) -> Outputs:
+        """Outputs to come, from a stream of its own."""
+        if self._side is None or self._side.device != inputs.device:
+            self._side = torch.cuda.Stream(inputs.device)
+        self._side.wait_stream(torch.cuda.current_stream(inputs.device))
+        with torch.cuda.stream(self._side):
+            outputs = self._outputs(inputs)
+        # its memory is not given to others before this stream has read it
+        inputs.record_stream(self._side)
+        return replace(outputs, ready=self._side.record_event())
+
+    def _outputs(self, inputs: Tensor) -> Outputs:
+        if self.micro_batch is None or len(inputs) <= self.micro_batch:
+            return self._pass(inputs)
+        return _joined([self._pass(part) for part in inputs.split(self.micro_batch)])
+
+    def _pass(self, inputs: Tensor) -> Outputs:
+        """Outputs of one forward pass."""
+        batch = inputs.shape[0]
+        mixed = self.dtype is not torch.float32
         taps = self.reader.recording(self.model)
         dtype = self.dtype if mixed else None
         with torch.autocast(inputs.device.type, dtype, enabled=mixed), taps:
             scores, _ = self.model.extract_feat(inputs, stage='head')
         return Outputs(video_logits(scores, batch), self.reader.features(taps, batch))
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    """The outputs of the micro-batches, in their order."""
+    features = {
+        name: torch.cat([part.features[name] for part in parts])
+        for name in parts[0].features
+    }
+    return Outputs(torch.cat([part.logits for part in parts]), features)
+
+
+def _put_channels_last(model: nn.Module) -> None:
+    """Reorder the memory of the kernels in place; results follow their layout."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in model.parameters():
+        if parameter.ndim in formats:
+            parameter.data = parameter.data.contiguous(
+                memory_format=formats[parameter.ndim]
+            )
+
+
+def _parts_around(model: nn.Module, taps: Sequence[str]) -> Iterator[nn.Module]:
+    """The largest modules below ``model`` that have no tap inside.
+
+    A tapped module is one itself: its hook runs outside its ``forward``.
+    """
+    for name, child in model.named_children():
+        inside = [tap[len(name) + 1 :] for tap in taps if tap.startswith(f'{name}.')]
+        # a list or dict of modules has no forward of its own
+        if inside or isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            yield from _parts_around(child, inside)
+        else:
+            yield child

@@ -1,0 +1,59 @@
+"""What the clips of a data set depend on, as plain values that can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from mmvkd.datasets.seeded import SeededDataset
+
+# packages that decode, by a word in the names or settings of transforms
+_DECODERS = {'decord': 'decord', 'pyav': 'av', 'torchcodec': 'torchcodec'}
+_PACKAGES = ('mmaction2', 'mmcv', 'mmcv-lite', 'opencv-python')
+
+
+def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
+    """Of a training set: its list, its pipeline with all settings, and versions.
+
+    Two data sets of one fingerprint give the same clip for the same key.
+
+    Args:
+        dataset: As training loads it, before its first sample.
+    """
+    pipeline = [_told(step) for step in dataset.dataset.pipeline.transforms]
+    text = ' '.join(pipeline).lower()
+    packages = [name for word, name in _DECODERS.items() if word in text]
+    return dict(
+        list=dataset.fingerprint[:16],
+        pipeline=pipeline,
+        versions=dict(_versions(*packages, *_PACKAGES)),
+    )
+
+
+def _told(transform: Any) -> str:
+    """Type and settings of a transform, those that have defaults included."""
+    settings = {
+        key: value for key, value in sorted(vars(transform).items()) if _plain(value)
+    }
+    return f'{type(transform).__name__}({settings})'
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    if isinstance(value, dict):
+        return all(map(_plain, value.values()))
+    return isinstance(
+        value, (str, int, float, bool, type(None), np.generic, np.ndarray)
+    )
+
+
+def _versions(*packages: str) -> Iterator[tuple[str, str]]:
+    for package in packages:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue

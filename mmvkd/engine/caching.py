@@ -1,0 +1,156 @@
+"""Runs the teachers of a config once, for all cached views, into their stores."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
+
+from mmvkd.datasets import SeededDataset
+from mmvkd.datasets.fingerprint import data_fingerprint
+from mmvkd.datasets.samplers import cached_view
+from mmvkd.models import VideoDistiller
+from mmvkd.models.outputs import Outputs
+from mmvkd.models.teachers import CachedTeacher
+from mmvkd.models.teachers.store import StoreWriter
+from mmvkd.models.views import Views, to_clip
+from mmvkd.registry import DATASETS, MODELS
+
+_TELL_EVERY = 10.0  # seconds
+
+
+def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
+    """Write the stores that the cached teachers of ``config`` name.
+
+    Of several processes started by ``torchrun``, each writes shards of its own. What
+    is there is kept, so a run that was killed goes on.
+
+    Args:
+        config: Of a distiller with cached teachers.
+        say: Gets lines of progress.
+
+    Raises:
+        ValueError: if there is no cached teacher, or no views to cache.
+        StoreError: if a folder holds another store.
+    """
+    rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    views = (config.train_dataloader.get('sampler') or {}).get('views')
+    if views is None:
+        raise ValueError(
+            'train_dataloader.sampler has no `views`: how many of each clip to cache, '
+            "as in dict(type='mmvkd.SeededSampler', shuffle=True, views=4)"
+        )
+    init_default_scope(config.get('default_scope') or 'mmaction')
+    cached, distiller = _online(config)
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    data = data_fingerprint(dataset)
+    writers = _writers(cached, distiller, dataset, views, data)
+    # by shard, the stores that lack it
+    lacking: dict[int, list[str]] = {}
+    for name, writer in writers.items():
+        for shard in writer.open_shards():
+            if shard % world == rank:
+                lacking.setdefault(shard, []).append(name)
+    layout = next(iter(writers.values())).layout
+    plan = [
+        (shard, rows)
+        for shard in sorted(lacking)
+        for rows in _chunks(layout.shard(shard), config.train_dataloader.batch_size)
+    ]
+    loader = DataLoader(
+        dataset,
+        batch_sampler=[
+            [cached_view(row % layout.clips, row // layout.clips) for row in rows]
+            for _, rows in plan
+        ],
+        num_workers=config.train_dataloader.get('num_workers', 0),
+        collate_fn=pseudo_collate,
+    )
+    entries: dict[str, list[np.ndarray]] = {name: [] for name in writers}
+    started = told = time.monotonic()
+    for number, ((shard, rows), batch) in enumerate(zip(plan, loader), 1):
+        for name, outputs in _outputs(distiller, lacking[shard], batch):
+            entries[name].append(
+                writers[name].layout.encode(cached[name].kept(outputs))
+            )
+            if rows[-1] == layout.shard(shard)[-1]:
+                writers[name].write(shard, np.concatenate(entries[name]))
+                entries[name].clear()
+        now = time.monotonic()
+        if now - told > _TELL_EVERY:
+            told = now
+            left = (now - started) / number * (len(plan) - number)
+            say(f'{number} of {len(plan)} batches, about {left / 60:.0f} min to go')
+    for name, teacher in cached.items():
+        here = sum(name in names for names in lacking.values())
+        say(f"'{teacher.folder}': {here} of {layout.shards} shards written")
+
+
+def _online(config: Config) -> tuple[dict[str, CachedTeacher], VideoDistiller]:
+    """The cached teachers by name, and the distiller with them at work."""
+    model = config.model.to_dict()
+    cached = {}
+    for name, teacher in (model.get('teachers') or {}).items():
+        if teacher.get('type') == 'mmvkd.CachedTeacher':
+            cached[name] = MODELS.build(teacher)
+            model['teachers'][name] = cached[name].online_config()
+    if not cached:
+        raise ValueError(
+            "the config has no teacher of type='mmvkd.CachedTeacher' in model.teachers"
+        )
+    device = torch.device(get_device())
+    if device.type == 'cuda':
+        device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
+    distiller = MODELS.build(model).to(device)
+    for name in cached:
+        distiller.teachers[name].load()
+        distiller.teachers[name].to(device)
+    return cached, distiller
+
+
+def _writers(
+    cached: Mapping[str, CachedTeacher],
+    distiller: VideoDistiller,
+    dataset: SeededDataset,
+    views: int,
+    data: Mapping[str, Any],
+) -> dict[str, StoreWriter]:
+    """By teacher; the shapes of entries are those of the first clip's outputs."""
+    first = pseudo_collate([dataset[cached_view(0, 0)]])
+    writers = {}
+    for name, outputs in _outputs(distiller, list(cached), first):
+        teacher = cached[name]
+        online: Any = distiller.teachers[name]
+        multi_label = bool(online.model.cls_head.multi_class)
+        layout = teacher.layout(teacher.kept(outputs), multi_label, len(dataset), views)
+        fingerprint = dict(teacher=teacher.fingerprint(), data=dict(data))
+        writers[name] = StoreWriter(
+            teacher.folder, layout, fingerprint, online.classifier
+        )
+    return writers
+
+
+def _outputs(
+    distiller: VideoDistiller, names: list[str], batch: dict[str, Any]
+) -> Iterator[tuple[str, Outputs]]:
+    """What teachers say of a loaded batch, in training's own view of it."""
+    data = distiller.data_preprocessor(batch, training=True)
+    seen = Views(to_clip(data['inputs'], distiller.view.format_shape))
+    for name in names:
+        outputs = distiller.teachers[name](seen, data['data_samples'])
+        outputs.wait()
+        yield name, outputs
+
+
+def _chunks(rows: range, size: int) -> Iterator[range]:
+    for start in range(rows.start, rows.stop, size):
+        yield range(start, min(start + size, rows.stop))

@@ -1,0 +1,300 @@
+"""A teacher that ran once: its outputs are read from a store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from mmvkd.models.outputs import ModelCard, Outputs
+from mmvkd.models.recognizers import (
+    RecognizerConfig,
+    find_checkpoint,
+    without_pretrained,
+)
+from mmvkd.models.teachers.store import (
+    Layout,
+    Store,
+    StoreError,
+    differences,
+    is_store,
+)
+from mmvkd.models.views import Views
+from mmvkd.registry import MODELS
+
+_POOLS = {'space': (3, 4), 'clip': (2, 3, 4)}
+
+
+@MODELS.register_module()
+class CachedTeacher:
+    """Replays what a teacher said of the same frames, crop and flip.
+
+    Takes the settings of :class:`RecognizerTeacher` and a store, which
+    ``tools/cache_teacher.py`` writes. A clip has K views, each a function of its number
+    as any augmentation is of the epoch; ``mmvkd.SeededSampler(views=K)`` hands over
+    the views in turn. Where the store is there, the teacher is never built.
+
+    Args:
+        model: See :class:`RecognizerTeacher`.
+        checkpoint: Likewise; its weights must be those that wrote the store. The file
+            itself may be gone.
+        store: Folder of the store.
+        topk: Keep the k largest logits and one level for the others; None keeps all.
+        temperature: At which that level stands for the others' probability; set it to
+            that of the head. Has no meaning without ``topk``.
+        pool: What tapped features are averaged over: ``space`` keeps (C, T, 1, 1),
+            ``clip`` (C, 1, 1, 1).
+        view: See :class:`RecognizerTeacher`.
+        precision: Likewise.
+        recipe: Likewise.
+        **engine: Its other settings, used when the store is written.
+
+    Raises:
+        ValueError: for a ``pool`` that is unknown.
+    """
+
+    def __init__(
+        self,
+        model: RecognizerConfig,
+        checkpoint: str,
+        store: str,
+        topk: Optional[int] = None,
+        temperature: float = 1.0,
+        pool: str = 'space',
+        view: Optional[Mapping[str, Any]] = None,
+        precision: str = 'fp32',
+        recipe: str = '',
+        **engine: Any,
+    ) -> None:
+        if pool not in _POOLS:
+            raise ValueError(f"pool '{pool}' is unknown; known: {', '.join(_POOLS)}")
+        self.name = 'teacher'
+        self.model = model
+        self.checkpoint = checkpoint
+        self.folder = store
+        self.topk = topk
+        self.temperature = temperature
+        self.pool = pool
+        self.view = view
+        self.precision = precision
+        self.recipe = recipe
+        self.engine = engine
+        self.device = torch.device('cpu')
+        self.fits_data = False
+        self._store: Optional[Store] = None
+
+    def online_config(self) -> dict[str, Any]:
+        """Config of the teacher whose outputs are kept."""
+        return dict(
+            type='mmvkd.RecognizerTeacher',
+            model=self.model,
+            checkpoint=self.checkpoint,
+            view=self.view,
+            precision=self.precision,
+            recipe=self.recipe,
+            **self.engine,
+        )
+
+    def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
+        """Name the teacher and say what it gives.
+
+        Raises:
+            StoreError: if the store lacks a tap.
+        """
+        self.name, self.taps = name, tuple(taps)
+        if not is_store(self.folder):
+            # to test a student, or to write the store
+            card = MODELS.build(self.online_config()).attach(name, taps)
+            shapes = {tap: self._pooled(shape) for tap, shape in card.shapes.items()}
+            return ModelCard(name, card.num_classes, card.multi_label, shapes)
+        layout = self.store.layout
+        for tap in taps:
+            if tap not in layout.features:
+                raise StoreError(
+                    f"store '{self.folder}' of teacher '{name}' lacks tap '{tap}'; it "
+                    f'has {", ".join(layout.features) or "none"}; write it again'
+                )
+        return ModelCard(
+            name, layout.num_classes, layout.multi_label, dict(layout.features)
+        )
+
+    def load(self) -> None:
+        """Open the store, and check that this teacher's weights wrote it.
+
+        Raises:
+            StoreError: if it is absent, unfinished, or another teacher's.
+        """
+        wrote = self.store.fingerprint['teacher']
+        own = self.fingerprint()
+        if own['weights'] is None:
+            own['weights'] = wrote['weights']
+        told = differences(wrote, own)
+        if told:
+            raise StoreError(
+                f"store '{self.folder}' is not of teacher '{self.name}': {told}; "
+                'delete it and write it again'
+            )
+
+    @property
+    def store(self) -> Store:
+        """Open for reading.
+
+        Raises:
+            StoreError: if it is absent or unfinished.
+        """
+        if self._store is None:
+            try:
+                self._store = Store(self.folder)
+            except StoreError as error:
+                raise StoreError(
+                    f"teacher '{self.name}': {error}; write it with: "
+                    'python tools/cache_teacher.py CONFIG'
+                ) from error
+        return self._store
+
+    def check_data(self, fingerprint: Mapping[str, Any], views: Optional[int]) -> None:
+        """Refuse a store of other clips than training will show the student.
+
+        Args:
+            fingerprint: Of the training set;
+                :func:`mmvkd.datasets.fingerprint.data_fingerprint`.
+            views: That the sampler hands over in turn; None if it never repeats one.
+
+        Raises:
+            StoreError: by the name of what differs.
+        """
+        told = differences(self.store.fingerprint['data'], fingerprint)
+        if told:
+            raise StoreError(
+                f"store '{self.folder}' of teacher '{self.name}' is of other clips: "
+                f'{told}; delete it and write it again'
+            )
+        kept = self.store.layout.views
+        if views is None or views > kept:
+            raise StoreError(
+                f"store '{self.folder}' of teacher '{self.name}' has {kept} views of "
+                f'each clip; set train_dataloader.sampler to '
+                f"dict(type='mmvkd.SeededSampler', shuffle=True, views={kept})"
+            )
+        self.fits_data = True
+
+    def __deepcopy__(self, memo: dict) -> CachedTeacher:
+        """Itself, as any teacher."""
+        return self
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the store is open."""
+        return self._store is not None
+
+    def to(self, device: torch.device) -> CachedTeacher:
+        """Give outputs on ``device``."""
+        if torch.device(device).type != 'meta':
+            self.device = torch.device(device)
+        return self
+
+    @property
+    def classifier(self) -> Optional[Tensor]:
+        """The rows (M, D) of the last linear layer of the head, None if it has none."""
+        rows = self.store.classifier
+        return None if rows is None else rows.to(self.device)
+
+    def __call__(self, views: Views, data_samples: Sequence) -> Outputs:
+        """Outputs for a batch.
+
+        Args:
+            views: Not needed.
+            data_samples: Loaded by :class:`~mmvkd.datasets.SeededDataset`, which says
+                which clip each is, and which view of it.
+
+        Returns:
+            Logits (N, M) and pooled features (N, C, T, 1, 1).
+
+        Raises:
+            StoreError: if nobody compared the store with the training set.
+        """
+        if not self.fits_data:
+            raise StoreError(
+                f"store '{self.folder}' of teacher '{self.name}' was not compared with "
+                "the training set; add dict(type='mmvkd.DataCheckHook') to custom_hooks"
+            )
+        info = [sample.metainfo for sample in data_samples]
+        outputs = self.store.read(
+            [i['sample_id'] for i in info], [i['view'] for i in info]
+        )
+        features = {tap: self._moved(outputs.features[tap]) for tap in self.taps}
+        return Outputs(self._moved(outputs.logits), features)
+
+    def _moved(self, value: Tensor) -> Tensor:
+        if self.device.type == 'cuda':
+            value = value.pin_memory()
+        return value.to(self.device, non_blocking=True)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What its outputs depend on, but for the clips: plain values.
+
+        ``weights`` is None if the checkpoint is not there.
+        """
+        plain = json.dumps(without_pretrained(self.model), sort_keys=True, default=str)
+        return dict(
+            model=hashlib.sha256(plain.encode()).hexdigest()[:16],
+            weights=_hash_of(self.checkpoint),
+            view=dict(self.view or {}),
+            precision=self.precision,
+            pool=self.pool,
+            topk=self.topk,
+            temperature=self.temperature if self.topk else None,
+        )
+
+    def layout(
+        self, outputs: Outputs, multi_label: bool, clips: int, views: int
+    ) -> Layout:
+        """Of the store to write, whose entries hold what ``outputs`` hold."""
+        return Layout(
+            clips,
+            views,
+            outputs.logits.shape[1],
+            multi_label,
+            self.topk,
+            self.temperature if self.topk else 1.0,
+            {tap: tuple(value.shape[1:]) for tap, value in outputs.features.items()},
+        )
+
+    def kept(self, outputs: Outputs) -> Outputs:
+        """Outputs as the store keeps them: features averaged."""
+        axes = _POOLS[self.pool]
+        return Outputs(
+            outputs.logits,
+            {
+                tap: value.float().mean(axes, keepdim=True)
+                for tap, value in outputs.features.items()
+            },
+        )
+
+    def _pooled(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """(C, T, H, W) after averaging."""
+        axes = [axis - 1 for axis in _POOLS[self.pool]]
+        return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def _hash_of(checkpoint: str) -> Optional[str]:
+    """Of a file's bytes; an address is told by its name; None if there is no file."""
+    if checkpoint == 'random':
+        raise ValueError(
+            "a teacher with checkpoint='random' is another one in each run; only one "
+            'with a checkpoint can be cached'
+        )
+    if checkpoint.startswith(('http://', 'https://')):
+        return checkpoint
+    found = find_checkpoint(checkpoint)
+    if found is None:
+        return None
+    digest = hashlib.sha256()
+    with open(found, 'rb') as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,344 @@
+"""Teacher outputs on disk: entries of one size behind a memory map.
+
+A store is a folder:
+
+* ``store.json``: the layout of an entry, and the fingerprint of what made it;
+* ``entries.bin``: the entry of view v of clip n stands at v · clips + n;
+* ``shards.bin``: one byte for each shard, 1 once its entries are on the disk;
+* ``classifier.npy``: the rows of the teacher's classifier, if it has one.
+
+An entry can be read only when its shard is done, and carries a checksum.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmvkd.files import read_json, replacing, write_json
+from mmvkd.models.outputs import Outputs
+
+_FORMAT = 1  # raise when a store of before cannot be read any more
+_SHARD = 512  # entries
+_CLASSIFIER = 'classifier.npy'
+
+
+class StoreError(RuntimeError):
+    """A store that is absent, unfinished, damaged or of something else."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a store holds of each cached view of a clip.
+
+    Args:
+        clips: N, of the annotation list.
+        views: K, seeded views per clip.
+        num_classes: M.
+        multi_label: Whether the teacher's labels do not exclude each other.
+        topk: Keep this many of the largest logits, and one level for all others; None
+            keeps all.
+        temperature: At which that level stands for the others' probability.
+        features: Shapes (C, T, H, W) by tap name, as kept.
+    """
+
+    clips: int
+    views: int
+    num_classes: int
+    multi_label: bool = False
+    topk: Optional[int] = None
+    temperature: float = 1.0
+    features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.topk is not None and not 0 < self.topk < self.num_classes:
+            raise ValueError(
+                f'topk={self.topk}, expected 1 to {self.num_classes - 1} of the '
+                f'{self.num_classes} classes; None keeps all'
+            )
+
+    @property
+    def entries(self) -> int:
+        """N · K."""
+        return self.clips * self.views
+
+    @property
+    def shards(self) -> int:
+        """Entries are written and become readable in so many parts."""
+        return math.ceil(self.entries / _SHARD)
+
+    def shard(self, number: int) -> range:
+        """The entries of a shard."""
+        return range(number * _SHARD, min((number + 1) * _SHARD, self.entries))
+
+    @cached_property
+    def dtype(self) -> np.dtype:
+        """Of an entry: half precision, plus a checksum of 4 bytes."""
+        if self.topk is None:
+            fields: list[tuple] = [('logits', '<f2', (self.num_classes,))]
+        else:
+            index = '<u2' if self.num_classes <= 2**16 else '<u4'
+            fields = [
+                ('logits', '<f2', (self.topk,)),
+                ('classes', index, (self.topk,)),
+                ('rest', '<f4'),
+            ]
+        fields += [(f'tap {tap}', '<f2', shape) for tap, shape in self.features.items()]
+        return np.dtype([*fields, ('checksum', '<u4')])
+
+    def encode(self, outputs: Outputs) -> np.ndarray:
+        """Entries (N,) of a batch of outputs, whose features have the kept shapes."""
+        logits = outputs.logits.float().cpu()
+        made = np.zeros(len(logits), self.dtype)
+        if self.topk is not None:
+            logits, classes, rest = split_topk(logits, self.topk, self.temperature)
+            made['classes'], made['rest'] = classes.numpy(), rest.numpy()
+        made['logits'] = logits.numpy()
+        for tap in self.features:
+            made[f'tap {tap}'] = outputs.features[tap].float().cpu().numpy()
+        made['checksum'] = [_checksum(entry) for entry in made]
+        return made
+
+    def decode(self, entries: np.ndarray) -> Outputs:
+        """The outputs (float32, on the host) of entries (N,)."""
+        logits = _float(entries['logits'])
+        if self.topk is not None:
+            classes = torch.from_numpy(entries['classes'].astype(np.int64))
+            rest = torch.from_numpy(entries['rest'].copy())
+            logits = join_topk(logits, classes, rest, self.num_classes)
+        features = {tap: _float(entries[f'tap {tap}']) for tap in self.features}
+        return Outputs(logits, features)
+
+
+def split_topk(
+    logits: Tensor, k: int, temperature: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""The k largest logits, and one level for the probability of all others.
+
+    With the level :math:`r` in place of each of the other M − k logits,
+    :math:`(M-k)\,e^{r/\tau} = \sum_{others} e^{z/\tau}`: the probabilities of the k
+    classes at temperature :math:`\tau` are those of the full distribution.
+
+    Args:
+        logits: (N, M).
+        k: Less than M.
+        temperature: :math:`\tau`.
+
+    Returns:
+        Values (N, k), classes (N, k) and levels (N,).
+    """
+    values, classes = logits.topk(k)
+    others = logits.scatter(1, classes, -math.inf)
+    level = (others / temperature).logsumexp(1) - math.log(logits.shape[1] - k)
+    return values, classes, temperature * level
+
+
+def join_topk(
+    values: Tensor, classes: Tensor, rest: Tensor, num_classes: int
+) -> Tensor:
+    """The logits (N, M) that :func:`split_topk` described."""
+    full = rest[:, None].expand(-1, num_classes).contiguous()
+    return full.scatter_(1, classes, values)
+
+
+class Store:
+    """A finished store, open for reading.
+
+    Args:
+        folder: Of the store.
+
+    Raises:
+        StoreError: if there is none, or it is unfinished.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.layout, self.fingerprint = _described(self.folder)
+        done = _done(self.folder, self.layout)
+        if not done.all():
+            raise StoreError(
+                f"store '{folder}' has {int(done.sum())} of {len(done)} shards; the "
+                'command that writes it goes on with the others'
+            )
+        with open(self.folder / 'entries.bin', 'rb') as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._entries = np.frombuffer(self._map, self.layout.dtype)
+
+    @cached_property
+    def classifier(self) -> Optional[Tensor]:
+        """The rows (M, D) of the teacher's last linear layer, None if it has none."""
+        file = self.folder / _CLASSIFIER
+        return torch.from_numpy(np.load(file)) if file.is_file() else None
+
+    def read(self, clips: Sequence[int], views: Sequence[int]) -> Outputs:
+        """Outputs (N, …) of view ``views[i]`` of clip ``clips[i]``, on the host.
+
+        Raises:
+            StoreError: if an entry does not match its checksum.
+        """
+        rows = np.asarray(views) * self.layout.clips + np.asarray(clips)
+        entries = self._entries[rows]
+        for row, entry in zip(rows, entries):
+            if _checksum(entry) != entry['checksum']:
+                raise StoreError(
+                    f"entry {row} of store '{self.folder}' is damaged; delete the "
+                    'store and write it again'
+                )
+        if hasattr(mmap, 'MADV_DONTNEED'):
+            # pages that were read would count as this process's memory for ever
+            self._map.madvise(mmap.MADV_DONTNEED)
+        return self.layout.decode(entries)
+
+
+class StoreWriter:
+    """Writes a store shard by shard; several processes may write different shards.
+
+    A store of the same layout and fingerprint that is there already is gone on with.
+
+    Args:
+        folder: Of the store.
+        layout: Of its entries.
+        fingerprint: What made it, as plain values.
+        classifier: The rows (M, D) of the teacher's last linear layer, if it has one.
+
+    Raises:
+        StoreError: if the folder holds another store.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        layout: Layout,
+        fingerprint: Mapping[str, Any],
+        classifier: Optional[Tensor] = None,
+    ) -> None:
+        self.folder, self.layout = Path(folder), layout
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if is_store(folder):
+            there, made_of = _described(self.folder)
+            told = differences(made_of, fingerprint)
+            if told or there != layout:
+                raise StoreError(
+                    f"'{folder}' holds another store ({told or 'of another layout'}); "
+                    'name another folder or delete it'
+                )
+        if classifier is not None:
+            with (
+                replacing(self.folder / _CLASSIFIER) as path,
+                path.open('wb') as f,
+            ):
+                # an open file: to a bare name, NumPy would add its extension
+                np.save(f, classifier.float().cpu().numpy())
+        self._entries = _sized(
+            self.folder / 'entries.bin', layout.entries * layout.dtype.itemsize
+        )
+        self._shards = _sized(self.folder / 'shards.bin', layout.shards)
+        write_json(
+            self.folder / 'store.json',
+            dict(format=_FORMAT, layout=asdict(layout), fingerprint=dict(fingerprint)),
+        )
+
+    def open_shards(self) -> list[int]:
+        """The shards that are not written yet."""
+        return np.flatnonzero(~_done(self.folder, self.layout)).tolist()
+
+    def write(self, shard: int, entries: np.ndarray) -> None:
+        """Write all entries of a shard; from then on it can be read.
+
+        Args:
+            shard: Its number.
+            entries: As :meth:`Layout.encode` gives them.
+        """
+        rows = self.layout.shard(shard)
+        if len(entries) != len(rows):
+            raise ValueError(
+                f'shard {shard} has {len(rows)} entries, got {len(entries)}'
+            )
+        with open(self._entries, 'r+b') as file:
+            file.seek(rows.start * self.layout.dtype.itemsize)
+            file.write(entries.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        with open(self._shards, 'r+b') as file:
+            file.seek(shard)
+            file.write(b'\1')
+
+
+def is_store(folder: str) -> bool:
+    """Whether a store is there, finished or not."""
+    return Path(folder, 'store.json').is_file()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What two fingerprints differ by, in words; '' if they are equal."""
+    told = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, list) and isinstance(after, list):
+            pairs = [(a, b) for a, b in zip(before, after) if a != b]
+            extra = [(a, None) for a in before[len(after) :]]
+            extra += [(None, b) for b in after[len(before) :]]
+            before, after = next(iter(pairs + extra), (None, None))
+        if before != after:
+            was, now = _apart(
+                *('absent' if x is None else str(x) for x in (before, after))
+            )
+            told.append(f'{key} was {was}, now {now}')
+    return '; '.join(told)
+
+
+def _apart(old: str, new: str) -> tuple[str, str]:
+    """Two texts, cut to where they begin to differ, with the name before it."""
+    pairs = enumerate(zip(old, new))
+    start = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
+    if start < 40:
+        return old[:80], new[:80]
+    name = old.partition('(')[0] if '(' in old[:start] else ''
+    return f'{name}…{old[start - 20 :][:60]}', f'{name}…{new[start - 20 :][:60]}'
+
+
+def _described(folder: Path) -> tuple[Layout, dict[str, Any]]:
+    """Layout and fingerprint."""
+    told = read_json(folder / 'store.json')
+    if told is None:
+        raise StoreError(f"there is no store '{folder}'")
+    if told.get('format') != _FORMAT:
+        raise StoreError(
+            f"store '{folder}' has format {told.get('format')}, this version reads "
+            f'{_FORMAT}; delete it and write it again'
+        )
+    layout = told['layout']
+    layout['features'] = {k: tuple(v) for k, v in layout['features'].items()}
+    return Layout(**layout), told['fingerprint']
+
+
+def _done(folder: Path, layout: Layout) -> np.ndarray:
+    """Which shards are written (bool)."""
+    return np.fromfile(folder / 'shards.bin', np.uint8, layout.shards) == 1
+
+
+def _sized(path: Path, size: int) -> Path:
+    """A file of ``size`` bytes; what is written in it stays."""
+    with open(path, 'ab') as file:
+        if file.tell() < size:
+            file.truncate(size)
+    return path
+
+
+def _checksum(entry: np.void) -> int:
+    return zlib.crc32(entry.tobytes()[:-4])
+
+
+def _float(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
