@@ -1,8 +1,13 @@
 """Parts of pipelines and loaders that all data sets share."""
 
-# how a clip is read: videos by decord, or folders of JPEG frames
-open_video = [dict(type='DecordInit')]
-decode_video = [dict(type='DecordDecode')]
+# how a clip is read: videos by decord, pyav or torchcodec, or folders of JPEG frames
+decoder = '{{$MMVKD_DECODER:decord}}'
+if decoder == 'decord':
+    open_video = [dict(type='DecordInit')]
+    decode_video = [dict(type='DecordDecode')]
+else:
+    open_video = [dict(type='mmvkd.OpenVideo', backend=decoder)]
+    decode_video = [dict(type='mmvkd.DecodeVideo')]
 open_rawframes = []
 decode_rawframes = [dict(type='RawFrameDecode')]
 

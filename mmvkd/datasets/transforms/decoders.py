@@ -1,0 +1,263 @@
+"""Videos read by PyAV or torchcodec, frame for frame as decord reads them."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, Optional
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+
+from mmvkd.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class OpenVideo(BaseTransform):
+    """Opens a video by another package than decord, in place of ``DecordInit``.
+
+    Frames are counted in the order in which they are shown, by a look at every packet,
+    for what a container says of itself may be wrong or absent. So index ``k`` is the
+    frame that it is for decord. Tried on H.264, MPEG-4 and VP8 of 8 bits, in 4:2:0,
+    4:2:2 and 4:4:4, of limited and full range, BT.601 and BT.709, turned by 90 degrees:
+    decord 0.6, PyAV 18.1 and torchcodec 0.17 give the same bytes. Other builds of
+    FFmpeg may round a gray level otherwise. Of 10 bits, levels differ by up to 35, by
+    1.5 on average.
+
+    Three kinds of files are read otherwise than by decord: frames that an edit list
+    hides are not there (decord counts them, and repeats the last one instead); AVI,
+    which stores no times, is decoded from its start by PyAV (decord may seek to a wrong
+    frame, torchcodec may miss the last one); a file that was cut short is unreadable
+    for decord and PyAV, while torchcodec reads what there is.
+
+    Required key: ``filename``. Added keys: ``video_reader``, ``total_frames``,
+    ``avg_fps``.
+
+    Args:
+        backend: ``'pyav'`` or ``'torchcodec'``.
+        num_threads: Threads of the decoder.
+        backend_args: Of :func:`mmengine.fileio.get`, for files that lie elsewhere.
+
+    Raises:
+        ValueError: if there is no such backend.
+        ImportError: if its package is absent or cannot work.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        num_threads: int = 1,
+        backend_args: Optional[dict[str, Any]] = None,
+    ) -> None:
+        if backend not in _READERS:
+            raise ValueError(
+                f"decoder '{backend}' is none of decord, {', '.join(_READERS)}"
+            )
+        require(backend)
+        self.backend = backend
+        self.num_threads = num_threads
+        self.backend_args = backend_args
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Open ``filename``; one without extension is an mp4, as for ``DecordInit``."""
+        name = results['filename']
+        if not os.path.splitext(name)[1]:
+            name += '.mp4'
+        data = fileio.get(name, backend_args=self.backend_args)
+        reader = _READERS[self.backend](data, self.num_threads)
+        results['video_reader'] = reader
+        results['total_frames'] = reader.total_frames
+        results['avg_fps'] = reader.avg_fps
+        return results
+
+
+@TRANSFORMS.register_module()
+class DecodeVideo(BaseTransform):
+    """Decodes what was sampled of a video from :class:`OpenVideo`.
+
+    Required keys: ``video_reader``, ``frame_inds``. Added keys: ``imgs``, RGB frames
+    (H, W, 3) of uint8, ``original_shape``, ``img_shape``. Modified keys:
+    ``video_reader``, None afterwards, and ``frame_inds``, (N,).
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Put ``imgs`` in, and let go of the video."""
+        inds = np.asarray(results['frame_inds']).reshape(-1)
+        clip = results['video_reader'].frames(inds.tolist())
+        results['video_reader'] = None
+        results['frame_inds'] = inds
+        results['imgs'] = list(clip)
+        results['original_shape'] = results['img_shape'] = clip.shape[1:3]
+        return results
+
+
+def require(backend: str) -> None:
+    """Check that a decoder's package is there and works.
+
+    Args:
+        backend: ``'decord'``, ``'pyav'`` or ``'torchcodec'``.
+
+    Raises:
+        ImportError: in one line that says what to install.
+    """
+    package = {'pyav': 'av'}.get(backend, backend)
+    try:
+        module = importlib.import_module(package)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            problem = f'the package is not installed: pip install {package}'
+        else:
+            problem = f'{type(error).__name__}: {error}'.splitlines()[0]
+    else:
+        # torchcodec can be imported without FFmpeg, for pictures
+        if getattr(module, 'ffmpeg_major_version', '') is not None:
+            return
+        problem = "it finds no FFmpeg libraries that it fits; install your system's"
+    raise ImportError(f"decoder '{backend}' cannot be used: {problem}", name=package)
+
+
+class _PyAVReader:
+    """A video in memory, read by PyAV.
+
+    Args:
+        data: The file.
+        num_threads: Of the decoder.
+
+    Raises:
+        ValueError: if it holds no video or is cut short.
+    """
+
+    def __init__(self, data: bytes, num_threads: int) -> None:
+        self._data, self._num_threads = data, num_threads
+        self._open()
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.avg_fps = float(rate or 0)
+        times: list[Any] = []
+        keys: list[Any] = []
+        for packet in self._container.demux(self._stream):
+            if packet.is_corrupt:
+                raise ValueError('the file is damaged or cut short')
+            if not packet.size:
+                continue  # the end
+            if packet.is_keyframe:
+                keys.append((packet.pts, packet.dts))
+            if not packet.is_discard:
+                times.append(packet.pts)
+        self.total_frames = len(times)
+        # AVI stores no times; those that FFmpeg makes up can name another frame
+        self._timed = (
+            self._container.format.name != 'avi'
+            and None not in chain(times, *keys)
+            and len(set(times)) == len(times)
+        )
+        if self._timed:
+            self._times, self._keys = sorted(times), sorted(keys)
+
+    def frames(self, inds: Sequence[int]) -> np.ndarray:
+        """The frames of ``inds`` in their order, (N, H, W, 3) of uint8.
+
+        Raises:
+            IndexError: if the video has no such frame.
+            ValueError: if one cannot be decoded.
+        """
+        if max(inds) >= self.total_frames:
+            raise IndexError(f'no frame {max(inds)} in {self.total_frames} frames')
+        wanted = sorted(set(inds))
+        images = self._sought(wanted) if self._timed else self._passed(wanted)
+        found = dict(zip(wanted, images))
+        for index in wanted:
+            if index not in found:
+                raise ValueError(f'frame {index} cannot be decoded')
+        return np.stack([found[index] for index in inds])
+
+    def _sought(self, wanted: list[int]) -> Iterator[np.ndarray]:
+        """Frames by their times, each decoded from the key frame before it."""
+        starts = [time for time, _ in self._keys]
+        current = None
+        frames: Iterator[Any] = iter(())
+        for index in wanted:
+            time = self._times[index]
+            key = max(bisect_right(starts, time) - 1, 0)
+            if key != current:
+                current, frames = key, self._from(key)
+            frame = next((f for f in frames if f.pts >= time), None)
+            if frame is None or frame.pts != time:
+                return
+            yield _rgb(frame)
+
+    def _from(self, key: int) -> Iterator[Any]:
+        """Decoded frames from a key frame on, or from an earlier one."""
+        for time, decoding_time in reversed(self._keys[: key + 1]):
+            self._container.seek(decoding_time, stream=self._stream)
+            frames = self._container.decode(self._stream)
+            first = next(frames, None)
+            # not every container can seek to the packet that it is asked for
+            if first is not None and first.pts <= time:
+                break
+        return chain(() if first is None else (first,), frames)
+
+    def _passed(self, wanted: list[int]) -> Iterator[np.ndarray]:
+        """Frames by their number, decoded from the first one on."""
+        self._open()
+        left = iter(wanted)
+        index = next(left, None)
+        for number, frame in enumerate(self._container.decode(self._stream)):
+            if number == index:
+                yield _rgb(frame)
+                index = next(left, None)
+                if index is None:
+                    return
+
+    def _open(self) -> None:
+        import av
+
+        self._container: Any = av.open(io.BytesIO(self._data))
+        self._stream: Any = self._container.streams.best('video')
+        if self._stream is None:
+            raise ValueError('no video in it')
+        self._stream.codec_context.thread_count = self._num_threads
+
+
+def _rgb(frame: Any) -> np.ndarray:
+    image = frame.to_ndarray(format='rgb24')
+    # how a phone was held
+    return np.rot90(image, frame.rotation // 90)
+
+
+class _TorchCodecReader:
+    """A video in memory, read by torchcodec.
+
+    Args:
+        data: The file.
+        num_threads: Of the decoder.
+    """
+
+    def __init__(self, data: bytes, num_threads: int) -> None:
+        from torchcodec.decoders import VideoDecoder
+
+        self._decoder = VideoDecoder(
+            data,
+            dimension_order='NHWC',
+            num_ffmpeg_threads=num_threads,
+            device='cpu',
+            seek_mode='exact',
+        )
+        self.total_frames = len(self._decoder)
+        self.avg_fps = float(self._decoder.metadata.average_fps or 0)
+
+    def frames(self, inds: Sequence[int]) -> np.ndarray:
+        """The frames of ``inds`` in their order, (N, H, W, 3) of uint8.
+
+        Raises:
+            IndexError: if the video has no such frame.
+            RuntimeError: if one cannot be decoded.
+        """
+        return self._decoder.get_frames_at(indices=list(inds)).data.numpy()
+
+
+_READERS: dict[str, Any] = dict(pyav=_PyAVReader, torchcodec=_TorchCodecReader)

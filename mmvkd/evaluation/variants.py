@@ -1,0 +1,420 @@
+"""The parts of a config's training step, each to be run alone.
+
+Clips and weights are made up, so that a config is measured without data and without
+checkpoints.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from mmaction.structures import ActionDataSample
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmvkd.evaluation.complexity import student_config, view_shape
+from mmvkd.models.distillers import VideoDistiller
+from mmvkd.models.outputs import Outputs, Targets
+from mmvkd.models.recognizers import build_recognizer, without_pretrained
+from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
+from mmvkd.models.teachers.store import StoreWriter, is_store
+from mmvkd.models.views import Views, to_clip
+from mmvkd.registry import MODELS
+
+STUDENT = 'student step'
+TEACHERS = 'teacher inference'
+DISTILLATION = 'distillation step'
+CACHED = 'cached step'
+HEAD = 'head '
+LOADED = ' with loading'
+
+# of trained teachers; those of random weights would say the same of every class
+_LOGIT_SPREAD = 3.0
+_CACHED_KEYS = ('store', 'topk', 'temperature', 'pool')
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a config is measured.
+
+    Args:
+        batch: Clips in a batch, of each process.
+        size: Pixels a side of the made-up clips; None as in the config's pipeline.
+        frames: Of a clip; None as in the pipeline.
+        device: ``cpu`` or ``cuda``.
+        steps: Rounds that count; each variant takes one step in each.
+        warmup: Rounds before them.
+    """
+
+    batch: int = 8
+    size: Optional[int] = None
+    frames: Optional[int] = None
+    device: str = 'cpu'
+    steps: int = 20
+    warmup: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ('batch', 'steps'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name} must be 1 or more, got {getattr(self, name)}')
+        if torch.device(self.device).type == 'cuda' and not torch.cuda.is_available():
+            raise ValueError(f"device '{self.device}': torch sees no CUDA device here")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Something to time.
+
+    Args:
+        run: What is timed; takes what ``prepare`` gave.
+        prepare: What is not.
+    """
+
+    run: Callable[[Any], Any]
+    prepare: Callable[[], Any] = lambda: None
+
+
+class Bench:
+    """The variants of a config's training step, each built when it is asked for.
+
+    Args:
+        config: Of a distiller, or of a recognizer alone.
+        setting: How it is measured.
+        folder: Where stores of made-up teacher outputs are, or will be.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], setting: Setting, folder: Path
+    ) -> None:
+        init_default_scope(config.get('default_scope') or 'mmaction')
+        self.config, self.setting, self.folder = config, setting, folder
+        self.device = torch.device(setting.device)
+        self.student = without_pretrained(student_config(config))
+        self.model = copy.deepcopy(plain(config['model']))
+        self.distills = 'student' in self.model and bool(self.model.get('teachers'))
+        size = () if setting.size is None else (setting.size,)
+        shape = list(view_shape(config, size))
+        self._time_axis = 0 if len(shape) == 4 else 2
+        if setting.frames is not None:
+            shape[self._time_axis] = setting.frames
+        self.shape = tuple(shape)
+        self.classes = int(self.student['cls_head']['num_classes'])
+        self.multi_label = bool(self.student['cls_head'].get('multi_class'))
+        # as it stands in the config, with other weights
+        self.model['student'] = self.student
+        self._settings = dict(self.model.get('teachers') or {})
+        self.teacher_names = tuple(self._settings)
+        self._steps: dict[str, Callable[[dict], Any]] = {}
+
+    # What there is to time
+
+    @property
+    def names(self) -> list[str]:
+        """The variants that need no data set."""
+        if not self.distills:
+            return [STUDENT]
+        heads = [f'{HEAD}{name}' for name in self.model.get('heads') or {}]
+        cached = [CACHED] if self.can_cache else []
+        return [STUDENT, TEACHERS, DISTILLATION, *heads, *cached]
+
+    @property
+    def can_cache(self) -> bool:
+        """Whether teachers may be cached: not where clips of a batch are blended."""
+        return not (self.student.get('data_preprocessor') or {}).get('blending')
+
+    @property
+    def loaded_names(self) -> list[str]:
+        """The variants that load their clips, if the data set is there."""
+        sampler = (self.config.get('train_dataloader') or {}).get('sampler') or {}
+        keyed = str(sampler.get('type')).rpartition('.')[2] == 'SeededSampler'
+        own = [STUDENT, CACHED] if keyed and CACHED in self.names else [STUDENT]
+        return [f'{name}{LOADED}' for name in own]
+
+    def variant(self, name: str) -> Variant:
+        """The variant called ``name``.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        if name.endswith(LOADED):
+            name = name[: -len(LOADED)]
+            loader = self.loaded(cached=name == CACHED)
+            step = self._step(name)
+            return Variant(lambda _: step(next(loader)))
+        if name in (STUDENT, DISTILLATION, CACHED):
+            data = self.made_up(1 if name == STUDENT else self.oversample)
+            return Variant(self._step(name), lambda: _copied(data))
+        if name == TEACHERS:
+            return self._teachers()
+        return self._head(name[len(HEAD) :])
+
+    def _step(self, name: str) -> Callable[[dict], Any]:
+        """A training step, optimizer included, that leaves the weights where they are.
+
+        The same arithmetic at a rate of zero: no step differs from the first one.
+        """
+        if name not in self._steps:
+            makers: dict[str, Callable[[], nn.Module]] = {
+                STUDENT: self._plain_student,
+                DISTILLATION: lambda: self.online,
+                CACHED: self._cached_distiller,
+            }
+            model = self._wrapped(makers[name]())
+            optim = self._optimizer(model)
+            self._steps[name] = lambda data: model.train_step(data, optim)
+        return self._steps[name]
+
+    def _optimizer(self, model: nn.Module) -> OptimWrapper:
+        settings = plain(self.config.get('optim_wrapper') or {})
+        settings.setdefault('optimizer', dict(type='SGD', lr=0.01, momentum=0.9))
+        optim = build_optim_wrapper(model, settings)
+        for group in optim.optimizer.param_groups:
+            group['lr'] = 0.0
+        return optim
+
+    def _wrapped(self, model: nn.Module) -> Any:
+        """For several processes, in what MMEngine wraps it."""
+        model.train()
+        if not torch.distributed.is_initialized():
+            return model
+        ids = [self.device.index or 0] if self.device.type == 'cuda' else None
+        return MMDistributedDataParallel(model, device_ids=ids)
+
+    def _teachers(self) -> Variant:
+        """One inference of each teacher, its input being there."""
+        teachers = _online(self.online).values()
+        views, samples, _ = self._seen()
+        inputs = {teacher.view: views[teacher.view] for teacher in teachers}
+
+        def run(_: Any) -> None:
+            outputs = [teacher(inputs, samples) for teacher in teachers]
+            for each in outputs:
+                each.wait()
+
+        return Variant(run)
+
+    def _head(self, name: str) -> Variant:
+        """A head's terms and their gradients, the models' outputs being there."""
+        model = self.online
+        head = model.heads[name]
+        views, samples, targets = self._seen()
+        names = head.choose(self.teacher_names)
+        chosen = {t: model.teachers[t](views, samples) for t in names}
+        for outputs in chosen.values():
+            outputs.wait()
+        with torch.no_grad(), self._optimizer(model).optim_context(model):
+            student, _ = model._student_loss(views[model.view], samples, targets)
+
+        def leaves() -> Outputs:
+            head.zero_grad()
+            features = {tap: _leaf(x) for tap, x in student.features.items()}
+            return Outputs(_leaf(student.logits), features)
+
+        def run(outputs: Outputs) -> None:
+            terms = head(outputs, chosen, targets)
+            sum(x for key, x in terms.items() if key not in head.diagnostics).backward()
+
+        return Variant(run, leaves)
+
+    # Models
+
+    def _plain_student(self) -> nn.Module:
+        torch.manual_seed(0)
+        return build_recognizer('student', self.student).to(self.device)
+
+    @cached_property
+    def online(self) -> VideoDistiller:
+        """The distiller whose teachers are there."""
+        teachers = {}
+        for name, settings in self._settings.items():
+            online = {k: v for k, v in settings.items() if k not in _CACHED_KEYS}
+            if _is_cached(settings):
+                online['type'] = 'mmvkd.RecognizerTeacher'
+            teachers[name] = dict(online, checkpoint='random')
+        model = self._distiller(teachers)
+        views, samples, _ = self._seen(model)
+        for teacher in model.teachers.values():
+            outputs = teacher(views, samples)
+            outputs.wait()
+            rows, spread = teacher.classifier, outputs.logits.float().std()
+            if rows is not None and 0 < float(spread) < float('inf'):
+                rows.mul_(_LOGIT_SPREAD / float(spread))
+        return model
+
+    def _cached_distiller(self) -> VideoDistiller:
+        self.write_stores()
+        model = self._distiller(
+            {name: self._cached_settings(name) for name in self._settings}
+        )
+        for teacher in model.teachers.values():
+            if isinstance(teacher, CachedTeacher):
+                teacher.check_data({}, 1)
+        return model
+
+    def _distiller(self, teachers: Mapping[str, Any]) -> VideoDistiller:
+        torch.manual_seed(0)
+        model = MODELS.build(dict(self.model, teachers=teachers)).to(self.device)
+        model.load_teachers()
+        return model
+
+    def _cached_settings(self, name: str) -> dict[str, Any]:
+        return dict(
+            self._settings[name],
+            type='mmvkd.CachedTeacher',
+            checkpoint=str(self.folder / 'made up'),
+            store=str(self.folder / name),
+        )
+
+    def write_stores(self) -> None:
+        """Write stores of the online teachers' outputs for a batch, over and over.
+
+        They have an entry for each clip of the data set if it is there, else for each
+        of the batch.
+        """
+        if all(is_store(str(self.folder / name)) for name in self._settings):
+            return
+        clips = self.setting.batch
+        if self.loading_problem is None:
+            clips = max(clips, len(self._dataset))
+        views, samples, _ = self._seen()
+        for name, online in _online(self.online).items():
+            cached = CachedTeacher(**_without_type(self._cached_settings(name)))
+            cached.attach(name, dict.fromkeys(online.reader.names))
+            outputs = online(views, samples)
+            outputs.wait()
+            kept = cached.kept(outputs)
+            layout = cached.layout(kept, self.multi_label, clips, 1)
+            made_of = dict(teacher=cached.fingerprint(), data={})
+            writer = StoreWriter(cached.folder, layout, made_of, online.classifier)
+            entries = layout.encode(kept)
+            for shard in writer.open_shards():
+                rows = np.asarray(layout.shard(shard))
+                writer.write(shard, entries[rows % len(entries)])
+
+    # Clips
+
+    @property
+    def oversample(self) -> int:
+        """Frames loaded for each frame of the student."""
+        dataset = (self.config.get('train_dataloader') or {}).get('dataset') or {}
+        return int(dataset.get('oversample', 1))
+
+    def made_up(self, oversample: int = 1) -> dict[str, Any]:
+        """A batch as the loader gives it, of noise."""
+        shape = list(self.shape)
+        shape[self._time_axis] *= oversample
+        generator = torch.Generator().manual_seed(0)
+        inputs = [
+            torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+            for _ in range(self.setting.batch)
+        ]
+        samples = []
+        for clip in range(self.setting.batch):
+            sample = ActionDataSample(metainfo=dict(sample_id=clip, view=0))
+            label = clip % self.classes
+            if self.multi_label:
+                sample.set_field(torch.eye(self.classes)[label], 'gt_label')
+            else:
+                sample.set_gt_label(label)
+            samples.append(sample)
+        return dict(inputs=inputs, data_samples=samples)
+
+    def _seen(
+        self, model: Optional[VideoDistiller] = None
+    ) -> tuple[Views, list, Targets]:
+        """A made-up batch as the teachers get it in a step."""
+        model = model or self.online
+        batch = _copied(self.made_up(self.oversample))
+        data = model.data_preprocessor(batch, training=True)
+        views = Views(to_clip(data['inputs'], model.view.format_shape))
+        return views, data['data_samples'], data['targets']
+
+    @cached_property
+    def _dataset(self) -> Any:
+        return self._loader().dataset
+
+    @property
+    def training_only_bytes(self) -> int:
+        """Of what a process with the teachers alone would not hold."""
+        parts = (*self.online.parameters(), *self.online.buffers())
+        return sum(part.numel() * part.element_size() for part in parts)
+
+    @cached_property
+    def loading_problem(self) -> Optional[str]:
+        """Why the data set cannot be loaded, None if it can."""
+        if not self.config.get('train_dataloader'):
+            return 'the config has no train_dataloader'
+        try:
+            self._dataset[0]
+        except Exception as error:
+            return str(error).splitlines()[0]
+        return None
+
+    def _loader(self, views: Optional[int] = None, **changes: Any) -> Any:
+        settings = plain(self.config['train_dataloader'])
+        settings.update(batch_size=self.setting.batch, **changes)
+        if views is not None:
+            settings['sampler'] = dict(settings['sampler'], views=views)
+        return Runner.build_dataloader(settings, seed=0)
+
+    def loaded(self, cached: bool = False) -> Iterator[dict]:
+        """Batches from the data set without end, loaded within the step."""
+        loader = self._loader(
+            views=1 if cached else None,
+            num_workers=0,
+            persistent_workers=False,
+            drop_last=len(self._dataset) >= self.setting.batch,
+        )
+        return itertools.chain.from_iterable(itertools.repeat(loader))
+
+    def loading_times(self) -> list[float]:
+        """Seconds for each batch of the config's own loader, with nothing beside."""
+        batches = itertools.chain.from_iterable(itertools.repeat(self._loader()))
+        times = []
+        for _ in range(self.setting.warmup + self.setting.steps):
+            start = time.perf_counter()
+            next(batches)
+            times.append(time.perf_counter() - start)
+        return times[self.setting.warmup :]
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config, or a part of one, as a plain dict of its own."""
+    return copy.deepcopy(getattr(config, 'to_dict', lambda: dict(config))())
+
+
+def _online(model: VideoDistiller) -> dict[str, RecognizerTeacher]:
+    return {
+        name: teacher
+        for name, teacher in model.teachers.items()
+        if isinstance(teacher, RecognizerTeacher)
+    }
+
+
+def _without_type(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != 'type'}
+
+
+def _is_cached(settings: Mapping[str, Any]) -> bool:
+    return str(settings['type']).rpartition('.')[2] == 'CachedTeacher'
+
+
+def _copied(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same clips with samples of their own, whose labels a step may change."""
+    return dict(data, data_samples=copy.deepcopy(data['data_samples']))
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return x.detach().requires_grad_()

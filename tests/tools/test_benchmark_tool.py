@@ -1,0 +1,63 @@
+"""tools/benchmark.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_project import Project, tool
+
+from mmvkd.evaluation import growth
+from mmvkd.evaluation.benchmark import LOADING
+from mmvkd.evaluation.variants import CACHED, DISTILLATION, LOADED, STUDENT
+
+run = tool('benchmark')
+FEW = ['--batch', '2', '--steps', '1', '--warmup', '0', '--no-memory']
+
+
+def test_a_distiller_is_timed_with_real_loading(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / 'cost.json'
+    config = project.distiller('timed')
+    told = run(
+        [
+            config,
+            *FEW,
+            '--json',
+            str(out),
+            '--cfg-options',
+            'model.heads.kd.temperature=2',
+        ]
+    )
+    assert json.loads(out.read_text()) == json.loads(json.dumps(told))
+    assert {DISTILLATION, LOADING, f'{CACHED}{LOADED}'} < set(told['times'])
+    printed = capsys.readouterr().out
+    for name in told['times']:
+        assert f'\n{name}' in printed
+
+
+def test_a_plain_student_is_timed(project: Project) -> None:
+    told = run([project.config('plain'), *FEW])
+    assert set(told['times']) == {STUDENT, f'{STUDENT}{LOADED}', LOADING}
+    assert told['ratios'] == []
+
+
+def test_the_growth_is_drawn(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, 'AXES', dict(teachers=(1, 2)))
+    picture = tmp_path / 'growth.png'
+    config = project.distiller('growing')
+    told = run([config, *FEW, '--growth', 'teachers', '--png', str(picture)])
+    assert [point['value'] for point in told['teachers']] == [1, 2]
+    assert picture.read_bytes().startswith(b'\x89PNG')
+
+
+def test_a_device_that_is_not_there_ends_in_a_line(
+    project: Project, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        run([project.config('plain'), '--steps', '0'])
+    assert capsys.readouterr().err.startswith('error: steps must be 1 or more')

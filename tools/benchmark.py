@@ -1,0 +1,96 @@
+"""Time the parts of a config's training step by turns: how much of it is waste."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+from mmengine.config import DictAction
+
+import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
+from mmvkd.engine.launch import load_config
+from mmvkd.errors import ClearErrors
+from mmvkd.evaluation.benchmark import measure, table
+from mmvkd.evaluation.growth import AXES, draw, growth, plain_growth
+from mmvkd.evaluation.peaks import peak_memory
+from mmvkd.evaluation.variants import Setting
+from mmvkd.studies.figures import png
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Clips and weights are made up: no checkpoint and no data set is '
+        'needed. Loading is timed where the data set is there.',
+    )
+    parser.add_argument('config', help='path, or name such as mmvkd::distill/….py')
+    parser.add_argument('--device', default='cpu', help='cpu (default) or cuda')
+    parser.add_argument('--size', type=int, help='pixels a side; default: the config')
+    parser.add_argument('--batch', type=int, default=8, help='clips (default: 8)')
+    parser.add_argument('--steps', type=int, default=20, help='rounds (default: 20)')
+    parser.add_argument(
+        '--warmup', type=int, default=3, help='rounds before them (default: 3)'
+    )
+    parser.add_argument(
+        '--no-memory', action='store_true', help='leave the peak memory out'
+    )
+    parser.add_argument(
+        '--growth',
+        nargs='*',
+        choices=list(AXES),
+        help='draw how the cost grows along these, or all, instead',
+    )
+    parser.add_argument('--json', help='write the numbers to this .json file')
+    parser.add_argument('--png', help='write the picture of --growth to this file')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that replace those of the config, as key=value',
+    )
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error comes from'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
+    args = parse_args(argv)
+    with ClearErrors(args.traceback):
+        config = load_config(args.config)
+        if args.cfg_options is not None:
+            config.merge_from_dict(args.cfg_options)
+        setting = Setting(
+            args.batch,
+            args.size,
+            device=args.device,
+            steps=args.steps,
+            warmup=args.warmup,
+        )
+        if args.growth is not None:
+            axes = args.growth or list(AXES)
+            found = {axis: growth(config, axis, setting) for axis in axes}
+            result = plain_growth(found)
+            if args.png is not None:
+                Path(args.png).write_bytes(png(partial(draw, found=found)))
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                peaks = partial(peak_memory, config, setting, Path(folder))
+                report = measure(
+                    config, setting, Path(folder), None if args.no_memory else peaks
+                )
+            result = report.plain()
+            print(table(report))
+        if args.json is not None:
+            text = json.dumps(result, indent=1) + '\n'
+            Path(args.json).write_text(text, encoding='utf-8')
+    return result
+
+
+if __name__ == '__main__':
+    main()
