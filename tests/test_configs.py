@@ -396,12 +396,12 @@ def test_a_config_can_be_inherited_by_name_and_by_path(
     child = tmp_path / 'child.py'
     child.write_text(
         f"_base_ = ['{base}']\n"
-        'model = dict(heads=dict(logits_graph=dict(loss_weight=2.0)))\n'
+        'model = dict(heads=dict(logits_graph=dict(edges="uniform")))\n'
     )
     config, origin = Config.fromfile(child), parsed('motions', name)
-    assert config.model.heads.logits_graph.pop('loss_weight') == 2.0
+    assert config.model.heads.logits_graph.pop('edges') == 'uniform'
     expected = copy.deepcopy(origin)
-    del expected.model.heads.logits_graph['loss_weight']
+    del expected.model.heads.logits_graph['edges']
     for key in ('model', 'train_dataloader', 'optim_wrapper', 'custom_hooks'):
         assert plain(config[key]) == plain(expected[key])
 
