@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -26,6 +28,83 @@ def write_video(path: Path, seed: int = 0, frames: int = 12, size: int = 40) -> 
         frame[y : y + 8, x : x + 8] = 255 - 20 * (seed % 5)
         writer.write(frame)
     writer.release()
+
+
+def encode(
+    path: Path,
+    frames: int = 24,
+    codec: str = 'libx264',
+    gop: int = 250,
+    size: tuple[int, int] = (64, 48),
+    times: Optional[Sequence[int]] = None,
+    turned: int = 0,
+    **context: Any,
+) -> None:
+    """A drifting texture with each frame's number in it, see :func:`number`.
+
+    Args:
+        path: The file; its extension decides the container.
+        frames: How many.
+        codec: Of FFmpeg.
+        gop: Largest distance of key frames.
+        size: Width and height.
+        times: When frames are shown, in milliseconds; default: 25 in a second.
+        turned: Degrees that a player turns it by, counterclockwise.
+        context: Attributes of the encoder, such as ``pix_fmt`` and ``color_range``.
+    """
+    import av
+
+    width, height = size
+    noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    scene = cv2.resize(noise, (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC)
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream(codec, rate=25)
+        encoder = stream.codec_context
+        encoder.width, encoder.height, encoder.pix_fmt = width, height, 'yuv420p'
+        encoder.gop_size = gop
+        for name, value in context.items():
+            setattr(encoder, name, value)
+        if times is not None:
+            encoder.time_base = Fraction(1, 1000)
+        if turned:
+            stream.set_display_rotation(turned)
+        for t in range(frames):
+            image = np.roll(scene, (t, 2 * t), (0, 1))[:height, :width].copy()
+            for bit in range(5):
+                image[:8, 8 * bit : 8 * bit + 8] = 255 * (t >> bit & 1)
+            frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+            frame = frame.reformat(
+                format=encoder.pix_fmt,
+                dst_colorspace=context.get('colorspace'),
+                dst_color_range=context.get('color_range'),
+            )
+            if times is not None:
+                frame.pts, frame.time_base = times[t], encoder.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def number(image: np.ndarray) -> int:
+    """Which frame of :func:`encode` an image (H, W, 3) shows, at any size."""
+    cell = image.shape[0] // 6
+    row = image[cell // 2, cell // 2 : 5 * cell : cell].mean(axis=-1)
+    return sum(1 << bit for bit, level in enumerate(row) if level > 127)
+
+
+def remux(source: Path, target: Path, first: int = 0, **options: str) -> None:
+    """Copy packets; an edit list hides the first frames, with H.264 of 25 a second."""
+    import av
+
+    with av.open(str(source)) as old, av.open(str(target), 'w', options=options) as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        start = int(first / 25 / stream.time_base)
+        for packet in old.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                packet.pts -= start
+                packet.dts -= start
+                new.mux(packet)
 
 
 def write_frames(folder: Path, seed: int = 0, frames: int = 12, size: int = 40) -> None:
@@ -68,8 +147,15 @@ def pipeline(
     test_mode: bool = False,
     decoder: str = 'Decord',
 ) -> list[dict[str, Any]]:
-    """Transforms that load ``frames`` frames of ``size`` pixels."""
+    """Transforms that load ``frames`` frames of ``size`` pixels.
+
+    ``decoder`` is MMAction2's, such as ``'Decord'``, or ours, such as ``'pyav'``.
+    """
     first = [dict(type=f'{decoder}Init')] if decoder != 'RawFrame' else []
+    decode = dict(type=f'{decoder}Decode')
+    if decoder.islower():
+        first = [dict(type='mmvkd.OpenVideo', backend=decoder)]
+        decode = dict(type='mmvkd.DecodeVideo')
     spatial = [dict(type='Resize', scale=(size, size), keep_ratio=False)]
     if augment:
         spatial = [
@@ -86,7 +172,7 @@ def pipeline(
             num_clips=frames,
             test_mode=test_mode,
         ),
-        dict(type=f'{decoder}Decode'),
+        decode,
         *spatial,
         dict(type='FormatShape', input_format='NCHW'),
         dict(type='PackActionInputs'),

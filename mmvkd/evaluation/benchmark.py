@@ -58,6 +58,7 @@ class Ratio:
         over: The others.
         spread: Of the ratios round by round, which share what else the machine does.
         of_medians: The ratio of the medians.
+        of_fastest: The ratio of the fastest rounds, which were disturbed least.
         bound: What it should not exceed.
     """
 
@@ -65,6 +66,7 @@ class Ratio:
     over: tuple[str, ...]
     spread: Spread
     of_medians: float
+    of_fastest: float
     bound: float
 
 
@@ -109,9 +111,11 @@ def ratios_of(times: Mapping[str, Sequence[float]], plain_kd: bool) -> list[Rati
             continue
         sums = [sum(parts) for parts in zip(*(times[name] for name in over))]
         rounds = [whole / parts for whole, parts in zip(times[of], sums)]
-        medians = sum(statistics.median(times[name]) for name in over)
-        of_medians = statistics.median(times[of]) / medians
-        found.append(Ratio(of, over, Spread.of(rounds), of_medians, bound))
+        of_medians, of_fastest = (
+            middle(times[of]) / sum(middle(times[name]) for name in over)
+            for middle in (statistics.median, min)
+        )
+        found.append(Ratio(of, over, Spread.of(rounds), of_medians, of_fastest, bound))
     return found
 
 
@@ -235,6 +239,7 @@ def table(report: Report) -> str:
             f'{ratio.of} / ({" + ".join(ratio.over)})',
             f'{ratio.spread.median:.3f}',
             f'{ratio.spread.lower:.3f} to {ratio.spread.upper:.3f}',
+            f'{ratio.of_fastest:.3f}',
             f'{ratio.bound:.2f}',
         )
         for ratio in report.ratios
@@ -243,13 +248,14 @@ def table(report: Report) -> str:
             f'memory: {ratio["of"]} / ({" + ".join(ratio["over"])})',
             f'{ratio["ratio"]:.3f}',
             '',
+            '',
             f'{ratio["bound"]:.2f}',
         )
         for ratio in report.memory_ratios
     ]
     if rows:
         width = max(len(row[0]) for row in rows)
-        lines += ['', _line(width, '', 'ratio', 'quartiles', 'bound')]
+        lines += ['', _line(width, '', 'ratio', 'quartiles', 'of fastest', 'bound')]
         lines += [_line(width, *row) for row in rows]
     about = report.about
     lines += [
@@ -276,7 +282,7 @@ def _about(config: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
 
 
 def _line(width: int, name: str, *cells: str) -> str:
-    padded = [f'{cell:>{w}}' for cell, w in zip(cells, (12, 26, 13))]
+    padded = [f'{cell:>{w}}' for cell, w in zip(cells, (12, 26, 13, 8))]
     return f'{name:<{width}}{"".join(padded)}'.rstrip()
 
 

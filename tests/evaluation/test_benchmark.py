@@ -278,6 +278,7 @@ def test_ratios_are_of_rounds_and_of_medians() -> None:
     (ratio,) = ratios_of(times, plain_kd=True)
     assert ratio.spread == Spread(1.5, 1.25, 1.5)
     assert ratio.of_medians == 1.5
+    assert ratio.of_fastest == 1
     assert ratio.bound == 1.05
     (looser,) = ratios_of(times, plain_kd=False)
     assert looser.bound == 1.10
@@ -350,8 +351,8 @@ def test_a_recognizer_alone_is_reported_without_ratios() -> None:
         ['a note'],
     )
     assert table(report).splitlines() == [
-        '                            median               quartiles peak memory',
-        'student step             500.00 ms  500.00 ms to 500.00 ms       3 MiB',
+        '                  median                 quartiles  peak memory',
+        'student step   500.00 ms    500.00 ms to 500.00 ms        3 MiB',
         '',
         '1 clips of 4 x 3 x 8 x 8, 1 rounds, CPU, 1 threads, torch 2',
         'a note',

@@ -23,11 +23,11 @@ class OpenVideo(BaseTransform):
 
     Frames are counted in the order in which they are shown, by a look at every packet,
     for what a container says of itself may be wrong or absent. So index ``k`` is the
-    frame that it is for decord. Tried on H.264, MPEG-4 and VP8 of 8 bits, in 4:2:0,
-    4:2:2 and 4:4:4, of limited and full range, BT.601 and BT.709, turned by 90 degrees:
-    decord 0.6, PyAV 18.1 and torchcodec 0.17 give the same bytes. Other builds of
-    FFmpeg may round a gray level otherwise. Of 10 bits, levels differ by up to 35, by
-    1.5 on average.
+    frame that it is for decord. Tried on H.264 and VP8 of 8 bits, in 4:2:0, 4:2:2 and
+    4:4:4, of limited and full range, BT.601 and BT.709, turned by 90 and 180 degrees:
+    decord 0.6, PyAV 18.1 and torchcodec 0.17 give the same bytes (tests allow one gray
+    level, for other builds of FFmpeg). MPEG-4, whose transform may be rounded in more
+    than one way, differs by up to 2 levels; 10 bits by up to 35, by 1.5 on average.
 
     Three kinds of files are read otherwise than by decord: frames that an edit list
     hides are not there (decord counts them, and repeats the last one instead); AVI,
@@ -117,7 +117,7 @@ def require(backend: str) -> None:
         # torchcodec can be imported without FFmpeg, for pictures
         if getattr(module, 'ffmpeg_major_version', '') is not None:
             return
-        problem = "it finds no FFmpeg libraries that it fits; install your system's"
+        problem = 'torchcodec finds no FFmpeg libraries: install them for your system'
     raise ImportError(f"decoder '{backend}' cannot be used: {problem}", name=package)
 
 
