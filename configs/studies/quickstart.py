@@ -10,7 +10,7 @@ environment = dict(MMVKD_SIZE='32')
 options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}
 seeds = [0]
 student = 'student'
-_longer = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
+_longer = {'train_cfg.max_epochs': 6, 'param_scheduler.1.end': 6}
 _teacher = dict(seed=0, threads=2, options=_longer)
 runs = dict(
     tsm_r50=dict(_teacher, config='mmvkd::teachers/tsm_r50.py', title='TSM-R50'),
