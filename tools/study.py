@@ -14,6 +14,8 @@ from typing import Optional
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
+from mmengine.logging import MMLogger
+
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.errors import ClearErrors
 from mmvkd.studies import fingerprint
@@ -52,6 +54,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     report_only = words[:1] == ['report']
     args = parse_args(words[1:] if report_only else words)
+    # it tells of every variable of every config that is read
+    MMLogger.get_current_instance().setLevel('WARNING')
     with ClearErrors(args.traceback):
         if report_only and not args.study.endswith('.py'):
             _report(Path(args.study), args.out)

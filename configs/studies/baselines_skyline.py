@@ -9,8 +9,8 @@ _root = '{{$MMVKD_SKYLINE:../shared/data/skyline}}'
 environment = dict(MMVKD_SKYLINE=_root)
 # the test clips are those of the validation: no epoch is chosen by them
 options = {
-    'train_cfg.max_epochs': 4,
-    'param_scheduler.1.end': 4,
+    'train_cfg.max_epochs': 3,
+    'param_scheduler.1.end': 3,
     'default_hooks.checkpoint.save_best': None,
 }
 classes = ['left', 'right', 'up', 'down', 'hover']

@@ -25,6 +25,7 @@ from rich.progress import track
 
 from mmvkd.datasets.transforms.decoders import require
 from mmvkd.errors import UnreadableClipError
+from mmvkd.files import write_text
 from mmvkd.seeding import seeded
 
 SUFFIXES = (
@@ -151,11 +152,11 @@ def prepare_videos(
     problems = target / UNREADABLE
     if report.unreadable:
         lines = [f'{name}: {why}\n' for name, why in sorted(report.unreadable.items())]
-        _write_text(problems, ''.join(lines))
+        write_text(problems, ''.join(lines))
     elif problems.exists():
         problems.unlink()
     for entry in renamed:
-        _write_text(entry.path, entry.text)
+        write_text(entry.path, entry.text)
     return report
 
 
@@ -436,13 +437,6 @@ def _jobs(
 
 def _as_mp4(name: str) -> str:
     return os.path.splitext(name)[0] + '.mp4'
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.part-{path.name}')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
 
 
 # -- processes -------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmvkd import compat
-from mmvkd.errors import reading_problem
+from mmvkd.models.recognizers import read_checkpoint
 
 _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
 
@@ -128,8 +128,4 @@ def _check_checkpoint(config: Config) -> None:
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint '{path}' is missing")
-    try:
-        torch.load(path, map_location='cpu')
-    except Exception as error:
-        problem = reading_problem(error)
-        raise RuntimeError(f"checkpoint '{path}' cannot be read: {problem}") from error
+    read_checkpoint(path)

@@ -17,6 +17,7 @@ import cv2
 from mmvkd.datasets.motions.classes import CLASSES, SPLITS, clip_label, split_index
 from mmvkd.datasets.motions.difficulty import Difficulty
 from mmvkd.datasets.motions.rendering import check_shape, render_clip
+from mmvkd.files import write_text
 
 DEFAULT_COUNTS: Mapping[str, int] = {'train': 840, 'val': 280, 'test': 280}
 
@@ -101,14 +102,14 @@ def write_motions(
         if show:
             show.step()
 
-    _write_text(root / 'classes.txt', '\n'.join(CLASSES) + '\n')
+    write_text(root / 'classes.txt', '\n'.join(CLASSES) + '\n')
     for split in SPLITS:
         lines = (
             f'{_file_name(index)} {clip_label(split, index, seed)}\n'
             for index in range(meta['counts'][split])
         )
         if meta['counts'][split]:
-            _write_text(root / f'motions_{split}_list.txt', ''.join(lines))
+            write_text(root / f'motions_{split}_list.txt', ''.join(lines))
     return root
 
 
@@ -154,7 +155,7 @@ def _claim(root: Path, meta: dict[str, Any]) -> None:
         )
     else:
         root.mkdir(parents=True, exist_ok=True)
-        _write_text(file, json.dumps(meta, indent=2) + '\n')
+        write_text(file, json.dumps(meta, indent=2) + '\n')
 
 
 def _differences(
@@ -166,12 +167,6 @@ def _differences(
             yield from _differences(there, here, f'{prefix}{key}.')
         elif there != here:
             yield f'{prefix}{key}: {there} there, {here} asked'
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f'.{path.name}.part')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
 
 
 def _holds(path: Path, num_frames: int) -> bool:
