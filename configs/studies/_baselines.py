@@ -10,7 +10,7 @@ student = 'student'
 baselines = ['student', 'kd', 'zscore_kd', 'dist', 'dkd', 'fitnets']
 _tsm = dict(needs=['tsm_r50'])
 _longer = {'train_cfg.max_epochs': 12, 'param_scheduler.1.end': 12}
-_teacher = dict(seed=0, threads=2, options=_longer)
+_teacher = dict(seed=0, options=_longer)
 runs = dict(
     tsm_r50=dict(_teacher, config='mmvkd::teachers/tsm_r50.py', title='TSM-R50'),
     tsm_r34=dict(_teacher, config='mmvkd::teachers/tsm_r34.py', title='TSM-R34'),
