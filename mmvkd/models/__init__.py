@@ -11,6 +11,8 @@ from mmvkd.models.heads import (
     KDHead,
     LogitsGraphHead,
     LogitsHead,
+    ParameterHead,
+    SpectrumHead,
     ZScoreKDHead,
 )
 from mmvkd.models.initializers import ResidualScaleInit
@@ -30,8 +32,10 @@ __all__ = [
     'KDHead',
     'LogitsGraphHead',
     'LogitsHead',
+    'ParameterHead',
     'RecognizerTeacher',
     'ResidualScaleInit',
+    'SpectrumHead',
     'VideoDistiller',
     'ZScoreKDHead',
 ]
