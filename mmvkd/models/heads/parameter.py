@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
 import torch
@@ -22,27 +22,53 @@ from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.teachers import Teacher
 from mmvkd.registry import MODELS
 
-_COMPARE = dict(energy=jensen_shannon, quantile=quantile_distance)
-_DESCRIBE = dict(energy=frequency_energy, quantile=quantiles)
+_COMPARE: dict[str, Callable[..., Tensor]] = dict(
+    energy=jensen_shannon, quantile=quantile_distance
+)
+_DESCRIBE: dict[str, Callable[..., Tensor]] = dict(
+    energy=frequency_energy, quantile=quantiles
+)
 
 
 class _Pair(nn.Module):
-    """A stage of the student, and what its filters of a size should be like.
+    """A stage of the student, and what its filters of one size should be like.
 
     Args:
         stage: Name.
         size: Of the filters.
         volumes: See :func:`mmvkd.models.kernels.filters`.
-        targets: What the teacher's are like, by term.
+        theirs: The teacher's filters, (F, …).
+        terms: What to compare.
     """
 
     def __init__(
-        self, stage: str, size: Size, volumes: bool, targets: Mapping[str, Tensor]
+        self,
+        stage: str,
+        size: Size,
+        volumes: bool,
+        theirs: Tensor,
+        terms: Iterable[str],
     ) -> None:
         super().__init__()
         self.stage, self.size, self.volumes = stage, size, volumes
-        for term, target in targets.items():
+        spectrum = kernel_spectrum(theirs.detach())
+        for term in terms:
+            target = _DESCRIBE[term](spectrum)
             self.register_buffer(term, target, persistent=False)
+
+    def forward(
+        self,
+        own: Mapping[str, list[Tensor]],
+        most: int,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """The terms, from about ``most`` of the student's filters."""
+        members = filters(own[self.stage], self.volumes)[self.size]
+        spectrum = kernel_spectrum(_sample(members, most, generator))
+        return {
+            term: _COMPARE[term](_DESCRIBE[term](spectrum), target)
+            for term, target in self.named_buffers()
+        }
 
 
 @MODELS.register_module()
@@ -72,6 +98,8 @@ class ParameterHead(DistillationHead):
     Raises:
         ValueError: for an unknown term, or numbers below 1.
     """
+
+    terms: dict[str, float]
 
     def __init__(
         self,
@@ -104,6 +132,7 @@ class ParameterHead(DistillationHead):
 
     def _own_stages(self) -> dict[str, list[Tensor]]:
         (model,) = self._student
+        assert model is not None, 'a student is never read from a store'
         return by_stage('student', kernels(model.named_parameters()), self.stages)
 
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:
@@ -117,14 +146,14 @@ class ParameterHead(DistillationHead):
         for name, teacher in teachers.items():
             chosen = None if self.stages is None else self.stages.values()
             theirs = by_stage(name, teacher.kernels(), chosen)
-            if len(theirs) != len(own):
+            if self.stages is None and len(theirs) != len(own):
                 raise ValueError(
                     f"ParameterHead: the student's stages are {', '.join(own)}, those "
                     f"of teacher '{name}' {', '.join(theirs)}; say stages=dict(...)"
                 )
             pairs, told = [], []
-            for (stage, mine), (other, members) in zip(own.items(), theirs.items()):
-                found, seen = self._describe(stage, mine, members)
+            for stage, other in zip(own, chosen or theirs):
+                found, seen = self._pairs(stage, own[stage], theirs[other])
                 pairs += found
                 told.append(f'{stage} {seen[0]} with {other} {seen[1]}')
             if not pairs:
@@ -140,18 +169,17 @@ class ParameterHead(DistillationHead):
                 logger='current',
             )
 
-    def _describe(
+    def _pairs(
         self, stage: str, own: list[Tensor], theirs: list[Tensor]
     ) -> tuple[list[_Pair], list[str]]:
         """Pairs of a stage, and how many kernels of each model are in them."""
         volumes = has_volumes(own) and has_volumes(theirs)
         mine, others = filters(own, volumes), filters(theirs, volumes)
         sizes = [size for size in mine if size in others]
-        pairs = []
-        for size in sizes:
-            spectrum = kernel_spectrum(torch.cat(others[size]).detach())
-            like = {term: _DESCRIBE[term](spectrum) for term in self.terms}
-            pairs.append(_Pair(stage, size, volumes, like))
+        pairs = [
+            _Pair(stage, size, volumes, torch.cat(others[size]), self.terms)
+            for size in sizes
+        ]
         seen = [
             f'{sum(len(groups[size]) for size in sizes)} of {len(members)}'
             for groups, members in ((mine, own), (others, theirs))
@@ -169,26 +197,21 @@ class ParameterHead(DistillationHead):
         # equal on all ranks, whose kernels are
         generator = torch.Generator().manual_seed(self.seed + iteration)
         own = self._own_stages()
-        found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
-        for pair in self.pairs:
-            members = filters(own[pair.stage], pair.volumes)[pair.size]
-            spectrum = kernel_spectrum(self._sample(members, generator))
-            for term, values in found.items():
-                value = _DESCRIBE[term](spectrum)
-                values.append(_COMPARE[term](value, getattr(pair, term)))
+        each = [pair(own, self.max_filters, generator) for pair in self.pairs]
         return {
-            term: self.interval * self.terms[term] * torch.stack(values).mean()
-            for term, values in found.items()
+            term: self.interval * weight * torch.stack([e[term] for e in each]).mean()
+            for term, weight in self.terms.items()
         }
 
-    def _sample(self, members: list[Tensor], generator: torch.Generator) -> Tensor:
-        """Of each kernel's filters its share, at random; all if they are few."""
-        total = sum(len(member) for member in members)
-        if total <= self.max_filters:
-            return torch.cat(members)
-        drawn = []
-        for member in members:
-            count = max(1, self.max_filters * len(member) // total)
-            places = torch.randint(len(member), (count,), generator=generator)
-            drawn.append(member[places.to(member.device, non_blocking=True)])
-        return torch.cat(drawn)
+
+def _sample(members: list[Tensor], most: int, generator: torch.Generator) -> Tensor:
+    """Of each kernel's filters its share, at random; all if they are few."""
+    total = sum(len(member) for member in members)
+    if total <= most:
+        return torch.cat(members)
+    drawn = []
+    for member in members:
+        count = max(1, most * len(member) // total)
+        places = torch.randint(len(member), (count,), generator=generator)
+        drawn.append(member[places.to(member.device, non_blocking=True)])
+    return torch.cat(drawn)

@@ -51,6 +51,8 @@ class SpectrumHead(DistillationHead):
         ValueError: for an unknown term, or none.
     """
 
+    terms: dict[str, float]
+
     def __init__(
         self,
         tap: TapConfig,

@@ -106,9 +106,8 @@ def spectrum_amplitude(
         ValueError: If the shapes differ or there is a single frame.
     """
     check_same_shape(student, teacher, 'feature', ndim=5)
-    return _energy_distance(
-        _power(student), _power(teacher), student.shape[2], static_weight, bands, eps
-    )
+    powers = _power(student), _power(teacher)
+    return _energy_distance(powers, student.shape[2], static_weight, bands, eps)
 
 
 def spectrum_energy(
@@ -136,9 +135,9 @@ def spectrum_energy(
     Raises:
         ValueError: If T, H or W differ or there is a single frame.
     """
-    energies = [_power(x).sum(dim=1, keepdim=True) for x in (student, teacher)]
-    check_same_shape(*energies, 'spectrum', ndim=5)
-    return _energy_distance(*energies, student.shape[2], static_weight, bands, eps)
+    own, other = (_power(x).sum(dim=1, keepdim=True) for x in (student, teacher))
+    check_same_shape(own, other, 'spectrum', ndim=5)
+    return _energy_distance((own, other), student.shape[2], static_weight, bands, eps)
 
 
 def spectrum_coherence(
@@ -201,25 +200,25 @@ def _motion(like: Tensor, frames: int, bands: Optional[Sequence[float]]) -> Tens
 
 
 def _energy_distance(
-    student: Tensor,
-    teacher: Tensor,
+    energies: tuple[Tensor, Tensor],
     frames: int,
     static_weight: float,
     bands: Optional[Sequence[float]],
     eps: float,
 ) -> Tensor:
-    """The mean's distance of two energies (N, C, F, H, W) and the motion's."""
-    weight = _motion(student, frames, bands)[:, None, None]
+    """The distance of two energies (N, C, F, H, W), student's and teacher's."""
+    weight = _motion(energies[0], frames, bands)[:, None, None]
     static, motion = [], []
-    for energy in (student, teacher):
+    for energy in energies:
         floor = eps**2 * energy.mean(dim=(1, 2, 3, 4), keepdim=True) + _SILENCE
         amplitude = (energy + floor).sqrt()
         static.append(_unit(amplitude[:, :, :1]))
         motion.append(_unit(amplitude[:, :, 1:] * weight.sqrt()))
-    return _blend(
-        *(0.5 * (s - t).square().flatten(1).sum(dim=1) for s, t in (static, motion)),
-        static_weight,
-    )
+    return _blend(_half_square(*static), _half_square(*motion), static_weight)
+
+
+def _half_square(x: Tensor, y: Tensor) -> Tensor:
+    return 0.5 * (x - y).square().flatten(1).sum(dim=1)
 
 
 def _unit(x: Tensor) -> Tensor:
