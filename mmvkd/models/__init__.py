@@ -1,6 +1,6 @@
 """Models: distillers, teachers, heads and what joins them."""
 
-from mmvkd.models.balancers import FixedBalancer
+from mmvkd.models.balancers import FixedBalancer, UncertaintyBalancer
 from mmvkd.models.connectors import ConvConnector, IdentityConnector
 from mmvkd.models.distillers import VideoDistiller
 from mmvkd.models.heads import (
@@ -36,6 +36,7 @@ __all__ = [
     'RecognizerTeacher',
     'ResidualScaleInit',
     'SpectrumHead',
+    'UncertaintyBalancer',
     'VideoDistiller',
     'ZScoreKDHead',
 ]
