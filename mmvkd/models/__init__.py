@@ -1,6 +1,6 @@
 """Models: distillers, teachers, heads and what joins them."""
 
-from mmvkd.models.balancers import FixedBalancer
+from mmvkd.models.balancers import FixedBalancer, UncertaintyBalancer
 from mmvkd.models.connectors import ConvConnector, IdentityConnector
 from mmvkd.models.distillers import VideoDistiller
 from mmvkd.models.heads import (
@@ -11,6 +11,8 @@ from mmvkd.models.heads import (
     KDHead,
     LogitsGraphHead,
     LogitsHead,
+    ParameterHead,
+    SpectrumHead,
     ZScoreKDHead,
 )
 from mmvkd.models.initializers import ResidualScaleInit
@@ -30,8 +32,11 @@ __all__ = [
     'KDHead',
     'LogitsGraphHead',
     'LogitsHead',
+    'ParameterHead',
     'RecognizerTeacher',
     'ResidualScaleInit',
+    'SpectrumHead',
+    'UncertaintyBalancer',
     'VideoDistiller',
     'ZScoreKDHead',
 ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Optional
 
+import torch
 from torch import Tensor, nn
 
+from mmvkd.models.gather import gather
 from mmvkd.registry import MODELS
 
 
@@ -22,6 +25,9 @@ class FixedBalancer(nn.Module):
     def __init__(self, cls_weight: float = 1.0) -> None:
         super().__init__()
         self.cls_weight = cls_weight
+
+    def attach(self, terms: Sequence[str]) -> None:
+        """Learn the names of the heads' terms, before the optimizer is built."""
 
     def forward(
         self,
@@ -44,3 +50,116 @@ class FixedBalancer(nn.Module):
         for name, value in terms.items():
             entries[f'loss_{name}'] = weights[name] * value
         return entries
+
+
+@MODELS.register_module()
+class UncertaintyBalancer(nn.Module):
+    r"""Maximum a posteriori: each term is a likelihood with a learned noise scale.
+
+    After arXiv 2009.06902; our reading.
+
+    .. math:: L = \sum_i w_i\left(\tfrac12 e^{-s_i} L_i + \tfrac12 s_i\right)
+
+    The classification, which is the sum of the student's own losses, has :math:`i=cls`
+    and :math:`w_{cls}=1`. At the optimum :math:`s_i=\log L_i`, so every term weighs the
+    same, but for :math:`w_i`. Terms must not be negative.
+
+    With ``anchor='cls'`` the student's gradient is divided by the classification's
+    weight, so that the learning-rate schedule means what it means without teachers:
+    :math:`L_{cls} + \sum_i w_i e^{s_{cls}-s_i} L_i`. The scales learn from :math:`L`.
+
+    The scales are kept in range before each step, which is after the optimizer's: a
+    clamp inside the loss would have no gradient that leads back. Without any label in
+    the global batch, the classification says nothing about its noise, and its scale
+    stays.
+
+    Args:
+        anchor: ``cls`` or None.
+        limit: Largest absolute value of a scale.
+        lr_mult: Learning rate of the scales, in units of the base rate.
+
+    Raises:
+        ValueError: for another anchor, or a limit that is not above 0.
+    """
+
+    def __init__(
+        self,
+        anchor: Optional[str] = 'cls',
+        limit: float = 5.0,
+        lr_mult: float = 10.0,
+    ) -> None:
+        super().__init__()
+        if anchor not in ('cls', None):
+            raise ValueError(f"anchor is 'cls' or None, got '{anchor}'")
+        if limit <= 0:
+            raise ValueError(f'limit must be above 0, got {limit}')
+        self.anchor = anchor
+        self.limit = limit
+        self.lr_mult = lr_mult
+        self.scales = nn.ParameterDict()
+
+    def attach(self, terms: Sequence[str]) -> None:
+        """Make a scale for the classification and for each term."""
+        for name in ('cls', *terms):
+            self.scales[name] = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self,
+        own: Mapping[str, Tensor],
+        terms: Mapping[str, Tensor],
+        weights: Mapping[str, float],
+    ) -> dict[str, Tensor]:
+        r"""Entries of the objective, the scales, and the student's own log entries.
+
+        One entry, ``loss_scales``, is :math:`\tfrac12\sum_i w_i s_i` and has the
+        gradient of all scales; the others have that of the student alone.
+
+        Args:
+            own: See :meth:`FixedBalancer.forward`, as the others.
+            terms: Likewise.
+            weights: Likewise.
+
+        Raises:
+            ValueError: for a term that its head did not declare.
+        """
+        for name in terms:
+            if name not in self.scales:
+                raise ValueError(
+                    f"term '{name}' has no scale: its head names its terms in `terms`; "
+                    f'there are scales of {", ".join(self.scales)}'
+                )
+        with torch.no_grad():
+            for scale in self.scales.values():
+                scale.clamp_(-self.limit, self.limit)
+        label = [value for name, value in own.items() if 'loss' in name]
+        values = dict(cls=torch.stack(label).sum(), **terms)
+        factors = {name: 0.5 * (-self.scales[name].detach()).exp() for name in values}
+        if self.anchor:
+            factors = {name: f / factors['cls'] for name, f in factors.items()}
+        entries = {
+            name: factors['cls'] * value if 'loss' in name else value
+            for name, value in own.items()
+        }
+        for name, value in terms.items():
+            entries[f'loss_{name}'] = weights[name] * factors[name] * value
+        entries['loss_scales'] = self._of_scales(values, dict(cls=1.0, **weights))
+        for name in values:
+            entries[f'scale_{name}'] = self.scales[name].detach().clone()
+        return entries
+
+    def _of_scales(
+        self, values: Mapping[str, Tensor], weights: Mapping[str, float]
+    ) -> Tensor:
+        """What the scales learn from: the values of the global batch."""
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        means = gather(stacked[None]).mean(0)
+        total = means.new_zeros(())
+        for name, mean in zip(values, means):
+            scale = self.scales[name]
+            fit = 0.5 * (-scale).exp() * mean
+            # its value is in the other entries
+            entry = weights[name] * (0.5 * scale + fit - fit.detach())
+            if name == 'cls':
+                entry = entry * (mean > 0)
+            total = total + entry
+        return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Optional
 
 import torch
@@ -52,7 +53,9 @@ def probe(
         RuntimeError: if the model runs on no probed clip size.
     """
     head = recognizer.cls_head
-    card = ModelCard(name, int(head.num_classes), bool(head.multi_class))
+    card = ModelCard(
+        name, int(head.num_classes), bool(head.multi_class), model=recognizer
+    )
     if not reader.names:
         return card
     failure: Optional[Exception] = None
@@ -70,7 +73,7 @@ def probe(
             reader.learn(taps, _BATCH, image)
             features = reader.recast(taps, _BATCH)
             shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
-            return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
+            return replace(card, shapes=shapes)
     raise RuntimeError(
         f"'{name}' does not run on clips of {' or '.join(map(str, _IMAGES))} pixels: "
         f'{failure}'

@@ -121,19 +121,38 @@ def _is_pretrained(init_cfg: Any) -> bool:
 def load_weights(role: str, model: nn.Module, path: str, recipe: str = '') -> None:
     """Load a checkpoint of tensors and plain types, strictly; it never runs code.
 
+    Args:
+        role: For messages.
+        model: Loaded in place.
+        path: See :func:`read_weights`.
+        recipe: Likewise.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        RuntimeError: if it is unreadable, or is not of this model.
+    """
+    state = read_weights(role, path, recipe)
+    problem = mismatch(model, state)
+    if problem:
+        raise RuntimeError(f"checkpoint '{path}' does not fit the {role}: {problem}")
+    model.load_state_dict(state, strict=True)
+
+
+def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tensor]:
+    """The recognizer's state dict in a checkpoint of tensors and plain types.
+
     Training-only parts of a distillation checkpoint (``distill.``) are left out, so a
     distilled student can be the next teacher.
 
     Args:
-        role: For messages.
-        model: Loaded in place.
+        role: Whose it is, for messages.
         path: A file; a run's folder, for its best or else its last checkpoint; or an
             ``https://`` address as in the model zoo.
         recipe: The command that makes the file, for the message when it is missing.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        RuntimeError: if it is unreadable, or is not of this model.
+        RuntimeError: if it is unreadable.
     """
     if path.startswith(('http://', 'https://')):
         checkpoint = torch.hub.load_state_dict_from_url(
@@ -147,11 +166,7 @@ def load_weights(role: str, model: nn.Module, path: str, recipe: str = '') -> No
                 f"checkpoint '{path}' of the {role} is missing{hint}"
             )
         checkpoint = read_checkpoint(found)
-    state = plain_state(checkpoint)
-    problem = mismatch(model, state)
-    if problem:
-        raise RuntimeError(f"checkpoint '{path}' does not fit the {role}: {problem}")
-    model.load_state_dict(state, strict=True)
+    return plain_state(checkpoint)
 
 
 def find_checkpoint(path: str) -> Optional[str]:

@@ -62,6 +62,16 @@ def distiller(norm: str) -> nn.Module:
             teacher_tap='backbone.layer3',
         ),
         graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
+        spectrum=dict(
+            type='mmvkd.SpectrumHead',
+            tap='backbone.layer2',
+            terms=dict(amplitude=1.0, energy=1.0, coherence=1.0),
+        ),
+        parameter=dict(
+            type='mmvkd.ParameterHead',
+            stages={'backbone.layer2': 'backbone.layer2'},
+            max_filters=4096,
+        ),
     )
     teachers = {
         name: dict(
@@ -72,7 +82,11 @@ def distiller(norm: str) -> nn.Module:
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
-            type='mmvkd.VideoDistiller', student=student, teachers=teachers, heads=heads
+            type='mmvkd.VideoDistiller',
+            student=student,
+            teachers=teachers,
+            heads=heads,
+            balancer=dict(type='mmvkd.UncertaintyBalancer'),
         )
     )
     model.init_weights()
@@ -157,7 +171,8 @@ def test_two_processes_give_the_gradients_of_one(
     ]
     assert fork(*calls) == [0, 0]
     first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1))
-    assert any(key.startswith('distill.heads.fitnets') for key in expected)
+    for part in ('heads.fitnets', 'heads.spectrum', 'balancer.scales.cls'):
+        assert any(key.startswith(f'distill.{part}') for key in expected)
     # a gradient that cancels out is compared with the others' size
     floor = 1e-2 * max(float(g.norm()) for g in expected.values())
     for name, gradient in expected.items():

@@ -49,6 +49,17 @@ HEADS = {
         normalize='standardize',
         connector=dict(type='mmvkd.IdentityConnector'),
     ),
+    'spectrum': dict(
+        type='mmvkd.SpectrumHead',
+        tap='backbone.layer3',
+        terms=dict(amplitude=1.0, energy=1.0, coherence=1.0),
+        connector=dict(type='mmvkd.IdentityConnector'),
+    ),
+    'parameter': dict(
+        type='mmvkd.ParameterHead',
+        terms=dict(energy=1.0, quantile=1.0),
+        max_filters=2**20,
+    ),
     'graph': dict(type='mmvkd.LogitsGraphHead'),
     'graph_binary': dict(type='mmvkd.LogitsGraphHead', cost='binary'),
     'graph_confidence': dict(type='mmvkd.LogitsGraphHead', edges='confidence'),

@@ -34,6 +34,17 @@ HEADS: dict[str, dict] = dict(
     dkd=dict(type='mmvkd.DKDHead'),
     binary_graph=dict(type='mmvkd.LogitsGraphHead', cost='binary', edges='confidence'),
     fitnets=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4', normalize='l2'),
+    spectrum=dict(
+        type='mmvkd.SpectrumHead',
+        tap='backbone.layer3',
+        terms=dict(amplitude=1.0, energy=1.0, coherence=1.0),
+        bands=[1.0, 2.0],
+    ),
+    parameter=dict(
+        type='mmvkd.ParameterHead',
+        terms=dict(energy=1.0, quantile=1.0),
+        max_filters=64,
+    ),
 )
 
 

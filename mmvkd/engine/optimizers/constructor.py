@@ -17,7 +17,8 @@ class DistillOptimWrapperConstructor:
     """Runs a constructor on the student alone, then adds what is under ``distill.``.
 
     So the student's parameters get exactly the groups, rates and decays of the plain
-    student. The others get the base rate and decay; the balancer's get no decay.
+    student. The others get the base rate and decay; the balancer's get no decay, and
+    ``lr_mult`` times the base rate if it has one.
 
     Args:
         optim_wrapper_cfg: As for MMEngine's constructors, with one more key
@@ -47,12 +48,16 @@ class DistillOptimWrapperConstructor:
         wrapper = constructor(getattr(model, 'student', model))
         if not hasattr(model, 'distill'):
             return wrapper
-        scales = {id(p) for p in model.distill['balancer'].parameters()}
+        balancer = model.distill['balancer']
+        scales = {id(p) for p in balancer.parameters()}
         parameters = [p for p in model.distill.parameters() if p.requires_grad]
         others = [p for p in parameters if id(p) not in scales]
         if others:
             wrapper.optimizer.add_param_group(dict(params=others))
         if scales:
             own = [p for p in parameters if id(p) in scales]
-            wrapper.optimizer.add_param_group(dict(params=own, weight_decay=0.0))
+            rate = wrapper.optimizer.defaults['lr'] * getattr(balancer, 'lr_mult', 1.0)
+            wrapper.optimizer.add_param_group(
+                dict(params=own, lr=rate, weight_decay=0.0)
+            )
         return wrapper

@@ -154,6 +154,9 @@ class VideoDistiller(BaseModel):
         }
         for name, head in self.heads.items():
             head.attach(card, {t: cards[t] for t in self._teachers_of[name]})
+        self.distill['balancer'].attach(
+            [_key(name, term) for name, h in self.heads.items() for term in h.terms]
+        )
 
     def _refuse_blending(self) -> None:
         blending = self.student.data_preprocessor.blending
@@ -251,7 +254,7 @@ class VideoDistiller(BaseModel):
         for name, head in self.heads.items():
             chosen = {t: teachers[t] for t in self._teachers_of[name]}
             for term, value in head(student, chosen, targets).items():
-                key = f'{name}_{term}' if term else name
+                key = _key(name, term)
                 if term in head.diagnostics:
                     logs[key] = value.detach()
                 else:
@@ -309,6 +312,11 @@ class VideoDistiller(BaseModel):
             key: value * share if 'loss' in key else value
             for key, value in entries.items()
         }
+
+
+def _key(head: str, term: str) -> str:
+    """Of a head's term among all terms."""
+    return f'{head}_{term}' if term else head
 
 
 def _as_student(module: nn.Module, state: dict, prefix: str, metadata: Any) -> None:

@@ -4,6 +4,8 @@ from mmvkd.models.heads.base import DistillationHead, LogitsHead
 from mmvkd.models.heads.feature import FitNetsHead
 from mmvkd.models.heads.graph import LogitsGraphHead
 from mmvkd.models.heads.logits import DISTHead, DKDHead, KDHead, ZScoreKDHead
+from mmvkd.models.heads.parameter import ParameterHead
+from mmvkd.models.heads.spectrum import SpectrumHead
 
 __all__ = [
     'DISTHead',
@@ -13,5 +15,7 @@ __all__ = [
     'KDHead',
     'LogitsGraphHead',
     'LogitsHead',
+    'ParameterHead',
+    'SpectrumHead',
     'ZScoreKDHead',
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional, Union
 
 import torch
@@ -29,6 +29,9 @@ class DistillationHead(nn.Module):
         teacher_tap: The teachers' module; the same name as ``tap`` if None, or a dict
             by teacher name.
     """
+
+    terms: Collection[str] = ('',)
+    """Terms of the objective that it gives, for balancers that learn one scale each."""
 
     diagnostics: Sequence[str] = ()
     """Terms that are logged and not part of the objective."""
@@ -134,6 +137,28 @@ class LogitsHead(DistillationHead):
     ) -> dict[str, Tensor]:
         """Terms of student logits (N, M) against one teacher's, in float32."""
         raise NotImplementedError
+
+
+def chosen_terms(
+    head: DistillationHead, weights: Mapping[str, float], known: Sequence[str]
+) -> dict[str, float]:
+    """The terms of weight above 0, by name.
+
+    Raises:
+        ValueError: for a term that is not ``known``, a negative weight, or if none is
+            left.
+    """
+    kind = type(head).__name__
+    for term, weight in weights.items():
+        if term not in known or weight < 0:
+            raise ValueError(
+                f"{kind}: terms has '{term}' with weight {weight}; weights of at least "
+                f'0 can be given to {", ".join(known)}'
+            )
+    chosen = {term: weight for term, weight in weights.items() if weight > 0}
+    if not chosen:
+        raise ValueError(f'{kind} has no term; choose of {", ".join(known)}')
+    return chosen
 
 
 def _tap(config: Any) -> tuple[str, Optional[str]]:

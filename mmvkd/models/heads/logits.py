@@ -72,6 +72,8 @@ class DISTHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
+    terms = ('inter', 'intra')
+
     def __init__(
         self,
         temperature: float = 1.0,

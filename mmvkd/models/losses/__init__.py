@@ -14,7 +14,21 @@ from .ground_cost import (
     prototype_cost,
 )
 from .logits import dkd_loss, kd_loss, zscore, zscore_kd_loss
+from .parameter import (
+    frequency_energy,
+    jensen_shannon,
+    kernel_spectrum,
+    quantile_distance,
+    quantiles,
+)
 from .relation import correlation_distance, dist_inter, dist_intra
+from .spectrum import (
+    band_weights,
+    spectrum_amplitude,
+    spectrum_coherence,
+    spectrum_energy,
+    temporal_spectrum,
+)
 from .transport import (
     SinkhornResult,
     binary_transport,
@@ -25,6 +39,7 @@ from .transport import (
 
 __all__ = [
     'SinkhornResult',
+    'band_weights',
     'binary_cost',
     'binary_transport',
     'check_conditionally_negative_definite',
@@ -34,10 +49,19 @@ __all__ = [
     'dist_intra',
     'dkd_loss',
     'feature_mse',
+    'frequency_energy',
+    'jensen_shannon',
     'kd_loss',
+    'kernel_spectrum',
     'prototype_cost',
+    'quantile_distance',
+    'quantiles',
     'sinkhorn',
     'sinkhorn_divergence',
+    'spectrum_amplitude',
+    'spectrum_coherence',
+    'spectrum_energy',
+    'temporal_spectrum',
     'zscore',
     'zscore_kd_loss',
 ]

@@ -10,10 +10,12 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
+from mmvkd.models.kernels import kernels
 from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     find_checkpoint,
+    read_weights,
     without_pretrained,
 )
 from mmvkd.models.teachers.store import (
@@ -202,6 +204,16 @@ class CachedTeacher:
         """The rows (M, D) of the last linear layer of the head, None if it has none."""
         rows = self.store.classifier
         return None if rows is None else rows.to(self.device)
+
+    def kernels(self) -> dict[str, Tensor]:
+        """The kernels of its convolutions, by module name, which no store keeps.
+
+        Raises:
+            FileNotFoundError: if the checkpoint is gone.
+        """
+        state = read_weights(f"teacher '{self.name}'", self.checkpoint, self.recipe)
+        found = kernels(state.items())
+        return {name: kernel.to(self.device) for name, kernel in found.items()}
 
     def __call__(self, views: Views, data_samples: Sequence) -> Outputs:
         """Outputs for a batch.

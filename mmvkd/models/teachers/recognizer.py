@@ -12,6 +12,7 @@ from mmaction.utils import SampleList
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmvkd.models.kernels import kernels
 from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.probe import probe, video_logits
 from mmvkd.models.recognizers import (
@@ -134,6 +135,10 @@ class RecognizerTeacher:
         """The rows (M, D) of the last linear layer of the head, None if it has none."""
         linear = [m for m in self.model.cls_head.modules() if isinstance(m, nn.Linear)]
         return linear[-1].weight.detach() if linear else None
+
+    def kernels(self) -> dict[str, Tensor]:
+        """The kernels of its convolutions, by module name."""
+        return kernels(self.model.named_parameters())
 
     @torch.no_grad()
     def __call__(

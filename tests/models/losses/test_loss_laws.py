@@ -16,9 +16,17 @@ from mmvkd.models.losses import (
     dist_intra,
     dkd_loss,
     feature_mse,
+    frequency_energy,
+    jensen_shannon,
     kd_loss,
+    kernel_spectrum,
     prototype_cost,
+    quantile_distance,
+    quantiles,
     sinkhorn_divergence,
+    spectrum_amplitude,
+    spectrum_coherence,
+    spectrum_energy,
     zscore_kd_loss,
 )
 
@@ -28,6 +36,21 @@ CLIPS, CLASSES = 6, 12
 def as_feature(x):
     """View (6, 12) numbers as a feature (6, 3, 1, 2, 2)."""
     return x.reshape(CLIPS, 3, 1, 2, 2)
+
+
+def as_motion(x):
+    """View (6, 12) numbers as a feature (6, 3, 4, 1, 1)."""
+    return x.reshape(CLIPS, 3, 4, 1, 1)
+
+
+def of_kernels(compare, describe):
+    """A loss of (6, 12) numbers as eight 3×3 kernels."""
+
+    def loss(student, teacher):
+        spectra = (kernel_spectrum(x.reshape(8, 3, 3)) for x in (student, teacher))
+        return compare(*map(describe, spectra))
+
+    return loss
 
 
 def labels():
@@ -60,6 +83,11 @@ LOSSES = {
     'feature l2': lambda s, t: feature_mse(
         as_feature(s), as_feature(t), normalize='l2'
     ),
+    'spectrum amplitude': lambda s, t: spectrum_amplitude(as_motion(s), as_motion(t)),
+    'spectrum energy': lambda s, t: spectrum_energy(as_motion(s), as_motion(t)),
+    'spectrum coherence': lambda s, t: spectrum_coherence(as_motion(s), as_motion(t)),
+    'parameter energy': of_kernels(jensen_shannon, frequency_energy),
+    'parameter quantile': of_kernels(quantile_distance, quantiles),
     'sinkhorn euclidean': sinkhorn_on(lambda: prototypes('euclidean')),
     'sinkhorn cosine': sinkhorn_on(lambda: prototypes('cosine')),
     'sinkhorn binary': sinkhorn_on(lambda: binary_cost(CLASSES)),

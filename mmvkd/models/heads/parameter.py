@@ -1,0 +1,217 @@
+"""Head on parameters: kernels that look at the frequencies the teacher's look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Optional
+
+import torch
+from mmengine.logging import MessageHub, print_log
+from torch import Tensor, nn
+
+from mmvkd.models.heads.base import DistillationHead, chosen_terms
+from mmvkd.models.kernels import Size, by_stage, filters, has_volumes, kernels
+from mmvkd.models.losses import (
+    frequency_energy,
+    jensen_shannon,
+    kernel_spectrum,
+    quantile_distance,
+    quantiles,
+)
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.teachers import Teacher
+from mmvkd.registry import MODELS
+
+_COMPARE: dict[str, Callable[..., Tensor]] = dict(
+    energy=jensen_shannon, quantile=quantile_distance
+)
+_DESCRIBE: dict[str, Callable[..., Tensor]] = dict(
+    energy=frequency_energy, quantile=quantiles
+)
+
+
+class _Pair(nn.Module):
+    """A stage of the student, and what its filters of one size should be like.
+
+    Args:
+        stage: Name.
+        size: Of the filters.
+        volumes: See :func:`mmvkd.models.kernels.filters`.
+        theirs: The teacher's filters, (F, …).
+        terms: What to compare.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        size: Size,
+        volumes: bool,
+        theirs: Tensor,
+        terms: Iterable[str],
+    ) -> None:
+        super().__init__()
+        self.stage, self.size, self.volumes = stage, size, volumes
+        spectrum = kernel_spectrum(theirs.detach())
+        for term in terms:
+            target = _DESCRIBE[term](spectrum)
+            self.register_buffer(term, target, persistent=False)
+
+    def forward(
+        self,
+        own: Mapping[str, list[Tensor]],
+        most: int,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """The terms, from about ``most`` of the student's filters."""
+        members = filters(own[self.stage], self.volumes)[self.size]
+        spectrum = kernel_spectrum(_sample(members, most, generator))
+        return {
+            term: _COMPARE[term](_DESCRIBE[term](spectrum), target)
+            for term, target in self.named_buffers()
+        }
+
+
+@MODELS.register_module()
+class ParameterHead(DistillationHead):
+    """Matches how the kernels of each stage spread over spatial frequencies.
+
+    After arXiv 2009.06902; our reading. The filters of a stage go through an
+    orthonormal DCT, and distributions over all filters are compared, so that numbers
+    of channels and layers may differ. Kernels of 1×1 have no spatial frequency, and
+    those of a size that the other model lacks no partner; they are left out. Kernels
+    that extend in time keep it if both models' do, else they are averaged over it.
+
+    Args:
+        terms: Weight by term. ``energy``: Jensen–Shannon divergence of each frequency's
+            share of the energy; ``quantile``: squared 2-Wasserstein distance of each
+            frequency's coefficients. ``dict(energy=1.0)`` if None.
+        stages: The teachers' module by the student's, as ``{'backbone.layer1':
+            'backbone.slow_path.layer1'}``. If None, numbered stages (``layer1`` …) in
+            their order; see :func:`mmvkd.models.kernels.by_stage`.
+        interval: Compute the terms in every so many iterations, that many times as
+            strong; they are zero in between.
+        max_filters: About the most filters of a stage and size to look at, drawn anew
+            each time; the teacher's are all looked at, once.
+        seed: Of the draw, with the iteration.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+
+    Raises:
+        ValueError: for an unknown term, or numbers below 1.
+    """
+
+    terms: dict[str, float]
+
+    def __init__(
+        self,
+        terms: Optional[Mapping[str, float]] = None,
+        stages: Optional[Mapping[str, str]] = None,
+        interval: int = 10,
+        max_filters: int = 16384,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.terms = chosen_terms(self, terms or dict(energy=1.0), tuple(_COMPARE))
+        if interval < 1 or max_filters < 1:
+            raise ValueError(
+                'interval and max_filters are 1 or more, got '
+                f'{interval} and {max_filters}'
+            )
+        self.stages = None if stages is None else dict(stages)
+        self.interval = interval
+        self.max_filters = max_filters
+        self.seed = seed
+        self.pairs = nn.ModuleList()
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Remember the student, beside the tree of modules, and find its stages."""
+        # in a tuple: a module among the attributes would become a part of the head;
+        # copies of the distiller copy both, and then belong together, too
+        self._student = (student.model,)
+        self._own_stages()
+
+    def _own_stages(self) -> dict[str, list[Tensor]]:
+        (model,) = self._student
+        assert model is not None, 'a student is never read from a store'
+        return by_stage('student', kernels(model.named_parameters()), self.stages)
+
+    def prepare(self, teachers: Mapping[str, Teacher]) -> None:
+        """Describe the teachers' kernels, once.
+
+        Raises:
+            ValueError: if stages or sizes do not correspond.
+        """
+        self.pairs = nn.ModuleList()
+        own = self._own_stages()
+        for name, teacher in teachers.items():
+            chosen = None if self.stages is None else self.stages.values()
+            theirs = by_stage(name, teacher.kernels(), chosen)
+            if self.stages is None and len(theirs) != len(own):
+                raise ValueError(
+                    f"ParameterHead: the student's stages are {', '.join(own)}, those "
+                    f"of teacher '{name}' {', '.join(theirs)}; say stages=dict(...)"
+                )
+            pairs, told = [], []
+            for stage, other in zip(own, chosen or theirs):
+                found, seen = self._pairs(stage, own[stage], theirs[other])
+                pairs += found
+                told.append(f'{stage} {seen[0]} with {other} {seen[1]}')
+            if not pairs:
+                raise ValueError(
+                    f"ParameterHead: student and teacher '{name}' have no kernels of "
+                    'one size, 3×3 or larger, in any stage'
+                )
+            self.pairs.extend(pairs)
+            print_log(
+                f"ParameterHead compares kernels of student and '{name}': "
+                f'{"; ".join(told)}; the others have no spatial frequencies or no '
+                'partner of their size',
+                logger='current',
+            )
+
+    def _pairs(
+        self, stage: str, own: list[Tensor], theirs: list[Tensor]
+    ) -> tuple[list[_Pair], list[str]]:
+        """Pairs of a stage, and how many kernels of each model are in them."""
+        volumes = has_volumes(own) and has_volumes(theirs)
+        mine, others = filters(own, volumes), filters(theirs, volumes)
+        sizes = [size for size in mine if size in others]
+        pairs = [
+            _Pair(stage, size, volumes, torch.cat(others[size]), self.terms)
+            for size in sizes
+        ]
+        seen = [
+            f'{sum(len(groups[size]) for size in sizes)} of {len(members)}'
+            for groups, members in ((mine, own), (others, theirs))
+        ]
+        return pairs, seen
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """The terms, averaged over stages, sizes and teachers."""
+        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        if iteration % self.interval:
+            nothing = torch.zeros((), device=student.logits.device)
+            return {term: nothing for term in self.terms}
+        # equal on all ranks, whose kernels are
+        generator = torch.Generator().manual_seed(self.seed + iteration)
+        own = self._own_stages()
+        each = [pair(own, self.max_filters, generator) for pair in self.pairs]
+        return {
+            term: self.interval * weight * torch.stack([e[term] for e in each]).mean()
+            for term, weight in self.terms.items()
+        }
+
+
+def _sample(members: list[Tensor], most: int, generator: torch.Generator) -> Tensor:
+    """Of each kernel's filters its share, at random; all if they are few."""
+    total = sum(len(member) for member in members)
+    if total <= most:
+        return torch.cat(members)
+    drawn = []
+    for member in members:
+        count = max(1, most * len(member) // total)
+        places = torch.randint(len(member), (count,), generator=generator)
+        drawn.append(member[places.to(member.device, non_blocking=True)])
+    return torch.cat(drawn)

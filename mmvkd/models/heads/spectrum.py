@@ -1,0 +1,120 @@
+"""Head on temporal spectra: how features move, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+
+from mmvkd.models.connectors import match_size
+from mmvkd.models.gather import clip_mean
+from mmvkd.models.heads.base import DistillationHead, TapConfig, chosen_terms
+from mmvkd.models.losses import (
+    spectrum_amplitude,
+    spectrum_coherence,
+    spectrum_energy,
+)
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.registry import MODELS
+
+_TERMS: dict[str, Callable[..., Tensor]] = dict(
+    amplitude=spectrum_amplitude,
+    coherence=spectrum_coherence,
+    energy=spectrum_energy,
+)
+# sums over channels before it compares
+_ANY_CHANNELS = 'energy'
+
+
+@MODELS.register_module()
+class SpectrumHead(DistillationHead):
+    """Matches the temporal frequency spectrum of a feature (after arXiv 2009.06902).
+
+    Features of other sizes are resampled first: the student's in time, the larger one
+    in space. For several taps, use several heads.
+
+    Args:
+        tap: The student's module.
+        terms: Weight by term. ``amplitude``: how much each channel moves, after a
+            connector; ``energy``: how much each position moves, without one; both are
+            blind to the direction of time. ``coherence``: when, after the connector.
+            ``dict(amplitude=1.0)`` if None.
+        connector: Config of the connector, one for each teacher.
+        static_weight: Share of the mean over time (f = 0) against all motion, 0 to 1.
+        bands: A factor for each frequency of motion, 1, 2, … cycles per clip, half as
+            many as the teacher's feature has frames; equal if None.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+
+    Raises:
+        ValueError: for an unknown term, or none.
+    """
+
+    terms: dict[str, float]
+
+    def __init__(
+        self,
+        tap: TapConfig,
+        terms: Optional[Mapping[str, float]] = None,
+        connector: Optional[Mapping[str, Any]] = None,
+        static_weight: float = 0.25,
+        bands: Optional[Sequence[float]] = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(tap=tap, **kwargs)
+        self.terms = chosen_terms(self, terms or dict(amplitude=1.0), tuple(_TERMS))
+        self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
+        self.settings = dict(static_weight=static_weight, bands=bands)
+        self.connectors = nn.ModuleDict()
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Build the connectors.
+
+        Raises:
+            ValueError: if a feature has a single frame.
+        """
+        (self._student_tap,) = self.student_taps()
+        self._taps: dict[str, str] = {}
+        own = _moving(student, self._student_tap)
+        for name, card in teachers.items():
+            (self._taps[name],) = self.teacher_taps(name)
+            theirs = _moving(card, self._taps[name])
+            if set(self.terms) != {_ANY_CHANNELS}:
+                self.connectors[name] = MODELS.build(
+                    dict(self.connector, in_channels=own, out_channels=theirs)
+                )
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """The terms, averaged over the teachers."""
+        feature = student.features[self._student_tap]
+        found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
+        for name, outputs in teachers.items():
+            # space first: the connector then works on the smaller map
+            plain, target = match_size(feature, outputs.features[self._taps[name]])
+            if name in self.connectors:
+                mapped = self.connectors[name](plain)
+            for term, values in found.items():
+                own = plain if term == _ANY_CHANNELS else mapped
+                values.append(clip_mean(_TERMS[term](own, target, **self.settings)))
+        return {
+            term: self.terms[term] * torch.stack(values).mean()
+            for term, values in found.items()
+        }
+
+
+def _moving(card: ModelCard, tap: str) -> int:
+    """Channels of a tap.
+
+    Raises:
+        ValueError: if it has a single frame.
+    """
+    channels, frames = card.shapes[tap][:2]
+    if frames < 2:
+        raise ValueError(
+            f"SpectrumHead: tap '{tap}' of '{card.name}' has {frames} frame, and "
+            'motion needs 2; tap a module before time is pooled'
+        )
+    return channels
