@@ -11,6 +11,7 @@ from mmvkd.models.heads import (
     KDHead,
     LogitsGraphHead,
     LogitsHead,
+    RepresentationGraphHead,
     ZScoreKDHead,
 )
 from mmvkd.models.initializers import ResidualScaleInit
@@ -31,6 +32,7 @@ __all__ = [
     'LogitsGraphHead',
     'LogitsHead',
     'RecognizerTeacher',
+    'RepresentationGraphHead',
     'ResidualScaleInit',
     'VideoDistiller',
     'ZScoreKDHead',

@@ -2,8 +2,9 @@
 
 from mmvkd.models.heads.base import DistillationHead, LogitsHead
 from mmvkd.models.heads.feature import FitNetsHead
-from mmvkd.models.heads.graph import LogitsGraphHead
 from mmvkd.models.heads.logits import DISTHead, DKDHead, KDHead, ZScoreKDHead
+from mmvkd.models.heads.logits_graph import LogitsGraphHead
+from mmvkd.models.heads.representation_graph import RepresentationGraphHead
 
 __all__ = [
     'DISTHead',
@@ -13,5 +14,6 @@ __all__ = [
     'KDHead',
     'LogitsGraphHead',
     'LogitsHead',
+    'RepresentationGraphHead',
     'ZScoreKDHead',
 ]
