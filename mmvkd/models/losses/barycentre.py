@@ -41,10 +41,10 @@ def sinkhorn_barycentre(
     .. math:: \nu \leftarrow \nu\,\exp\Big(b - \sum_k a_k g_k\Big)
 
     with :math:`g_k` the potential of :math:`(p_k, \nu)` on the side of :math:`\nu` and
-    :math:`b` that of :math:`(\nu, \nu)`, in units of :math:`\epsilon`; they take their
-    own updates, as in :func:`sinkhorn`, at the same time. This is the iteration of
-    arXiv 2006.02575 in logarithms, with simultaneous updates (ours), so that a single
-    vertex is its own barycentre to the last bit.
+    :math:`b` that of :math:`(\nu, \nu)`, in units of :math:`\epsilon`, updated beside
+    it. This is the iteration of arXiv 2006.02575 in logarithms, with simultaneous
+    averaged updates (ours), so that a single vertex is its own barycentre to the last
+    bit.
 
     Args:
         vertices: Probabilities :math:`p`, ``(N, K, M)``, exact zeros allowed. A class
@@ -90,6 +90,8 @@ def _solve(
     # [N, M]
     mean = (weight * p).sum(dim=1)
     log_p, log_mean = p.log(), mean.log()
+    # a class that stays empty has a slope without end
+    filled = (mean > 0).to(p.dtype)
     # [N, K, M]
     f = g = torch.zeros_like(p)
     # [N, M]: the potential of the barycentre with itself, and its log ratio to the mean
@@ -100,9 +102,9 @@ def _solve(
         log_nu = log_mean + shift
         next_f, next_g = softmin(g + log_nu[:, None]), softmin(f + log_p)
         next_b = softmin(b + log_nu)
-        change = next_b - (weight * next_g).sum(dim=1)
         if step % CHECK_EVERY == 0:
             nu = mean * shift.exp()
+            change = filled * (next_b - (weight * next_g).sum(dim=1))
             of_vertices = [
                 (mass * (old - new).expm1().abs()).sum(dim=-1).amax(dim=1)
                 for mass, old, new in ((p, f, next_f), (nu[:, None], g, next_g))
@@ -113,8 +115,10 @@ def _solve(
             # A clip without a finite error counts as done: more steps won't mend it.
             if step == max_iter or not bool(moving.any()):
                 break
-        rate = moving if (step + 1) % CHECK_EVERY else 0.5 * moving
+        # Averaged each time: plain updates and a moving barycentre would build up.
+        rate = 0.5 * moving
         f, g = f.lerp(next_f, rate[:, None]), g.lerp(next_g, rate[:, None])
-        b, shift = b.lerp(next_b, rate), shift + moving * change
+        b = b.lerp(next_b, rate)
+        shift = shift + moving * filled * (b - (weight * g).sum(dim=1))
         iterations += moving[:, 0].long()
     return Barycentre(nu, error, iterations)

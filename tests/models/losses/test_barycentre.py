@@ -136,11 +136,11 @@ def test_the_default_float32_solver_is_near_the_converged_one(classes):
 
     assert (exact.error < 1e-10).all()
     assert (fast.error <= 1e-4).all()
-    assert (fast.rows - exact.rows).abs().sum(-1).max() < 1e-3
+    assert (fast.rows - exact.rows).abs().sum(-1).max() < 5e-3
 
 
 def test_exact_zeros_stay_finite():
-    p = torch.eye(6)[[[0, 1], [2, 2], [3, 4]]]
+    p = torch.eye(6)[torch.tensor([[0, 1], [2, 2], [3, 4]])]
     p[2, 1] = torch.tensor([0.0, 0.5, 0.0, 0.0, 0.5, 0.0])
 
     found = sinkhorn_barycentre(p, torch.full((3, 2), 0.5), ground_cost(6))

@@ -141,7 +141,7 @@ def test_a_step_along_the_gradient_brings_the_samples_together():
     before = mmd(x, y)
     (gradient,) = torch.autograd.grad(before, y)
 
-    assert mmd(x, y - 5 * gradient) < 0.9 * before
+    assert mmd(x, y - 50 * gradient) < 0.9 * before
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
