@@ -14,6 +14,7 @@ import torch.distributed as dist
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.dist import all_reduce_params
 from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
 from runs import fork, run_config, tiny_student
@@ -62,6 +63,17 @@ def distiller(norm: str) -> nn.Module:
             teacher_tap='backbone.layer3',
         ),
         graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
+        learned=dict(
+            type='mmvkd.LogitsGraphHead', edges='learned', barycentre=True, tol=1e-6
+        ),
+        pairs=dict(
+            type='mmvkd.RepresentationGraphHead',
+            tap='backbone.layer2',
+            teacher_tap='backbone.layer3',
+            dim=32,
+            min_clips=8,
+            edges='learned',
+        ),
     )
     teachers = {
         name: dict(
@@ -135,6 +147,10 @@ def gradients_of_rank(rank: int, folder: str, norm: str, labels: list[int]) -> N
     model.zero_grad()
     gradients(model, batch)
     state = copy.deepcopy(model.module.state_dict())
+    # as SyncBuffersHook does: what is equal on all ranks stays
+    all_reduce_params(model.module.distill.buffers(), op='mean')
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, state[name]), name
     torch.save(dict(gradients=found, state=state), f'{folder}/rank{rank}.pth')
 
 
@@ -157,7 +173,8 @@ def test_two_processes_give_the_gradients_of_one(
     ]
     assert fork(*calls) == [0, 0]
     first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1))
-    assert any(key.startswith('distill.heads.fitnets') for key in expected)
+    for name in ('fitnets', 'learned.edge_network', 'pairs.projection'):
+        assert any(key.startswith(f'distill.heads.{name}') for key in expected)
     # a gradient that cancels out is compared with the others' size
     floor = 1e-2 * max(float(g.norm()) for g in expected.values())
     for name, gradient in expected.items():

@@ -34,6 +34,13 @@ HEADS: dict[str, dict] = dict(
     dkd=dict(type='mmvkd.DKDHead'),
     binary_graph=dict(type='mmvkd.LogitsGraphHead', cost='binary', edges='confidence'),
     fitnets=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4', normalize='l2'),
+    learned_graph=dict(type='mmvkd.LogitsGraphHead', cost='binary', edges='learned'),
+    representation_graph=dict(
+        type='mmvkd.RepresentationGraphHead',
+        tap='backbone.layer4',
+        edges='learned',
+        dim=64,
+    ),
 )
 
 
@@ -137,7 +144,8 @@ def test_clips_without_a_label_do_not_make_the_host_wait() -> None:
         data = batch(clips=3)
         for sample, label in zip(data['data_samples'], labels):
             sample.set_gt_label(label)
-        heads = {'dkd': HEADS['dkd'], 'binary_graph': HEADS['binary_graph']}
+        names = ('dkd', 'binary_graph', 'learned_graph', 'representation_graph')
+        heads = {name: HEADS[name] for name in names}
         assert waits_in_a_step(distiller(heads=heads), data).of('mmvkd') == []
 
 

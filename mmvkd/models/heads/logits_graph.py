@@ -54,6 +54,11 @@ class EdgeNetwork(nn.Module):
             score = self.bias + (self.weight * p).sum(-1)
             return (self.gain * score).log_softmax(-1)
 
+    @torch.no_grad()
+    def by_class(self) -> Tensor:
+        """Trust (K, M) on clips of which all teachers say the same class."""
+        return (self.gain * (self.bias[:, None] + self.weight)).softmax(0)
+
 
 @MODELS.register_module()
 class LogitsGraphHead(LogitsHead):
