@@ -18,7 +18,7 @@ from mmvkd.models.heads.logits_graph import EdgeNetwork
 from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
 from mmvkd.studies.figures import COLORS
 
-Curve = Mapping[int, float]
+Curve = dict[int, float]
 """A weight by iteration."""
 
 _LOGGED = re.compile(r'(?P<head>\w+?)_(?P<kind>trust|edge)_(?P<name>[\w-]+)')
@@ -118,15 +118,15 @@ def draw(
         graphs: At least one.
         classes: Names, for the trust by class; numbers if None.
     """
-    tables = [graph for graph in graphs if graph.by_class is not None]
-    heights = [2.4] * len(graphs) + [_table_height(graph) for graph in tables]
+    tables = [(g, g.by_class) for g in graphs if g.by_class is not None]
+    heights = [2.4] * len(graphs) + [1.3 + 0.22 * len(trust) for _, trust in tables]
     figure.set_size_inches(7.2, sum(heights))
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     for row, graph in enumerate(graphs):
         _draw_vertices(figure.add_subplot(grid[row, 0]), graph)
         _draw_curves(figure.add_subplot(grid[row, 1]), graph)
-    for row, graph in enumerate(tables, start=len(graphs)):
-        _draw_classes(figure.add_subplot(grid[row, :]), graph, classes)
+    for row, (graph, trust) in enumerate(tables, start=len(graphs)):
+        _draw_classes(figure.add_subplot(grid[row, :]), graph, trust, classes)
 
 
 def _last(curve: Curve) -> float:
@@ -187,14 +187,11 @@ def _draw_curves(axes: Axes, graph: Graph) -> None:
     axes.legend(fontsize=7.5, loc='upper left', framealpha=0)
 
 
-def _table_height(graph: Graph) -> float:
-    return 1.3 + 0.22 * len(graph.teachers)
-
-
-def _draw_classes(axes: Axes, graph: Graph, classes: Optional[Sequence[str]]) -> None:
-    assert graph.by_class is not None
-    count = graph.by_class.shape[1]
-    axes.imshow(graph.by_class, aspect='auto', cmap='Blues', vmin=0, vmax=1)
+def _draw_classes(
+    axes: Axes, graph: Graph, trust: np.ndarray, classes: Optional[Sequence[str]]
+) -> None:
+    count = trust.shape[1]
+    axes.imshow(trust, aspect='auto', cmap='Blues', vmin=0, vmax=1)
     axes.set_yticks(range(len(graph.trust)), list(graph.trust))
     if classes is not None and len(classes) == count:
         axes.set_xticks(range(count), list(classes), rotation=90, size=7)

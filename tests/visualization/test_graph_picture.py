@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.figure import Figure
-from recognizer_toys import config, run, teacher
 
 from mmvkd.models.heads.logits_graph import EdgeNetwork
 from mmvkd.studies.figures import png
 from mmvkd.visualization import draw, read_graphs
-from tools import plot_graph
 
 
 def logged(folder: Path, *entries: dict, run: str = '20250101_000000') -> Path:
@@ -110,36 +108,8 @@ def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(
     assert png(partial(draw, graphs=graphs)).startswith(b'\x89PNG')
 
 
-def test_a_run_of_both_graphs_is_drawn_by_the_tool(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    heads = dict(
-        logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='learned', cost='binary'),
-        pairs=dict(type='mmvkd.RepresentationGraphHead', tap='backbone.layer4', dim=16),
-    )
-    model = config(teachers=dict(a=teacher(), b=teacher()), heads=heads)
-    work = tmp_path / 'work'
-    run(model, work, vis_backends=[dict(type='LocalVisBackend')])
-    capsys.readouterr()
-
-    plot_graph.main([str(work), str(tmp_path / 'graph.png')])
-
-    assert (tmp_path / 'graph.png').read_bytes().startswith(b'\x89PNG')
-    said = capsys.readouterr().out
-    assert 'logits_graph: a 0.' in said
-    assert 'pairs: a – b 1.000' in said
-
-
-def test_a_folder_without_a_graph_is_told_in_a_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    for content, message in ((None, 'has no log'), ({'step': 1}, 'has no edges')):
-        folder = tmp_path / message.replace(' ', '_')
-        folder.mkdir()
-        if content is not None:
-            logged(folder, content)
-        with pytest.raises(SystemExit):
-            plot_graph.main([str(folder), str(tmp_path / 'graph.png')])
-        said = capsys.readouterr().err
-        assert said.startswith('error: ') and message in said
-        assert said.count('\n') == 1
+def test_a_folder_without_a_graph_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='has no log such as'):
+        read_graphs(tmp_path)
+    with pytest.raises(FileNotFoundError, match='has no edges; a run logs them'):
+        read_graphs(logged(tmp_path, {'step': 1, 'loss': 1.0}))

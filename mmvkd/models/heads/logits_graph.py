@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import torch
@@ -100,7 +100,7 @@ class LogitsGraphHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
-    diagnostics = ('marginal_error', 'iterations')
+    diagnostics: Sequence[str] = ('marginal_error', 'iterations')
     cost_matrix: Tensor
 
     def __init__(
@@ -196,14 +196,19 @@ class LogitsGraphHead(LogitsHead):
             # [N, K]
             apart = binary_transport(*_pairs(vertices, q)).view_as(trust)
             return {'': clip_mean((trust * apart).sum(1))}
-        solver = (self.cost_matrix, self.epsilon, self.max_iter, self.tol)
+        solver: Any = dict(
+            cost=self.cost_matrix,
+            epsilon=self.epsilon,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
         errors, iterations = [], []
         if self.barycentre:
-            center = sinkhorn_barycentre(vertices, trust, *solver)
+            center = sinkhorn_barycentre(vertices, trust, **solver)
             errors.append(center.error.max())
             iterations.append(center.iterations.max())
             vertices, trust = center.rows[:, None], torch.ones_like(trust[:, :1])
-        result = sinkhorn(*_pairs(vertices, q), *solver)
+        result = sinkhorn(*_pairs(vertices, q), **solver)
         errors.append(result.error.max())
         iterations.append(result.iterations.max())
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -124,11 +124,11 @@ class RepresentationGraphHead(DistillationHead):
         self._sides = names if len(names) > 1 else 2 * names
         self._pairs = list(combinations(range(len(self._sides)), 2))
         generator = torch.Generator().manual_seed(self.seed)
-        for place, name in enumerate(self._sides):
+        for side, name in enumerate(self._sides):
             channels = teachers[name].shapes[self._taps[name]][0]
             sketch = draw_sketch(channels, self.dim, generator)
-            self.register_buffer(f'index_{place}', sketch.index)
-            self.register_buffer(f'sign_{place}', sketch.sign)
+            self.register_buffer(f'place_{side}', sketch.place)
+            self.register_buffer(f'sign_{side}', sketch.sign)
         pairs = len(self._pairs)
         channels = student.shapes[self._student_tap][0]
         self.projection = nn.Linear(channels, pairs * self.dim)
@@ -176,8 +176,8 @@ class RepresentationGraphHead(DistillationHead):
         size = [min(sides) for sides in zip(*(x.shape[2:] for x in features.values()))]
         maps = {name: _averaged(x, size).flatten(2) for name, x in features.items()}
         sketches = [
-            Sketch(getattr(self, f'index_{place}'), getattr(self, f'sign_{place}'))
-            for place in range(len(self._sides))
+            Sketch(getattr(self, f'place_{side}'), getattr(self, f'sign_{side}'))
+            for side in range(len(self._sides))
         ]
         sides = [maps[name] for name in self._sides]
         return signed_root(bilinear_sketch(sides, sketches, self._pairs, self.dim))
@@ -185,13 +185,12 @@ class RepresentationGraphHead(DistillationHead):
     def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:
         """Of each pair (E,), with as many past clips as are missing."""
         past = max(0, self.min_clips - len(theirs))
-        samples = [
-            torch.cat([now, queue[:past]]).transpose(0, 1)
-            for now, queue in ((theirs, self.teacher_queue), (own, self.student_queue))
-        ]
+        # [E, N', D]
+        x = torch.cat([theirs, self.teacher_queue[:past]]).transpose(0, 1)
+        y = torch.cat([own, self.student_queue[:past]]).transpose(0, 1)
         weight = theirs.new_ones(len(theirs) + past)
         weight[len(theirs) :] = torch.arange(past, device=weight.device) < self.queued
-        apart = mmd(*samples, weight=weight)
+        apart = mmd(x, y, weight)
         if self.training:
             self._remember(theirs, own.detach())
         return apart
@@ -220,8 +219,9 @@ class RepresentationGraphHead(DistillationHead):
         return clip_mean(loss, labels >= 0)
 
 
-def _averaged(feature: Tensor, size: list[int]) -> Tensor:
+def _averaged(feature: Tensor, size: Sequence[int]) -> Tensor:
     """The feature (N, C, T, H, W) averaged to ``size`` (T, H, W)."""
-    if list(feature.shape[2:]) == size:
+    time, height, width = size
+    if tuple(feature.shape[2:]) == (time, height, width):
         return feature
-    return F.adaptive_avg_pool3d(feature.float(), size)
+    return F.adaptive_avg_pool3d(feature.float(), (time, height, width))

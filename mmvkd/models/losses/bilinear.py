@@ -20,8 +20,8 @@ _EPS = 1e-6
 class Sketch(NamedTuple):
     """Where each channel goes in a count sketch, and with which sign."""
 
-    index: Tensor
-    """Place in [0, D) of each channel, ``(C,)``, int64."""
+    place: Tensor
+    """In [0, D) of each channel, ``(C,)``, int64."""
     sign: Tensor
     """−1 or 1 for each channel, ``(C,)``."""
 
@@ -32,9 +32,9 @@ def draw_sketch(
     """Draw a sketch of ``channels`` in ``dim`` places, uniformly."""
     check_positive(channels, 'channels')
     check_positive(dim, 'dim')
-    index = torch.randint(dim, (channels,), generator=generator)
+    place = torch.randint(dim, (channels,), generator=generator)
     sign = 2.0 * torch.randint(2, (channels,), generator=generator) - 1
-    return Sketch(index, sign)
+    return Sketch(place, sign)
 
 
 def count_sketch(x: Tensor, sketch: Sketch, dim: int) -> Tensor:
@@ -51,7 +51,7 @@ def count_sketch(x: Tensor, sketch: Sketch, dim: int) -> Tensor:
         The sketch at each position, ``(N, D, P)``.
     """
     empty = x.new_zeros(len(x), dim, x.shape[2])
-    return empty.index_add(1, sketch.index, x * sketch.sign.to(x)[:, None])
+    return empty.index_add(1, sketch.place, x * sketch.sign.to(x)[:, None])
 
 
 def bilinear_sketch(

@@ -67,10 +67,10 @@ def targets(labels: Optional[list[int]] = None) -> Targets:
 def vectors(head: Any, teachers: dict[str, Outputs], i: int, j: int) -> Tensor:
     """What pair (i, j) of the head's teachers sees."""
     names = list(teachers) if len(teachers) > 1 else 2 * list(teachers)
-    sides = [teachers[names[place]].features['x'].flatten(2) for place in (i, j)]
+    sides = [teachers[names[side]].features['x'].flatten(2) for side in (i, j)]
     drawn = [
-        Sketch(getattr(head, f'index_{place}'), getattr(head, f'sign_{place}'))
-        for place in (i, j)
+        Sketch(getattr(head, f'place_{side}'), getattr(head, f'sign_{side}'))
+        for side in (i, j)
     ]
     return signed_root(bilinear_sketch(sides, drawn, [(0, 1)], head.dim))[:, 0]
 
@@ -92,7 +92,7 @@ def test_the_term_is_the_mean_discrepancy_of_every_pair() -> None:
 
 def test_one_teacher_is_paired_with_itself_through_two_sketches() -> None:
     head, teachers = graph('a'), outputs('a')
-    assert not torch.equal(head.index_0, head.index_1)
+    assert not torch.equal(head.place_0, head.place_1)
     own = head.projection(student().features['x'].mean((2, 3, 4)))
     expected = mmd(vectors(head, teachers, 0, 1), unit_length(own))
     terms = head(student(), teachers, targets())
@@ -209,8 +209,8 @@ def test_half_precision_gives_finite_gradients(scale: float) -> None:
 
 def test_a_seed_draws_the_sketches_and_a_checkpoint_keeps_them() -> None:
     first, again, other = graph(), graph(), graph(seed=1)
-    assert torch.equal(first.index_1, again.index_1)
-    assert not torch.equal(first.index_1, other.index_1)
+    assert torch.equal(first.place_1, again.place_1)
+    assert not torch.equal(first.place_1, other.place_1)
     other.load_state_dict(first.state_dict())
     torch.testing.assert_close(
         other(student(), outputs(), targets())[''],

@@ -36,7 +36,7 @@ def by_loop(x, y, first, second, dim):
         for p in range(x.shape[2]):
             for i in range(x.shape[1]):
                 for j in range(y.shape[1]):
-                    place = int(first.index[i] + second.index[j]) % dim
+                    place = int(first.place[i] + second.place[j]) % dim
                     sign = float(first.sign[i] * second.sign[j])
                     total[n, place] += sign * float(x[n, i, p] * y[n, j, p])
     return torch.from_numpy(total)
@@ -130,10 +130,10 @@ def test_the_order_of_positions_does_not_matter_and_that_of_channels_does():
 def test_a_seed_draws_the_same_sketch_again_and_uses_all_places():
     first, again = (draw_sketch(4000, 16, seeded(3)) for _ in range(2))
 
-    assert torch.equal(first.index, again.index)
+    assert torch.equal(first.place, again.place)
     assert torch.equal(first.sign, again.sign)
-    assert not torch.equal(first.index, draw_sketch(4000, 16, seeded(4)).index)
-    assert first.index.bincount(minlength=16).min() > 150
+    assert not torch.equal(first.place, draw_sketch(4000, 16, seeded(4)).place)
+    assert first.place.bincount(minlength=16).min() > 150
     assert set(first.sign.tolist()) == {-1.0, 1.0}
     assert abs(float(first.sign.mean())) < 0.1
 
