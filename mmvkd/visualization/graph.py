@@ -23,6 +23,7 @@ Curve = dict[int, float]
 
 _LOGGED = re.compile(r'(?P<head>\w+?)_(?P<kind>trust|edge)_(?P<name>[\w-]+)')
 _STUDENT = 'student'
+_GRAY = '#8d8d8d'
 
 
 @dataclass
@@ -141,35 +142,34 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
     """Teachers around the student; an edge is as wide as its weight."""
     count, colors = len(graph.teachers), _colors(graph)
     places = {
-        name: (math.sin(2 * math.pi * k / count), math.cos(2 * math.pi * k / count))
+        name: (
+            math.sin(2 * math.pi * (k + 0.5) / count),
+            math.cos(2 * math.pi * (k + 0.5) / count),
+        )
         for k, name in enumerate(graph.teachers)
     }
+    places[_STUDENT] = (0.0, 0.0)
     edges = [((t, _STUDENT), c, colors[t]) for t, c in graph.trust.items()]
     edges += [(p, c, colors[' – '.join(p)]) for p, c in graph.pairs.items()]
-    places[_STUDENT] = (0.0, 0.0)
     for (first, second), curve, color in edges:
         weight = _last(curve)
         x, y = zip(places[first], places[second])
         axes.plot(x, y, color=color, lw=0.5 + 9 * weight, alpha=0.6, zorder=1)
-        axes.annotate(
-            f'{weight:.2f}', (np.mean(x), np.mean(y)), ha='center', va='center', size=8
-        )
-    shown = graph.teachers + [_STUDENT] * bool(graph.trust)
-    for name in shown:
-        color = '#8d8d8d' if name == _STUDENT else colors.get(name, '#8d8d8d')
-        axes.plot(*places[name], 'o', ms=13, color=color, zorder=2)
-        offset = (0, -15 if places[name][1] <= 0 else 11)
-        axes.annotate(
-            name,
-            places[name],
-            offset,
-            textcoords='offset points',
-            ha='center',
-            size=8,
-        )
+        # nearer to the first, for edges cross in the middle
+        at = (0.6 * x[0] + 0.4 * x[1], 0.6 * y[0] + 0.4 * y[1])
+        axes.annotate(f'{weight:.2f}', at, ha='center', va='center', size=7.5, zorder=3)
+    for name in graph.teachers:
+        x, y = places[name]
+        axes.plot(x, y, 'o', ms=11, color=colors.get(name, _GRAY), zorder=2)
+        side = 'center' if abs(x) < 0.1 else 'left' if x > 0 else 'right'
+        axes.annotate(name, (1.2 * x, 1.25 * y), ha=side, va='center', size=8)
+    if graph.trust:
+        axes.plot(0, 0, 'o', ms=11, color=_GRAY, zorder=2)
+        axes.annotate(_STUDENT, (0.12, -0.16), va='center', size=8)
     axes.set_title(graph.head.replace('_', ' '), size=9)
     axes.set_aspect('equal')
-    axes.margins(0.35)
+    axes.set_xlim(-2.4, 2.4)
+    axes.set_ylim(-1.4, 1.4)
     axes.axis('off')
 
 
