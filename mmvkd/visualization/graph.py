@@ -153,11 +153,13 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
     edges += [(p, c, colors[' – '.join(p)]) for p, c in graph.pairs.items()]
     for (first, second), curve, color in edges:
         weight = _last(curve)
-        x, y = zip(places[first], places[second])
-        axes.plot(x, y, color=color, lw=0.5 + 9 * weight, alpha=0.6, zorder=1)
+        ends = np.array([places[first], places[second]])
+        axes.plot(*ends.T, color=color, lw=0.5 + 9 * weight, alpha=0.6, zorder=1)
         # nearer to the first, for edges cross in the middle
-        at = (0.6 * x[0] + 0.4 * x[1], 0.6 * y[0] + 0.4 * y[1])
-        axes.annotate(f'{weight:.2f}', at, ha='center', va='center', size=7.5, zorder=3)
+        x, y = 0.6 * ends[0] + 0.4 * ends[1]
+        axes.annotate(
+            f'{weight:.2f}', (x, y), ha='center', va='center', size=7.5, zorder=3
+        )
     for name in graph.teachers:
         x, y = places[name]
         axes.plot(x, y, 'o', ms=11, color=colors.get(name, _GRAY), zorder=2)
