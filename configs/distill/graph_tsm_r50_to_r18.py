@@ -1,4 +1,7 @@
-"""Logits graph (after arXiv 1804.10069) of TSM-R50 and TSM-R34, to TSM-R18."""
+"""Logits and representation graph (after arXiv 1804.10069), to TSM-R18.
+
+The teachers are TSM-R50 and TSM-R34.
+"""
 
 _base_ = '../_base_/pairs/tsm_r50_to_r18.py'
 
@@ -14,5 +17,12 @@ model = dict(
             recipe='python tools/train.py configs/teachers/tsm_r34.py',
         )
     ),
-    heads=dict(logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence')),
+    heads=dict(
+        logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
+        representation_graph=dict(
+            type='mmvkd.RepresentationGraphHead',
+            tap='backbone.layer4',
+            loss_weight=0.1,
+        ),
+    ),
 )

@@ -12,6 +12,7 @@ from mmvkd.models.heads import (
     LogitsGraphHead,
     LogitsHead,
     ParameterHead,
+    RepresentationGraphHead,
     SpectrumHead,
     ZScoreKDHead,
 )
@@ -34,6 +35,7 @@ __all__ = [
     'LogitsHead',
     'ParameterHead',
     'RecognizerTeacher',
+    'RepresentationGraphHead',
     'ResidualScaleInit',
     'SpectrumHead',
     'UncertaintyBalancer',

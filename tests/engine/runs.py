@@ -221,7 +221,7 @@ def tiny_student(frames: int = 4) -> dict[str, Any]:
 
 
 def tiny_distiller(checkpoint: str = 'random') -> dict[str, Any]:
-    """Config of a distiller with a TSM-R18 teacher and three heads."""
+    """Config of a distiller with a TSM-R18 teacher and four heads."""
     return dict(
         type='mmvkd.VideoDistiller',
         student=tiny_student(),
@@ -237,6 +237,13 @@ def tiny_distiller(checkpoint: str = 'random') -> dict[str, Any]:
                 type='mmvkd.FitNetsHead',
                 tap='backbone.layer2',
                 teacher_tap='backbone.layer3',
+            ),
+            graph=dict(
+                type='mmvkd.RepresentationGraphHead',
+                tap='backbone.layer2',
+                teacher_tap='backbone.layer3',
+                dim=16,
+                edges='learned',
             ),
         ),
     )

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.dist import all_reduce_params
 from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
 from runs import fork, run_config, tiny_student
@@ -71,6 +72,17 @@ def distiller(norm: str) -> nn.Module:
             type='mmvkd.ParameterHead',
             stages={'backbone.layer2': 'backbone.layer2'},
             max_filters=4096,
+        ),
+        learned=dict(
+            type='mmvkd.LogitsGraphHead', edges='learned', barycentre=True, tol=1e-6
+        ),
+        pairs=dict(
+            type='mmvkd.RepresentationGraphHead',
+            tap='backbone.layer2',
+            teacher_tap='backbone.layer3',
+            dim=32,
+            min_clips=8,
+            edges='learned',
         ),
     )
     teachers = {
@@ -149,6 +161,10 @@ def gradients_of_rank(rank: int, folder: str, norm: str, labels: list[int]) -> N
     model.zero_grad()
     gradients(model, batch)
     state = copy.deepcopy(model.module.state_dict())
+    # as SyncBuffersHook does: what is equal on all ranks stays
+    all_reduce_params(model.module.distill.buffers(), op='mean')
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, state[name]), name
     torch.save(dict(gradients=found, state=state), f'{folder}/rank{rank}.pth')
 
 
@@ -171,7 +187,14 @@ def test_two_processes_give_the_gradients_of_one(
     ]
     assert fork(*calls) == [0, 0]
     first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1))
-    for part in ('heads.fitnets', 'heads.spectrum', 'balancer.scales.cls'):
+    learned = (
+        'heads.fitnets',
+        'heads.spectrum',
+        'heads.learned.edge_network',
+        'heads.pairs.projection',
+        'balancer.scales.cls',
+    )
+    for part in learned:
         assert any(key.startswith(f'distill.{part}') for key in expected)
     # a gradient that cancels out is compared with the others' size
     floor = 1e-2 * max(float(g.norm()) for g in expected.values())

@@ -45,6 +45,13 @@ HEADS: dict[str, dict] = dict(
         terms=dict(energy=1.0, quantile=1.0),
         max_filters=64,
     ),
+    learned_graph=dict(type='mmvkd.LogitsGraphHead', cost='binary', edges='learned'),
+    representation_graph=dict(
+        type='mmvkd.RepresentationGraphHead',
+        tap='backbone.layer4',
+        edges='learned',
+        dim=64,
+    ),
 )
 
 
@@ -148,7 +155,8 @@ def test_clips_without_a_label_do_not_make_the_host_wait() -> None:
         data = batch(clips=3)
         for sample, label in zip(data['data_samples'], labels):
             sample.set_gt_label(label)
-        heads = {'dkd': HEADS['dkd'], 'binary_graph': HEADS['binary_graph']}
+        names = ('dkd', 'binary_graph', 'learned_graph', 'representation_graph')
+        heads = {name: HEADS[name] for name in names}
         assert waits_in_a_step(distiller(heads=heads), data).of('mmvkd') == []
 
 

@@ -154,6 +154,12 @@ class VideoDistiller(BaseModel):
         }
         for name, head in self.heads.items():
             head.attach(card, {t: cards[t] for t in self._teachers_of[name]})
+            for term in head.diagnostics:
+                if 'loss' in term:
+                    raise ValueError(
+                        f"head '{name}' logs '{term}': MMEngine sums every key with "
+                        "'loss' in it; give the teacher another name"
+                    )
         self.distill['balancer'].attach(
             [_key(name, term) for name, h in self.heads.items() for term in h.terms]
         )

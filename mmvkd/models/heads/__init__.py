@@ -2,9 +2,10 @@
 
 from mmvkd.models.heads.base import DistillationHead, LogitsHead
 from mmvkd.models.heads.feature import FitNetsHead
-from mmvkd.models.heads.graph import LogitsGraphHead
 from mmvkd.models.heads.logits import DISTHead, DKDHead, KDHead, ZScoreKDHead
+from mmvkd.models.heads.logits_graph import LogitsGraphHead
 from mmvkd.models.heads.parameter import ParameterHead
+from mmvkd.models.heads.representation_graph import RepresentationGraphHead
 from mmvkd.models.heads.spectrum import SpectrumHead
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'LogitsGraphHead',
     'LogitsHead',
     'ParameterHead',
+    'RepresentationGraphHead',
     'SpectrumHead',
     'ZScoreKDHead',
 ]

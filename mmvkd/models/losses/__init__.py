@@ -7,6 +7,16 @@ global batch (see :func:`mmvkd.models.gather.clip_mean`).
 
 from __future__ import annotations
 
+from .barycentre import Barycentre, sinkhorn_barycentre
+from .bilinear import (
+    Sketch,
+    bilinear_sketch,
+    count_sketch,
+    draw_sketch,
+    signed_root,
+    unit_length,
+)
+from .discrepancy import median_bandwidth, mmd
 from .feature import feature_mse
 from .ground_cost import (
     binary_cost,
@@ -34,34 +44,42 @@ from .transport import (
     binary_transport,
     default_epsilon,
     sinkhorn,
-    sinkhorn_divergence,
 )
 
 __all__ = [
+    'Barycentre',
     'SinkhornResult',
+    'Sketch',
     'band_weights',
+    'bilinear_sketch',
     'binary_cost',
     'binary_transport',
     'check_conditionally_negative_definite',
     'correlation_distance',
+    'count_sketch',
     'default_epsilon',
     'dist_inter',
     'dist_intra',
     'dkd_loss',
+    'draw_sketch',
     'feature_mse',
     'frequency_energy',
     'jensen_shannon',
     'kd_loss',
     'kernel_spectrum',
+    'median_bandwidth',
+    'mmd',
     'prototype_cost',
     'quantile_distance',
     'quantiles',
+    'signed_root',
     'sinkhorn',
-    'sinkhorn_divergence',
+    'sinkhorn_barycentre',
     'spectrum_amplitude',
     'spectrum_coherence',
     'spectrum_energy',
     'temporal_spectrum',
+    'unit_length',
     'zscore',
     'zscore_kd_loss',
 ]

@@ -62,13 +62,14 @@ def _softmin_by_chunks(scaled_cost: Tensor, scores: Tensor) -> Tensor:
     """The same in the log domain, a few classes at a time, for tiny epsilon."""
     size = max(1, CHUNK_ENTRIES // max(1, scores.numel()))
     parts = [
-        -(scores[:, None, :] - rows).logsumexp(dim=-1)
+        -(scores[..., None, :] - rows).logsumexp(dim=-1)
         for rows in torch.split(scaled_cost, size)
     ]
     return torch.cat(parts, dim=-1)
 
 
-def _make_softmin(cost: Tensor, epsilon: float) -> Callable[[Tensor], Tensor]:
+def make_softmin(cost: Tensor, epsilon: float) -> Callable[[Tensor], Tensor]:
+    """Return the map from scores (..., M) to the next potentials, likewise."""
     scaled = cost / epsilon
     if float(scaled.max()) > KERNEL_LIMIT:
         return partial(_softmin_by_chunks, scaled)
@@ -99,7 +100,7 @@ def _solve(
     which removes just that. Clips that have converged stand still, so the
     result of a clip does not depend on the others in its batch.
     """
-    softmin = _make_softmin(cost, epsilon)
+    softmin = make_softmin(cost, epsilon)
     log_p, log_q = p.log(), q.log()
     f = g = a = b = torch.zeros_like(p)
     iterations = torch.zeros(len(p), dtype=torch.long, device=p.device)
@@ -246,18 +247,6 @@ def sinkhorn(
     max_iter = -(-max_iter // CHECK_EVERY) * CHECK_EVERY
     value, error, iterations = _Sinkhorn.apply(p, q, cost, epsilon, max_iter, tol)
     return SinkhornResult(nonnegative(value), error, iterations)
-
-
-def sinkhorn_divergence(
-    p: Tensor,
-    q: Tensor,
-    cost: Tensor,
-    epsilon: Optional[float] = None,
-    max_iter: int = 500,
-    tol: float = 1e-4,
-) -> Tensor:
-    """Debiased entropic transport of each clip, ``(N,)``; see :func:`sinkhorn`."""
-    return sinkhorn(p, q, cost, epsilon, max_iter, tol).divergence
 
 
 def binary_transport(p: Tensor, q: Tensor, delta: Optional[float] = None) -> Tensor:

@@ -10,20 +10,25 @@ import torch
 
 from mmvkd.models import losses
 from mmvkd.models.losses import (
+    bilinear_sketch,
     binary_cost,
     binary_transport,
     dist_inter,
     dist_intra,
     dkd_loss,
+    draw_sketch,
     feature_mse,
     frequency_energy,
     jensen_shannon,
     kd_loss,
     kernel_spectrum,
+    mmd,
     prototype_cost,
     quantile_distance,
     quantiles,
-    sinkhorn_divergence,
+    signed_root,
+    sinkhorn,
+    sinkhorn_barycentre,
     spectrum_amplitude,
     spectrum_coherence,
     spectrum_energy,
@@ -65,9 +70,24 @@ def prototypes(metric):
 def sinkhorn_on(make_cost):
     def loss(student, teacher):
         p, q = teacher.float().softmax(-1), student.float().softmax(-1)
-        return sinkhorn_divergence(p, q, make_cost())
+        return sinkhorn(p, q, make_cost()).divergence
 
     return loss
+
+
+def barycentre_of_one(student, teacher):
+    p, q = teacher.float().softmax(-1), student.float().softmax(-1)
+    cost = prototypes('euclidean')
+    center = sinkhorn_barycentre(p[:, None], torch.ones(CLIPS, 1), cost).rows
+    return sinkhorn(center, q, cost).divergence
+
+
+def pooled(x):
+    """Compact bilinear pooling of a feature with itself."""
+    generator = torch.Generator().manual_seed(5)
+    pair = [draw_sketch(3, 16, generator) for _ in range(2)]
+    maps = as_feature(x).flatten(2)
+    return signed_root(bilinear_sketch([maps, maps], pair, [(0, 1)], 16))[:, 0]
 
 
 LOSSES = {
@@ -91,6 +111,9 @@ LOSSES = {
     'sinkhorn euclidean': sinkhorn_on(lambda: prototypes('euclidean')),
     'sinkhorn cosine': sinkhorn_on(lambda: prototypes('cosine')),
     'sinkhorn binary': sinkhorn_on(lambda: binary_cost(CLASSES)),
+    'sinkhorn barycentre': barycentre_of_one,
+    'mmd': lambda s, t: mmd(t, s),
+    'mmd pooled': lambda s, t: mmd(pooled(t), pooled(s)),
     'binary transport': lambda s, t: binary_transport(
         t.float().softmax(-1), s.float().softmax(-1)
     ),

@@ -1,0 +1,284 @@
+"""The logits graph: teachers are vertices, the student matches them jointly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import torch
+from torch import Tensor, nn
+
+from mmvkd.models.gather import clip_mean
+from mmvkd.models.heads.base import LogitsHead
+from mmvkd.models.losses import (
+    binary_transport,
+    check_conditionally_negative_definite,
+    default_epsilon,
+    prototype_cost,
+    sinkhorn,
+    sinkhorn_barycentre,
+)
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.teachers import Teacher
+from mmvkd.registry import MODELS
+
+_EDGES = ('uniform', 'confidence', 'learned')
+_COSTS = ('prototype', 'binary')
+
+
+class EdgeNetwork(nn.Module):
+    r"""Trust in each teacher, by what it says of the clip.
+
+    .. math:: a_{nk} = \mathrm{softmax}_k\Big(s\,\big(b_k +
+              \sum_m W_{km}\,p_{nkm}\big)\Big)
+
+    :math:`b_k` is what the teacher is worth; :math:`W_{km}`, how much more or less when
+    it says class m. Uniform at first.
+
+    Args:
+        teachers: K.
+        num_classes: M.
+        gain: :math:`s`. An edge grows with its square: at the rates that suit a
+            student, one that is to drop a teacher within an epoch needs it.
+    """
+
+    def __init__(self, teachers: int, num_classes: int, gain: float = 10.0) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(teachers))
+        self.weight = nn.Parameter(torch.zeros(teachers, num_classes))
+        self.gain = gain
+
+    def forward(self, p: Tensor) -> Tensor:
+        """Logarithm of the trust (N, K), of the teachers' probabilities (N, K, M)."""
+        with torch.autocast(p.device.type, enabled=False):
+            score = self.bias + (self.weight * p).sum(-1)
+            return (self.gain * score).log_softmax(-1)
+
+    @torch.no_grad()
+    def by_class(self) -> Tensor:
+        """Trust (K, M) on clips of which all teachers say the same class."""
+        return (self.gain * (self.bias[:, None] + self.weight)).softmax(0)
+
+
+@MODELS.register_module()
+class LogitsGraphHead(LogitsHead):
+    r"""Matches the student to a graph of teachers by optimal transport.
+
+    After arXiv 1804.10069; our reading. With :math:`p_k` the softened distribution of
+    teacher k, edges among teachers mix them,
+    :math:`\tilde p_k = \sum_j A_{kj} p_j`, and edges to the student weigh the match:
+
+    .. math:: L = \frac1N \sum_n \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, q)
+
+    or, with ``barycentre``, the match with what is nearest to all vertices at once:
+
+    .. math:: L = \frac1N \sum_n \mathrm{OT}_D(\nu, q),\quad
+              \nu = \arg\min_\nu \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, \nu)
+
+    Learned edges minimize the cross-entropy of :math:`\sum_k a_k\tilde p_k` on labeled
+    clips, a term ``edges`` of its own, and are constants in the match: what minimized
+    the match itself would trust whoever is nearest to an untrained student, which is
+    the teacher that knows nothing. Off its diagonal each row of :math:`A` is in
+    proportion to :math:`a`.
+
+    Args:
+        temperature: :math:`\tau`, softens all distributions.
+        edges: ``uniform``: :math:`a_k = 1/K`, and a self-loop in :math:`A`;
+            ``confidence``: per clip, by the teachers' cross-entropy on the label, or by
+            their entropy where there is none; ``learned``: per clip, by an
+            :class:`EdgeNetwork`.
+        self_loop: The diagonal of :math:`A`; ½ + ½/K if None. Without it the
+            :math:`\tilde p_k` would all be equal, and the graph a mean.
+        barycentre: Match the barycentre of the vertices instead of one by one.
+        cost: Ground cost D: ``prototype``, the distance of the teachers' normalized
+            classifier rows; ``binary``, 0 or 1, in closed form.
+        metric: Of prototypes: ``euclidean`` or ``cosine``.
+        epsilon: Entropic regularization, in units of D; 0.2 times the median
+            off-diagonal cost if None.
+        max_iter: Most Sinkhorn iterations.
+        tol: L1 marginal error to stop at.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+    """
+
+    diagnostics: Sequence[str] = ('marginal_error', 'iterations')
+    cost_matrix: Tensor
+
+    def __init__(
+        self,
+        temperature: float = 4.0,
+        edges: str = 'uniform',
+        self_loop: Optional[float] = None,
+        barycentre: bool = False,
+        cost: str = 'prototype',
+        metric: str = 'euclidean',
+        epsilon: Optional[float] = None,
+        max_iter: int = 500,
+        tol: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for value, known in ((edges, _EDGES), (cost, _COSTS)):
+            if value not in known:
+                raise ValueError(f"'{value}' is unknown; known: {', '.join(known)}")
+        if self_loop is not None and not 0 <= self_loop <= 1:
+            raise ValueError(f'self_loop is a share in [0, 1], got {self_loop}')
+        if barycentre and cost == 'binary':
+            raise ValueError(
+                "cost='binary' is matched in closed form, vertex by vertex; a "
+                "barycentre needs cost='prototype'"
+            )
+        self.temperature = temperature
+        self.edges = edges
+        self.terms = ('', 'edges') if edges == 'learned' else ('',)
+        self.self_loop = self_loop
+        self.barycentre = barycentre
+        self.cost = cost
+        self.metric = metric
+        self.epsilon = epsilon
+        self.max_iter = max_iter
+        self.tol = tol
+        self.register_buffer('cost_matrix', None, persistent=False)
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Refuse what logits cannot compare, and build the edge network."""
+        super().attach(student, teachers)
+        if self.edges == 'learned':
+            self.edge_network = EdgeNetwork(len(teachers), student.num_classes)
+        trust = (f'trust_{name}' for name in teachers)
+        self.diagnostics = (*type(self).diagnostics, *trust)
+
+    def prepare(self, teachers: Mapping[str, Teacher]) -> None:
+        """Compute the ground cost from the teachers' classifiers.
+
+        Raises:
+            ValueError: if a teacher has no linear classifier.
+        """
+        if self.cost == 'binary':
+            return
+        rows = []
+        for name, teacher in teachers.items():
+            if teacher.classifier is None:
+                raise ValueError(
+                    f"teacher '{name}' has no linear classifier to take prototypes "
+                    "from; set cost='binary'"
+                )
+            rows.append(teacher.classifier)
+        cost = prototype_cost(rows, self.metric)
+        check_conditionally_negative_definite(cost)
+        if self.epsilon is None:
+            self.epsilon = default_epsilon(cost)
+        self.cost_matrix = cost.float().to(rows[0].device)
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """The matching term, that of learned edges, and what is logged.
+
+        Logged are the mean trust in each teacher and, with ``prototype``, how the
+        solver converged.
+        """
+        q = (student.logits.float() / self.temperature).softmax(-1)
+        # [N, K, M]
+        logits = torch.stack([t.logits.float() for t in teachers.values()], dim=1)
+        # [N, K]
+        log_trust = self._log_trust(logits, targets)
+        among, to_student = self._edges(log_trust.detach())
+        # [N, K, M]
+        vertices = among @ (logits / self.temperature).softmax(-1)
+        terms = self._match(vertices, to_student, q)
+        if self.edges == 'learned' and targets.labels is not None:
+            terms['edges'] = self._mixture_loss(logits, log_trust, targets.labels)
+        mean = to_student.mean(0)
+        return {**terms, **{f'trust_{t}': mean[k] for k, t in enumerate(teachers)}}
+
+    def _match(self, vertices: Tensor, trust: Tensor, q: Tensor) -> dict[str, Tensor]:
+        """The matching term of vertices (N, K, M) and the student's q (N, M)."""
+        if self.cost == 'binary':
+            # [N, K]
+            apart = binary_transport(*_pairs(vertices, q)).view_as(trust)
+            return {'': clip_mean((trust * apart).sum(1))}
+        solver: Any = dict(
+            cost=self.cost_matrix,
+            epsilon=self.epsilon,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        errors, iterations = [], []
+        if self.barycentre:
+            center = sinkhorn_barycentre(vertices, trust, **solver)
+            errors.append(center.error.max())
+            iterations.append(center.iterations.max())
+            vertices, trust = center.rows[:, None], torch.ones_like(trust[:, :1])
+        result = sinkhorn(*_pairs(vertices, q), **solver)
+        errors.append(result.error.max())
+        iterations.append(result.iterations.max())
+        return {
+            '': clip_mean((trust * result.divergence.view_as(trust)).sum(1)),
+            'marginal_error': torch.stack(errors).max(),
+            'iterations': torch.stack(iterations).sum().float(),
+        }
+
+    def _log_trust(self, logits: Tensor, targets: Targets) -> Tensor:
+        """Logarithm of the trust in each teacher (N, K), by its logits (N, K, M).
+
+        Raises:
+            ValueError: if edges are to be learned from blended labels.
+        """
+        if self.edges == 'uniform':
+            return torch.zeros_like(logits[..., 0]).log_softmax(-1)
+        if self.edges == 'confidence':
+            return _confidence(logits, targets).log_softmax(-1)
+        if targets.labels is None:
+            raise ValueError(
+                "edges='learned' needs one label per clip; turn blending off in the "
+                "student's data_preprocessor"
+            )
+        return self.edge_network(logits.softmax(-1))
+
+    def _edges(self, log_trust: Tensor) -> tuple[Tensor, Tensor]:
+        """Edges among teachers (N, K, K), rows of sum 1, and to the student (N, K)."""
+        trust, k = log_trust.exp(), log_trust.shape[1]
+        # a self-loop of ½ + ½ trust; the rest goes to the others by their trust
+        eye = torch.eye(k, device=trust.device)
+        loop = 0.5 if self.self_loop is None or k == 1 else _share(self.self_loop, k)
+        among = loop * eye + (1 - loop) * trust[:, None, :]
+        return among, trust
+
+    def _mixture_loss(
+        self, logits: Tensor, log_trust: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Cross-entropy of the teachers' mixture, over the labeled clips.
+
+        As each row of A gives what it does not keep by the same trust, the mixture of
+        the vertices is that of the teachers.
+        """
+        # [N, K]
+        log_p = _of_label((logits / self.temperature).log_softmax(-1), labels)
+        return clip_mean(-(log_trust + log_p).logsumexp(1), labels >= 0)
+
+
+def _of_label(values: Tensor, labels: Tensor) -> Tensor:
+    """What (N, K, M) holds of the label, (N, K); of any class where there is none."""
+    index = labels.clamp_min(0)[:, None, None].expand(-1, values.shape[1], 1)
+    return values.gather(2, index).squeeze(2)
+
+
+def _pairs(vertices: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (N·K, M) of vertices, each beside the student's."""
+    return vertices.flatten(0, 1), q.repeat_interleave(vertices.shape[1], dim=0)
+
+
+def _share(self_loop: float, k: int) -> float:
+    """The share of the identity that gives this diagonal under uniform trust."""
+    return max(0.0, (self_loop - 1 / k) / (1 - 1 / k))
+
+
+def _confidence(logits: Tensor, targets: Targets) -> Tensor:
+    """Minus the cross-entropy (N, K), or the entropy where there is no label."""
+    log_p = logits.log_softmax(-1)
+    # [N, K]
+    doubt = -(log_p.exp() * log_p).sum(-1)
+    if targets.labels is not None:
+        known = (targets.labels >= 0)[:, None]
+        doubt = torch.where(known, -_of_label(log_p, targets.labels), doubt)
+    return -doubt

@@ -1,0 +1,228 @@
+"""The representation graph: what pairs of teachers see together, as a distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmvkd.models.gather import clip_mean, gather
+from mmvkd.models.heads.base import DistillationHead, TapConfig
+from mmvkd.models.losses import (
+    Sketch,
+    bilinear_sketch,
+    draw_sketch,
+    mmd,
+    signed_root,
+    unit_length,
+)
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.registry import MODELS
+
+_EDGES = ('uniform', 'learned')
+
+
+class PairClassifier(nn.Module):
+    """Classifies clips by the weighted sum of their pairs' vectors, to learn weights.
+
+    Args:
+        pairs: E.
+        dim: D.
+        num_classes: M.
+        gain: Length of the vectors, and of a step on a weight. At the rates that suit
+            a student, a classifier of unit vectors would learn for too long.
+    """
+
+    def __init__(
+        self, pairs: int, dim: int, num_classes: int, gain: float = 10.0
+    ) -> None:
+        super().__init__()
+        self.score = nn.Parameter(torch.zeros(pairs))
+        self.classifier = nn.Linear(dim, num_classes)
+        self.gain = gain
+
+    def weights(self) -> Tensor:
+        """Of the pairs, (E,), of sum 1; uniform at first."""
+        return (self.gain * self.score).softmax(0)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Logits (N, M) of vectors (N, E, D)."""
+        mixture = (self.weights()[:, None] * vectors).sum(1)
+        return self.classifier(self.gain * mixture).float()
+
+
+@MODELS.register_module()
+class RepresentationGraphHead(DistillationHead):
+    r"""Matches the student's features to those of every pair of teachers, as samples.
+
+    After arXiv 1804.10069; our reading. Compact bilinear pooling of the features of
+    teachers i and j (of one teacher with itself, if it is the only one) gives a vector
+    :math:`r_{ij}\in\mathbb R^D` of length one, whatever their channels. The student's
+    feature, averaged over positions and projected for each pair, gives
+    :math:`r_S^{ij}`, likewise. Over the clips of the global batch
+
+    .. math:: L = \sum_{i\le j} b_{ij}\,
+              \mathrm{MMD}^2\big(\{r_{ij}\}, \{r_S^{ij}\}\big)
+
+    with edges of sum 1. A projection for each pair is needed, because sketches drawn
+    apart share no coordinates. Maps of unequal T, H or W are averaged to the smallest;
+    those of a :class:`~mmvkd.models.teachers.CachedTeacher` are averages already, so
+    all pairs then see what is left of them.
+
+    Args:
+        tap: The student's module.
+        dim: D, places of a sketch.
+        edges: ``uniform``; or ``learned``, by the cross-entropy of a linear classifier
+            of :math:`\sum b_{ij} r_{ij}` on labeled clips, a term ``edges`` of its own;
+            they are constants in the match.
+        min_clips: Where the global batch has fewer clips, vectors of past ones, which
+            have no gradient, fill it up.
+        seed: The sketches are drawn from it.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
+    """
+
+    teacher_queue: Tensor
+    student_queue: Tensor
+    queued: Tensor
+
+    def __init__(
+        self,
+        tap: TapConfig,
+        dim: int = 2048,
+        edges: str = 'uniform',
+        min_clips: int = 32,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(tap=tap, **kwargs)
+        if edges not in _EDGES:
+            raise ValueError(f"'{edges}' is unknown; known: {', '.join(_EDGES)}")
+        if dim < 1 or min_clips < 0:
+            raise ValueError(
+                f'dim must be 1 or more and min_clips 0 or more, got {dim} and '
+                f'{min_clips}'
+            )
+        self.dim = dim
+        self.edges = edges
+        self.terms = ('', 'edges') if edges == 'learned' else ('',)
+        self.min_clips = min_clips
+        self.seed = seed
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Draw the sketches, and build the projection and the queue.
+
+        Raises:
+            ValueError: if edges are to be learned for a multi-label student.
+        """
+        (self._student_tap,) = self.student_taps()
+        names = list(teachers)
+        self._taps = {name: next(iter(self.teacher_taps(name))) for name in names}
+        # a lone teacher meets itself through a second sketch
+        self._sides = names if len(names) > 1 else 2 * names
+        self._pairs = list(combinations(range(len(self._sides)), 2))
+        generator = torch.Generator().manual_seed(self.seed)
+        for side, name in enumerate(self._sides):
+            channels = teachers[name].shapes[self._taps[name]][0]
+            sketch = draw_sketch(channels, self.dim, generator)
+            self.register_buffer(f'place_{side}', sketch.place)
+            self.register_buffer(f'sign_{side}', sketch.sign)
+        pairs = len(self._pairs)
+        channels = student.shapes[self._student_tap][0]
+        self.projection = nn.Linear(channels, pairs * self.dim)
+        if self.edges == 'learned':
+            if student.multi_label:
+                raise ValueError(
+                    "edges='learned' needs classes that exclude each other; the "
+                    "student is multi-label (multi_class=True): set edges='uniform'"
+                )
+            self.classifier = PairClassifier(pairs, self.dim, student.num_classes)
+        # newest first; of the global batch, so equal on all ranks
+        queue = torch.zeros(self.min_clips, pairs, self.dim)
+        self.register_buffer('teacher_queue', queue)
+        self.register_buffer('student_queue', queue.clone())
+        self.register_buffer('queued', torch.zeros((), dtype=torch.long))
+        self._edge_names = [
+            f'edge_{self._sides[i]}-{self._sides[j]}' for i, j in self._pairs
+        ]
+        self.diagnostics = tuple(self._edge_names)
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """The matching term, that of learned edges, and the edges to be logged."""
+        # [N, E, D]
+        theirs = self._ensembled(teachers)
+        feature = student.features[self._student_tap].float()
+        own = self.projection(feature.mean((2, 3, 4))).unflatten(1, (-1, self.dim))
+        apart = self._discrepancy(gather(theirs), gather(unit_length(own)))
+        if self.edges == 'uniform':
+            weights, terms = torch.full_like(apart, 1 / len(apart)), {}
+        else:
+            weights = self.classifier.weights().detach()
+            terms = {'edges': self._class_loss(theirs, targets)}
+        logs = {name: weights[e] for e, name in enumerate(self._edge_names)}
+        return {'': (weights * apart).sum(), **terms, **logs}
+
+    @torch.no_grad()
+    def _ensembled(self, teachers: Mapping[str, Outputs]) -> Tensor:
+        """The teachers' vector of each clip and pair, (N, E, D)."""
+        features = {
+            name: outputs.features[self._taps[name]]
+            for name, outputs in teachers.items()
+        }
+        size = [min(sides) for sides in zip(*(x.shape[2:] for x in features.values()))]
+        maps = {name: _averaged(x, size).flatten(2) for name, x in features.items()}
+        sketches = [
+            Sketch(getattr(self, f'place_{side}'), getattr(self, f'sign_{side}'))
+            for side in range(len(self._sides))
+        ]
+        sides = [maps[name] for name in self._sides]
+        return signed_root(bilinear_sketch(sides, sketches, self._pairs, self.dim))
+
+    def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:
+        """Of each pair (E,), with as many past clips as are missing."""
+        past = max(0, self.min_clips - len(theirs))
+        # [E, N', D]
+        x = torch.cat([theirs, self.teacher_queue[:past]]).transpose(0, 1)
+        y = torch.cat([own, self.student_queue[:past]]).transpose(0, 1)
+        weight = theirs.new_ones(len(theirs) + past)
+        weight[len(theirs) :] = torch.arange(past, device=weight.device) < self.queued
+        apart = mmd(x, y, weight)
+        if self.training:
+            self._remember(theirs, own.detach())
+        return apart
+
+    @torch.no_grad()
+    def _remember(self, theirs: Tensor, own: Tensor) -> None:
+        """Put the clips of this step in front of the queue."""
+        for queue, now in ((self.teacher_queue, theirs), (self.student_queue, own)):
+            queue.copy_(torch.cat([now, queue])[: self.min_clips])
+        self.queued.add_(len(theirs)).clamp_max_(self.min_clips)
+
+    def _class_loss(self, vectors: Tensor, targets: Targets) -> Tensor:
+        """Cross-entropy of the pair classifier, over the labeled clips.
+
+        Raises:
+            ValueError: for blended labels.
+        """
+        if targets.labels is None:
+            raise ValueError(
+                "edges='learned' needs one label per clip; turn blending off in the "
+                "student's data_preprocessor"
+            )
+        labels = targets.labels
+        logits = self.classifier(vectors)
+        loss = F.cross_entropy(logits, labels.clamp_min(0), reduction='none')
+        return clip_mean(loss, labels >= 0)
+
+
+def _averaged(feature: Tensor, size: Sequence[int]) -> Tensor:
+    """The feature (N, C, T, H, W) averaged to ``size`` (T, H, W)."""
+    time, height, width = size
+    if tuple(feature.shape[2:]) == (time, height, width):
+        return feature
+    return F.adaptive_avg_pool3d(feature.float(), (time, height, width))

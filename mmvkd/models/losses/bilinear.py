@@ -1,0 +1,133 @@
+"""Compact bilinear pooling: what two features say together, in one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+from .numerics import check_positive, full_precision
+
+# Entries of the largest sketch that is held at a time.
+CHUNK_ENTRIES = 2**22
+# Below this share of a unit vector an entry counts as zero: it bounds the gradient of
+# the root, and of a vector of zeros.
+_EPS = 1e-6
+
+
+class Sketch(NamedTuple):
+    """Where each channel goes in a count sketch, and with which sign."""
+
+    place: Tensor
+    """In [0, D) of each channel, ``(C,)``, int64."""
+    sign: Tensor
+    """−1 or 1 for each channel, ``(C,)``."""
+
+
+def draw_sketch(
+    channels: int, dim: int, generator: Optional[torch.Generator] = None
+) -> Sketch:
+    """Draw a sketch of ``channels`` in ``dim`` places, uniformly."""
+    check_positive(channels, 'channels')
+    check_positive(dim, 'dim')
+    place = torch.randint(dim, (channels,), generator=generator)
+    sign = 2.0 * torch.randint(2, (channels,), generator=generator) - 1
+    return Sketch(place, sign)
+
+
+def count_sketch(x: Tensor, sketch: Sketch, dim: int) -> Tensor:
+    r"""Add up signed channels that share a place (arXiv 1511.06062).
+
+    .. math:: \psi(x)_i = \sum_{c:\,h(c)=i} s(c)\,x_c
+
+    Args:
+        x: Values, ``(N, C, P)``.
+        sketch: Of C channels.
+        dim: D.
+
+    Returns:
+        The sketch at each position, ``(N, D, P)``.
+    """
+    empty = x.new_zeros(len(x), dim, x.shape[2])
+    return empty.index_add(1, sketch.place, x * sketch.sign.to(x)[:, None])
+
+
+def bilinear_sketch(
+    features: Sequence[Tensor],
+    sketches: Sequence[Sketch],
+    pairs: Sequence[tuple[int, int]],
+    dim: int,
+) -> Tensor:
+    r"""Sketch the sum over positions of outer products, for several pairs at once.
+
+    .. math:: t_{ij} = \sum_p \psi_i(x_{ip}) * \psi_j(x_{jp})
+              = \mathrm{FFT}^{-1}\Big(\sum_p \mathrm{FFT}\,\psi_i(x_{ip})\cdot
+              \mathrm{FFT}\,\psi_j(x_{jp})\Big)
+
+    with a circular convolution, which is the count sketch of
+    :math:`\sum_p x_{ip}\otimes x_{jp}` (arXiv 1511.06062): inner products of two
+    results are in expectation those of the outer products. Each feature is transformed
+    once, whatever the number of its pairs, and each pair back once. In float32, or
+    float64 for such features, a few positions at a time.
+
+    Args:
+        features: :math:`x_i`, each ``(N, C_i, P)`` with the same N and P.
+        sketches: :math:`\psi_i` of each feature, independent of one another.
+        pairs: Places :math:`(i, j)` among the features.
+        dim: D of the sketches.
+
+    Returns:
+        One vector for each clip and pair, ``(N, E, D)``.
+
+    Raises:
+        ValueError: If the features differ in clips or positions.
+    """
+    sizes = {(len(x), *x.shape[2:]) for x in features}
+    if len(sizes) != 1 or features[0].ndim != 3:
+        shapes = ', '.join(str(tuple(x.shape)) for x in features)
+        raise ValueError(
+            f'features must be (N, C, P) of equal clips N and positions P, got {shapes}'
+        )
+    clips, positions = len(features[0]), features[0].shape[2]
+    size = max(1, CHUNK_ENTRIES // (dim * max(1, clips)))
+    totals: list[Tensor] = []
+    for start in range(0, positions, size):
+        # [N, D / 2 + 1, P'] each
+        spectra = [
+            torch.fft.rfft(
+                count_sketch(full_precision(x[..., start : start + size]), sketch, dim),
+                dim=1,
+            )
+            for x, sketch in zip(features, sketches)
+        ]
+        # [N, D / 2 + 1] each
+        products = [(spectra[i] * spectra[j]).sum(-1) for i, j in pairs]
+        totals = [t + p for t, p in zip(totals, products)] if totals else products
+    return torch.fft.irfft(torch.stack(totals, dim=1), n=dim)
+
+
+def unit_length(x: Tensor) -> Tensor:
+    """Scale the last axis to length one; zeros stay, with a finite gradient."""
+    x = full_precision(x)
+    return x / (x.square().sum(-1, keepdim=True) + _EPS**2).sqrt()
+
+
+def signed_root(x: Tensor) -> Tensor:
+    r"""Scale the last axis to length one, take signed roots, and scale again.
+
+    .. math:: r = \nu\big(\mathrm{sign}(u)\sqrt{|u|}\big),\quad u=\nu(x),\quad
+              \nu(x) = x / \|x\|
+
+    Unchanged by a positive scale of a row. The first scaling, ours, says what is small:
+    below :math:`10^{-6}` the root is linear, so its gradient at 0 is finite.
+
+    Args:
+        x: Values, ``(..., D)``.
+
+    Returns:
+        Rows of length one, likewise; a row of zeros stays.
+    """
+    u = unit_length(x)
+    return unit_length(u * (u.square() + _EPS**2).pow(-0.25))

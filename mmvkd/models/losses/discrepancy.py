@@ -1,0 +1,118 @@
+"""Losses that compare two samples as distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from .numerics import check_positive, full_precision, nonnegative
+
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
+# Of a bandwidth, where all rows are one.
+_SMALLEST = 1e-12
+
+
+def _square_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances of all rows, (..., N, N)."""
+    squares = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
+    return squares - 2 * x @ y.mT
+
+
+@torch.no_grad()
+def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> Tensor:
+    r"""Median of the squared distances among the rows of both samples.
+
+    .. math:: h = \mathrm{median}_{a\ne b}\,\|z_a-z_b\|^2,\quad
+              z = (x_1,\dots,x_N,y_1,\dots,y_N)
+
+    the lower one of an even number; without gradient.
+
+    Args:
+        x: Sample, ``(..., N, D)``.
+        y: Sample, likewise.
+        weight: Rows of weight 0 are left out, ``(N,)``.
+
+    Returns:
+        The bandwidth of each pair of samples, ``(...)``.
+    """
+    z = torch.cat([x, y], dim=-2)
+    used = z.new_ones(x.shape[-2]) if weight is None else (weight > 0).to(z)
+    used = used.repeat(2)
+    counted = (used[:, None] * used).fill_diagonal_(0) > 0
+    # what does not count goes to the end
+    squares = _square_distances(z, z).masked_fill(~counted, float('inf'))
+    ordered = squares.flatten(-2).sort(dim=-1).values
+    middle = (counted.sum() - 1).clamp_min(0) // 2
+    return ordered.index_select(-1, middle[None]).squeeze(-1).clamp_min(_SMALLEST)
+
+
+def mmd(
+    x: Tensor,
+    y: Tensor,
+    weight: Optional[Tensor] = None,
+    bandwidth: Optional[Tensor] = None,
+    scales: Sequence[float] = SCALES,
+) -> Tensor:
+    r"""Squared maximum mean discrepancy of two samples, with Gaussian kernels.
+
+    .. math:: \mathrm{MMD}^2 = \sum_{ab} w_a w_b\,\big(\kappa(x_a,x_b) +
+              \kappa(y_a,y_b) - 2\kappa(x_a,y_b)\big),\quad
+              \kappa(u,v) = \frac1S\sum_s \exp\Big(-\frac{\|u-v\|^2}{2\,s\,h}\Big)
+
+    with weights of sum 1. This is the biased V-statistic, a squared norm and so never
+    negative; the unbiased one is, near zero. Zero with exactly zero gradient where each
+    row of one sample is its row of the other. Unchanged by the order of rows, and by
+    shifts, rotations and scales of both samples together. After arXiv 1804.10069, which
+    names the discrepancy; the mixture of kernels and the median bandwidth are our
+    reading.
+
+    Args:
+        x: Teacher's sample, ``(..., N, D)``; a row for each clip of the global batch.
+        y: Student's sample, of the same shape.
+        weight: :math:`w` up to its sum, ``(N,)``; equal if None.
+        bandwidth: :math:`h`, ``(...)``; None takes :func:`median_bandwidth`, which is
+            not differentiated.
+        scales: :math:`s` of the S kernels.
+
+    Returns:
+        One value for each pair of samples, ``(...)``.
+
+    Raises:
+        ValueError: If the shapes differ or a scale is not above 0.
+    """
+    if x.shape != y.shape or x.ndim < 2:
+        raise ValueError(
+            f'student sample {tuple(y.shape)} and teacher sample {tuple(x.shape)} must '
+            'have the same shape with 2 axes or more'
+        )
+    clips = x.shape[-2]
+    if weight is not None and weight.shape != (clips,):
+        raise ValueError(
+            f'weight {tuple(weight.shape)} must hold one number for each of the '
+            f'{clips} clips'
+        )
+    for scale in scales:
+        check_positive(scale, 'scale')
+    x, y = full_precision(x), full_precision(y)
+    w = x.new_ones(clips) if weight is None else weight.to(x)
+    w = w / w.sum()
+    # distances lose less to rounding near the origin
+    center = (0.5 * (w[:, None] * (x + y)).sum(-2, keepdim=True)).detach()
+    x, y = x - center, y - center
+    with torch.autocast(x.device.type, enabled=False):
+        h = median_bandwidth(x, y, weight) if bandwidth is None else bandwidth
+
+        def mean_kernel(a: Tensor, b: Tensor) -> Tensor:
+            """Differentiated by its second place alone, through a node of its own."""
+            square = _square_distances(a.detach(), b.clone()) / (2 * h[..., None, None])
+            kernel = torch.stack([(-square / scale).exp() for scale in scales]).mean(0)
+            return (w[:, None] * w * kernel).sum((-2, -1))
+
+        # Kernels are symmetric, so half of the gradient is there. Taken like this, the
+        # two parts of it cancel to the last bit where the samples agree.
+        half = mean_kernel(x, x) - mean_kernel(y, x)
+        half = half + mean_kernel(y, y) - mean_kernel(x, y)
+    return nonnegative(2 * half - half.detach())

@@ -1,0 +1,202 @@
+"""A picture of the teachers' graph: its edges now, over training, and by class."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mmvkd.files import read_lines
+from mmvkd.models.heads.logits_graph import EdgeNetwork
+from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
+from mmvkd.studies.figures import COLORS
+
+Curve = dict[int, float]
+"""A weight by iteration."""
+
+_LOGGED = re.compile(r'(?P<head>\w+?)_(?P<kind>trust|edge)_(?P<name>[\w-]+)')
+_STUDENT = 'student'
+_GRAY = '#8d8d8d'
+
+
+@dataclass
+class Graph:
+    """The edges that one head logged.
+
+    Args:
+        head: Its name in the config.
+        trust: Weight of each teacher's edge to the student.
+        pairs: Weight of each pair of teachers.
+        by_class: Trust (K, M) in each teacher on clips of which all say one class; None
+            where edges are not learned.
+    """
+
+    head: str
+    trust: dict[str, Curve] = field(default_factory=dict)
+    pairs: dict[tuple[str, str], Curve] = field(default_factory=dict)
+    by_class: Optional[np.ndarray] = None
+
+    @property
+    def teachers(self) -> list[str]:
+        """Names of the vertices."""
+        return list(dict.fromkeys([*self.trust, *(t for p in self.pairs for t in p)]))
+
+    def curves(self) -> dict[str, Curve]:
+        """All edges by what they are called."""
+        pairs = {' – '.join(pair): curve for pair, curve in self.pairs.items()}
+        return {**self.trust, **pairs}
+
+
+def read_graphs(folder: Path) -> list[Graph]:
+    """The graphs of a run, in the order of their heads' names.
+
+    What a resumed run logged again counts once. The trust by class is that of the
+    checkpoint which stands for the run: the best one, or the last.
+
+    Args:
+        folder: The run's ``work_dir``.
+
+    Raises:
+        FileNotFoundError: If the run has no log, or no graph in it.
+    """
+    found: dict[str, Graph] = {}
+    logs = sorted(folder.glob('[0-9]*/vis_data/scalars.json'))
+    if not logs:
+        raise FileNotFoundError(
+            f"'{folder}' has no log such as 2025…/vis_data/scalars.json; name the "
+            "work_dir of a run whose vis_backends have a 'LocalVisBackend'"
+        )
+    for entry in (entry for log in logs for entry in read_lines(log)):
+        for key, value in entry.items():
+            match = _LOGGED.fullmatch(key)
+            if match is None or not isinstance(entry.get('step'), int):
+                continue
+            head, kind, name = match.group('head', 'kind', 'name')
+            graph = found.setdefault(head, Graph(head))
+            if kind == 'trust':
+                graph.trust.setdefault(name, {})[entry['step']] = value
+            elif '-' in name:
+                first, second = name.split('-')
+                graph.pairs.setdefault((first, second), {})[entry['step']] = value
+    if not found:
+        raise FileNotFoundError(
+            f"the log of '{folder}' has no edges; a run logs them whose heads are a "
+            'LogitsGraphHead or a RepresentationGraphHead'
+        )
+    _add_classes(folder, found)
+    return [found[head] for head in sorted(found)]
+
+
+def _add_classes(folder: Path, graphs: Mapping[str, Graph]) -> None:
+    """Read what edge networks learned, where a checkpoint is left."""
+    path = find_checkpoint(str(folder))
+    if path is None:
+        return
+    state = plain_state(read_checkpoint(path), training=True)
+    for head, graph in graphs.items():
+        prefix = f'distill.heads.{head}.edge_network.'
+        own = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+        if own:
+            network = EdgeNetwork(*own['weight'].shape)
+            network.load_state_dict(own)
+            graph.by_class = network.by_class().numpy()
+
+
+def draw(
+    figure: Figure, graphs: Sequence[Graph], classes: Optional[Sequence[str]] = None
+) -> None:
+    """Draw each graph's last edges and their curves, and the trust by class.
+
+    Args:
+        figure: To draw on; its height is set.
+        graphs: At least one.
+        classes: Names, for the trust by class; numbers if None.
+    """
+    tables = [(g, g.by_class) for g in graphs if g.by_class is not None]
+    heights = [2.4] * len(graphs) + [1.3 + 0.22 * len(trust) for _, trust in tables]
+    figure.set_size_inches(7.2, sum(heights))
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
+    for row, graph in enumerate(graphs):
+        _draw_vertices(figure.add_subplot(grid[row, 0]), graph)
+        _draw_curves(figure.add_subplot(grid[row, 1]), graph)
+    for row, (graph, trust) in enumerate(tables, start=len(graphs)):
+        _draw_classes(figure.add_subplot(grid[row, :]), graph, trust, classes)
+
+
+def _last(curve: Curve) -> float:
+    return curve[max(curve)]
+
+
+def _colors(graph: Graph) -> dict[str, str]:
+    return {t: COLORS[i % len(COLORS)] for i, t in enumerate(graph.curves())}
+
+
+def _draw_vertices(axes: Axes, graph: Graph) -> None:
+    """Teachers around the student; an edge is as wide as its weight."""
+    count, colors = len(graph.teachers), _colors(graph)
+    places = {
+        name: (
+            math.sin(2 * math.pi * (k + 0.5) / count),
+            math.cos(2 * math.pi * (k + 0.5) / count),
+        )
+        for k, name in enumerate(graph.teachers)
+    }
+    places[_STUDENT] = (0.0, 0.0)
+    edges = [((t, _STUDENT), c, colors[t]) for t, c in graph.trust.items()]
+    edges += [(p, c, colors[' – '.join(p)]) for p, c in graph.pairs.items()]
+    for (first, second), curve, color in edges:
+        weight = _last(curve)
+        ends = np.array([places[first], places[second]])
+        axes.plot(*ends.T, color=color, lw=0.5 + 9 * weight, alpha=0.6, zorder=1)
+        # nearer to the first, for edges cross in the middle
+        x, y = 0.6 * ends[0] + 0.4 * ends[1]
+        axes.annotate(
+            f'{weight:.2f}', (x, y), ha='center', va='center', size=7.5, zorder=3
+        )
+    for name in graph.teachers:
+        x, y = places[name]
+        axes.plot(x, y, 'o', ms=11, color=colors.get(name, _GRAY), zorder=2)
+        side = 'center' if abs(x) < 0.1 else 'left' if x > 0 else 'right'
+        axes.annotate(name, (1.2 * x, 1.25 * y), ha=side, va='center', size=8)
+    if graph.trust:
+        axes.plot(0, 0, 'o', ms=11, color=_GRAY, zorder=2)
+        axes.annotate(_STUDENT, (0.12, -0.16), va='center', size=8)
+    axes.set_title(graph.head.replace('_', ' '), size=9)
+    axes.set_aspect('equal')
+    axes.set_xlim(-2.4, 2.4)
+    axes.set_ylim(-1.4, 1.4)
+    axes.axis('off')
+
+
+def _draw_curves(axes: Axes, graph: Graph) -> None:
+    for name, curve in graph.curves().items():
+        steps = sorted(curve)
+        marker = 'o' if len(steps) < 3 else None
+        values = [curve[step] for step in steps]
+        axes.plot(
+            steps, values, color=_colors(graph)[name], label=name, marker=marker, lw=1.3
+        )
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel('iteration')
+    axes.set_ylabel('weight of the edge')
+    axes.legend(fontsize=7.5, loc='upper left', framealpha=0)
+
+
+def _draw_classes(
+    axes: Axes, graph: Graph, trust: np.ndarray, classes: Optional[Sequence[str]]
+) -> None:
+    count = trust.shape[1]
+    axes.imshow(trust, aspect='auto', cmap='Blues', vmin=0, vmax=1)
+    axes.set_yticks(range(len(graph.trust)), list(graph.trust))
+    if classes is not None and len(classes) == count:
+        axes.set_xticks(range(count), list(classes), rotation=90, size=7)
+    axes.set_xlabel('class that the teacher says')
+    axes.set_title(f'{graph.head.replace("_", " ")}: trust by class, 0 to 1', size=9)
+    axes.grid(visible=False)

@@ -1,0 +1,437 @@
+"""The logits graph trusts teachers that are right, and matches them jointly."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+import torch
+from recognizer_toys import distiller, file_of, plain, step, teacher
+from torch import Tensor
+from toys import batch, tiny_tsm
+
+from mmvkd.evaluation.peaks import largest_resident
+from mmvkd.models import LogitsGraphHead
+from mmvkd.models.losses import (
+    binary_transport,
+    prototype_cost,
+    sinkhorn,
+    sinkhorn_barycentre,
+)
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.registry import MODELS
+
+
+def logits(clips: int = 3, classes: int = 4, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 3 * torch.randn(clips, classes, generator=generator)
+
+
+def outputs(*seeds: int) -> dict[str, Outputs]:
+    return {f't{seed}': Outputs(logits(seed=seed)) for seed in seeds}
+
+
+def targets(labels: Optional[list[int]] = None) -> Targets:
+    if labels is None:
+        labels = [0, 1, 2]
+    return Targets(torch.tensor(labels), complete=min(labels) >= 0)
+
+
+def graph(teachers: int = 2, classes: int = 4, **settings: Any) -> LogitsGraphHead:
+    """A head for teachers t1, t2, …, whose prototypes are drawn."""
+    head = LogitsGraphHead(**settings)
+    cards = {f't{k + 1}': ModelCard(f't{k + 1}', classes) for k in range(teachers)}
+    head.attach(ModelCard('student', classes), cards)
+    generator = torch.Generator().manual_seed(9)
+    head.cost_matrix = prototype_cost(torch.randn(classes, 6, generator=generator))
+    return head
+
+
+def edges(
+    head: LogitsGraphHead, of_teachers: Tensor, to: Targets
+) -> tuple[Tensor, Tensor]:
+    """Edges among teachers and to the student, by the teachers' logits (N, K, M)."""
+    return head._edges(head._log_trust(of_teachers, to))
+
+
+# Edges
+
+
+@pytest.mark.parametrize('k', [1, 2, 3, 4])
+def test_uniform_edges_have_a_self_loop_and_rows_of_sum_one(k: int) -> None:
+    head = LogitsGraphHead(cost='binary')
+    among, to_student = edges(head, torch.zeros(3, k, 4), targets())
+    assert among.shape == (3, k, k)
+    diagonal = among.diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(diagonal, torch.full((3, k), 0.5 + 0.5 / k))
+    torch.testing.assert_close(among.sum(2), torch.ones(3, k))
+    torch.testing.assert_close(to_student, torch.full((3, k), 1 / k))
+
+
+@pytest.mark.parametrize('self_loop', [0.4, 0.7, 1.0])
+def test_a_self_loop_said_in_the_config_is_the_diagonal(self_loop: float) -> None:
+    head = LogitsGraphHead(cost='binary', self_loop=self_loop)
+    among, _ = edges(head, torch.zeros(2, 3, 4), targets([0, 1]))
+    expected = torch.full((2, 3), self_loop)
+    torch.testing.assert_close(among.diagonal(dim1=1, dim2=2), expected)
+    torch.testing.assert_close(among.sum(2), torch.ones(2, 3))
+
+
+def test_confidence_favors_the_teacher_that_is_right() -> None:
+    head = LogitsGraphHead(cost='binary', edges='confidence')
+    right, wrong = torch.zeros(1, 4), torch.zeros(1, 4)
+    right[0, 2] = wrong[0, 3] = 5.0
+    both = torch.stack([right, wrong], dim=1)
+    among, to_student = edges(head, both, targets([2]))
+    assert to_student[0, 0] > 0.98
+    torch.testing.assert_close(to_student.sum(1), torch.ones(1))
+    torch.testing.assert_close(among.sum(2), torch.ones(1, 2))
+    assert among[0, 1, 0] > 0.45 and among[0, 0, 1] < 0.02
+    # softmax of minus the cross-entropy: the normalized probability of the label
+    p = both.softmax(-1)[0, :, 2]
+    torch.testing.assert_close(to_student[0], p / p.sum())
+
+
+def test_confidence_without_a_label_favors_the_teacher_that_is_certain() -> None:
+    head = LogitsGraphHead(cost='binary', edges='confidence')
+    certain, unsure = torch.zeros(1, 4), torch.zeros(1, 4)
+    certain[0, 3] = 8.0
+    both = torch.stack([unsure, certain], dim=1)
+    for unlabeled in (targets([-1]), Targets(None)):
+        _, to_student = edges(head, both, unlabeled)
+        assert to_student[0, 1] > 0.75
+    # the label decides where there is one
+    assert edges(head, both, targets([0]))[1][0, 0] > 0.9
+
+
+def test_confidence_is_each_clips_own() -> None:
+    head = LogitsGraphHead(cost='binary', edges='confidence')
+    many = torch.stack([logits(3, seed=1), logits(3, seed=2)], dim=1)
+    mixed = edges(head, many, targets([1, -1, 3]))[1]
+    for n, label in ((0, 1), (1, -1), (2, 3)):
+        one = edges(head, many[n : n + 1], targets([label]))[1]
+        torch.testing.assert_close(mixed[n : n + 1], one)
+
+
+def test_learned_edges_are_uniform_at_first() -> None:
+    head = graph(3, edges='learned')
+    among, to_student = edges(head, torch.randn(2, 3, 4), targets([0, 1]))
+    torch.testing.assert_close(to_student, torch.full((2, 3), 1 / 3))
+    torch.testing.assert_close(among.sum(2), torch.ones(2, 3))
+
+
+def test_learned_edges_minimize_the_cross_entropy_of_the_mixture() -> None:
+    head = graph(3, edges='learned')
+    with torch.no_grad():
+        head.edge_network.bias.copy_(torch.tensor([0.1, 0.0, -0.1]))
+        head.edge_network.weight.normal_(std=0.1)
+    teachers = outputs(1, 2, 3)
+    terms = head(Outputs(logits(seed=9)), teachers, targets([2, 0, 3]))
+    both = torch.stack([o.logits for o in teachers.values()], 1)
+    trust = edges(head, both, targets())[1]
+    mixture = (trust[..., None] * (both / 4).softmax(-1)).sum(1)
+    expected = torch.nn.functional.nll_loss(mixture.log(), torch.tensor([2, 0, 3]))
+    torch.testing.assert_close(terms['edges'], expected)
+
+
+def test_learned_edges_are_constants_in_the_match() -> None:
+    head = graph(2, edges='learned')
+    student = Outputs(logits(seed=9).requires_grad_())
+    terms = head(student, outputs(1, 2), targets())
+    own = list(head.edge_network.parameters())
+    assert torch.autograd.grad(
+        terms[''], own, retain_graph=True, allow_unused=True
+    ) == (
+        None,
+        None,
+    )
+    of_edges = torch.autograd.grad(terms['edges'], own, retain_graph=True)
+    assert all(gradient.abs().max() > 0 for gradient in of_edges)
+    assert torch.autograd.grad(terms['edges'], student.logits, allow_unused=True) == (
+        None,
+    )
+
+
+def test_trust_depends_on_what_a_teacher_says() -> None:
+    head = graph(2, edges='learned')
+    with torch.no_grad():
+        head.edge_network.weight[0, 1] = 0.3
+    says_one, says_two = torch.zeros(2, 4), torch.zeros(2, 4)
+    says_one[:, 1] = says_two[:, 2] = 9.0
+    both = torch.stack([says_one, says_two])
+    trust = edges(head, both, targets([0, 0]))[1]
+    assert trust[0, 0] > 0.9
+    torch.testing.assert_close(trust[1], torch.full((2,), 0.5), atol=1e-2, rtol=0)
+
+
+def teachers_of_a_batch(
+    labels: Tensor, classes: int, generator: torch.Generator
+) -> dict[str, Outputs]:
+    """Logits of three teachers that are right more often than not, and of a fourth
+    whose weights are random: it says nearly the same of every clip."""
+    found = {}
+    for k, right in enumerate((0.9, 0.7, 0.5), start=1):
+        said = torch.randint(classes, labels.shape, generator=generator)
+        hit = torch.rand(labels.shape, generator=generator) < right
+        said = torch.where(hit, labels, said)
+        noise = torch.randn(len(labels), classes, generator=generator)
+        sure = 8 * torch.nn.functional.one_hot(said, classes)
+        found[f't{k}'] = Outputs(noise + sure)
+    noise = 0.1 * torch.randn(len(labels), classes, generator=generator)
+    found['t4'] = Outputs(torch.linspace(-1, 1, classes) + noise)
+    return found
+
+
+@pytest.mark.parametrize(
+    'optimizer',
+    [
+        pytest.param(
+            lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, weight_decay=1e-4),
+            id='sgd',
+        ),
+        pytest.param(lambda p: torch.optim.AdamW(p, lr=1e-3), id='adamw'),
+    ],
+)
+@pytest.mark.parametrize('classes', [14, 400])
+def test_a_random_teacher_is_dropped_in_the_first_two_epochs(
+    optimizer: Any, classes: int
+) -> None:
+    head = graph(4, classes, edges='learned', cost='binary')
+    optim = optimizer(head.parameters())
+    generator = torch.Generator().manual_seed(0)
+    trust = []
+    # two epochs of 840 clips in batches of 8
+    for _ in range(210):
+        labels = torch.randint(classes, (8,), generator=generator)
+        # of a student that has not learned anything
+        student = Outputs(0.1 * torch.randn(8, classes, generator=generator))
+        teachers = teachers_of_a_batch(labels, classes, generator)
+        terms = head(student, teachers, Targets(labels))
+        optim.zero_grad()
+        (terms[''] + terms['edges']).backward()
+        optim.step()
+        trust.append([float(terms[f'trust_t{k}']) for k in (1, 2, 3, 4)])
+    end = torch.tensor(trust[-20:]).mean(0)
+    assert int(end.argmin()) == 3
+    assert end[3] < 0.05
+    assert int(end.argmax()) == 0
+
+
+def test_clips_without_a_label_teach_no_edges_and_are_matched() -> None:
+    head = graph(2, edges='learned')
+    student, teachers = Outputs(logits(seed=9)), outputs(1, 2)
+    some = head(student, teachers, targets([1, -1, -1]))
+    first = {t: Outputs(o.logits[:1]) for t, o in teachers.items()}
+    one = head(Outputs(student.logits[:1]), first, targets([1]))
+    torch.testing.assert_close(some['edges'], one['edges'])
+    none = head(student, teachers, targets([-1, -1, -1]))
+    torch.testing.assert_close(none[''], some[''])
+    assert none['edges'] == 0
+    none['edges'].backward()
+    for parameter in head.edge_network.parameters():
+        assert parameter.grad.count_nonzero() == 0
+
+
+def test_learned_edges_refuse_blended_labels() -> None:
+    head = graph(2, edges='learned')
+    with pytest.raises(ValueError, match='one label per clip; turn blending off'):
+        head(Outputs(logits(seed=9)), outputs(1, 2), Targets(None))
+
+
+@pytest.mark.parametrize('scale', [0.0, 1.0, 1e4])
+def test_learned_edges_have_finite_gradients_also_in_half_precision(
+    scale: float,
+) -> None:
+    head = graph(2, edges='learned')
+    teachers = {
+        t: Outputs((scale * o.logits).bfloat16()) for t, o in outputs(1, 2).items()
+    }
+    student = logits(seed=9).bfloat16().requires_grad_()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        terms = head(Outputs(student), teachers, targets())
+    (terms[''] + terms['edges']).backward()
+    assert terms[''].dtype == terms['edges'].dtype == torch.float32
+    for found in (student, *head.edge_network.parameters()):
+        assert found.grad.isfinite().all()
+
+
+def test_what_edges_learned_is_saved_with_the_run_and_not_with_the_student() -> None:
+    learned = dict(type='mmvkd.LogitsGraphHead', edges='learned')
+    model = distiller(heads=dict(g=learned))
+    keys = [key for key in model.state_dict() if 'edge' in key]
+    assert keys == [
+        f'distill.heads.g.edge_network.{name}' for name in ('bias', 'weight')
+    ]
+
+
+# What is matched
+
+
+def test_the_binary_graph_is_the_formula() -> None:
+    student, teachers = Outputs(logits(seed=9)), outputs(1, 2)
+    head = LogitsGraphHead(cost='binary', temperature=2.0)
+    q = (student.logits / 2).softmax(-1)
+    p = [(o.logits / 2).softmax(-1) for o in teachers.values()]
+    vertices = [0.75 * p[0] + 0.25 * p[1], 0.25 * p[0] + 0.75 * p[1]]
+    expected = sum(binary_transport(v, q).mean() / 2 for v in vertices)
+    torch.testing.assert_close(head(student, teachers, targets())[''], expected)
+
+
+def test_one_teacher_is_a_graph() -> None:
+    for cost in ('binary', 'prototype'):
+        graph = dict(type='mmvkd.LogitsGraphHead', cost=cost)
+        model = distiller(heads=dict(g=graph))
+        assert torch.isfinite(step(model, batch())['loss_g'])
+    head, student = LogitsGraphHead(cost='binary'), Outputs(logits(seed=9))
+    got = head(student, outputs(1), targets())['']
+    p, q = (logits(seed=s).div(4).softmax(-1) for s in (1, 9))
+    torch.testing.assert_close(got, binary_transport(p, q).mean())
+
+
+def test_prototypes_come_from_the_teachers_loaded_weights(tmp_path: Path) -> None:
+    trained = plain(tiny_tsm(), seed=6)
+    with torch.no_grad():
+        rows = trained.cls_head.fc_cls.weight
+        rows.zero_()
+        rows[0, 0] = rows[1, 0] = rows[2, 1] = rows[3, 2] = 1.0
+        rows[1, 3] = 0.1
+    path = file_of(trained, tmp_path / 't.pth')
+    model = distiller(
+        teachers=dict(t=teacher(checkpoint=path)),
+        heads=dict(g=dict(type='mmvkd.LogitsGraphHead')),
+    )
+    cost = model.heads['g'].cost_matrix
+    # classes 0 and 1 look alike
+    assert cost[0, 1] < 0.1 < cost[0, 2]
+    assert cost.max() == 1
+    assert not [key for key in model.state_dict() if 'cost' in key]
+
+
+def test_a_prototype_graph_needs_a_linear_classifier() -> None:
+    model = tiny_tsm()
+    graph = dict(type='mmvkd.LogitsGraphHead')
+    made = distiller(teachers=dict(t=teacher(model)), heads={})
+    made.teachers['t'].model.cls_head.fc_cls = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"has no linear classifier.*cost='binary'"):
+        MODELS.build(graph).prepare(made.teachers)
+
+
+def test_the_barycentre_graph_is_the_formula() -> None:
+    head = graph(2, barycentre=True, temperature=2.0, tol=1e-6)
+    student, teachers = Outputs(logits(seed=9)), outputs(1, 2)
+    p = [(o.logits / 2).softmax(-1) for o in teachers.values()]
+    vertices = torch.stack(
+        [0.75 * p[0] + 0.25 * p[1], 0.25 * p[0] + 0.75 * p[1]], dim=1
+    )
+    half, cost = torch.full((3, 2), 0.5), head.cost_matrix
+    center = sinkhorn_barycentre(vertices, half, cost, tol=1e-6).rows
+    q = (student.logits / 2).softmax(-1)
+    expected = sinkhorn(center, q, cost, tol=1e-6).divergence.mean()
+    torch.testing.assert_close(head(student, teachers, targets())[''], expected)
+
+
+@pytest.mark.parametrize('edges', ['uniform', 'confidence', 'learned'])
+@pytest.mark.parametrize('clips', [1, 5])
+def test_the_barycentre_of_one_teacher_is_that_teacher(clips: int, edges: str) -> None:
+    head = graph(1, 12, edges=edges, barycentre=True)
+    plainly = graph(1, 12, edges=edges)
+    of_teacher = logits(clips, 12, seed=1)
+    to, teachers = Targets(torch.zeros(clips).long()), {'t1': Outputs(of_teacher)}
+    other = Outputs(logits(clips, 12, seed=2))
+    torch.testing.assert_close(
+        head(other, teachers, to)[''], plainly(other, teachers, to)[''], rtol=0, atol=0
+    )
+    same = of_teacher.clone().requires_grad_()
+    term = head(Outputs(same), teachers, to)['']
+    term.backward()
+    assert term == 0
+    assert same.grad.count_nonzero() == 0
+
+
+def test_a_barycentre_needs_a_cost_that_is_not_in_closed_form() -> None:
+    with pytest.raises(ValueError, match="a barycentre needs cost='prototype'"):
+        LogitsGraphHead(cost='binary', barycentre=True)
+
+
+# What is logged
+
+
+def test_diagnostics_are_logged_and_not_summed() -> None:
+    graph = dict(type='mmvkd.LogitsGraphHead', loss_weight=2.0)
+    values = step(distiller(heads=dict(g=graph)), batch())
+    for name in LogitsGraphHead.diagnostics:
+        assert torch.isfinite(values[f'g_{name}'])
+        assert not values[f'g_{name}'].requires_grad
+    total = values['loss_cls'] + values['loss_g']
+    torch.testing.assert_close(values['loss'], total)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'match'),
+    [
+        (dict(edges='none'), "'none' is unknown; known: uniform, confidence, learned"),
+        (dict(cost='other'), "'other' is unknown; known: prototype, binary"),
+        (dict(self_loop=1.5), r'share in \[0, 1\], got 1.5'),
+    ],
+)
+def test_a_wrong_graph_is_told(wrong: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        LogitsGraphHead(**wrong)
+
+
+@pytest.mark.parametrize('edges', ['uniform', 'confidence', 'learned'])
+def test_the_trust_in_each_teacher_is_logged_and_not_summed(edges: str) -> None:
+    settings = dict(type='mmvkd.LogitsGraphHead', edges=edges)
+    model = distiller(teachers=dict(a=teacher(), b=teacher()), heads=dict(g=settings))
+    values = step(model, batch())
+    trust = [values['g_trust_a'], values['g_trust_b']]
+    assert not any(value.requires_grad for value in trust)
+    torch.testing.assert_close(sum(trust), torch.tensor(1.0))
+    names = ['loss_cls', 'loss_g'] + ['loss_g_edges'] * (edges == 'learned')
+    torch.testing.assert_close(values['loss'], sum(values[name] for name in names))
+
+
+def test_a_teacher_whose_log_would_be_summed_is_refused() -> None:
+    settings = dict(type='mmvkd.LogitsGraphHead')
+    with pytest.raises(ValueError, match=r"logs 'trust_lossless'.*another name"):
+        distiller(teachers=dict(lossless=teacher()), heads=dict(g=settings))
+
+
+# What it takes
+
+
+def most_memory(waste: bool) -> int:
+    """Bytes that steps of the largest graph add to a process; runs in a fresh one."""
+    torch.set_num_threads(1)
+    clips, classes, teachers = 64, 700, 4
+    heads = [
+        graph(teachers, classes, edges=edges, barycentre=barycentre)
+        for edges in ('uniform', 'learned')
+        for barycentre in (False, True)
+    ]
+    few = {f't{k}': Outputs(logits(2, classes, k)) for k in (1, 2, 3, 4)}
+    many = {f't{k}': Outputs(logits(clips, classes, k)) for k in (1, 2, 3, 4)}
+    labels = torch.arange(clips)
+    # what is loaded with the first step is not the graph's
+    sum(h(few['t1'], few, Targets(labels[:2]))[''] for h in heads).item()
+    before = largest_resident()
+    for head in heads:
+        student = logits(clips, classes, 9).requires_grad_()
+        terms = head(Outputs(student), many, Targets(labels))
+        (terms[''] + terms.get('edges', 0)).backward()
+    if waste:
+        torch.ones(clips * teachers, classes, classes).sum()
+    return largest_resident() - before
+
+
+def test_700_classes_of_64_clips_and_4_teachers_take_less_than_300_megabytes() -> None:
+    context = multiprocessing.get_context('spawn')
+    taken = []
+    for waste in (False, True):
+        with ProcessPoolExecutor(1, context) as pool:
+            taken.append(pool.submit(most_memory, waste).result() / 2**20)
+    # one row of costs for each clip and teacher is too much, and is seen
+    assert taken[0] < 300 < taken[1]

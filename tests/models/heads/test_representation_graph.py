@@ -1,0 +1,394 @@
+"""The representation graph matches samples of what pairs of teachers see."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Optional
+
+import pytest
+import torch
+from recognizer_toys import (
+    backward,
+    distiller,
+    losses,
+    step,
+    teacher,
+    tiny_slowfast,
+    tiny_tsn,
+    without_gradient,
+)
+from torch import Tensor, nn
+from toys import batch, tiny_tsm
+
+from mmvkd.models import RepresentationGraphHead
+from mmvkd.models.losses import (
+    Sketch,
+    bilinear_sketch,
+    mmd,
+    signed_root,
+    unit_length,
+)
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+
+SHAPES = dict(a=(6, 2, 3, 3), b=(4, 2, 3, 3), c=(5, 2, 3, 3))
+
+
+def feature(shape: tuple[int, ...], clips: int = 4, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(clips, *shape, generator=generator)
+
+
+def graph(names: str = 'abc', classes: int = 3, **settings: Any) -> Any:
+    """A head for teachers a, b, …, and a student with 7 channels."""
+    settings = dict(dict(dim=16, min_clips=0), **settings)
+    head = RepresentationGraphHead(tap='x', **settings)
+    cards = {t: ModelCard(t, classes, False, dict(x=SHAPES[t])) for t in names}
+    torch.manual_seed(0)
+    head.attach(ModelCard('student', classes, False, dict(x=(7, 2, 3, 3))), cards)
+    return head
+
+
+def outputs(names: str = 'abc', clips: int = 4, seed: int = 0) -> dict[str, Outputs]:
+    return {
+        t: Outputs(torch.zeros(clips, 3), dict(x=feature(SHAPES[t], clips, seed + i)))
+        for i, t in enumerate(names, start=1)
+    }
+
+
+def student(clips: int = 4, seed: int = 0) -> Outputs:
+    return Outputs(torch.zeros(clips, 3), dict(x=feature((7, 2, 3, 3), clips, seed)))
+
+
+def targets(labels: Optional[list[int]] = None) -> Targets:
+    labels = [0, 1, 2, 0] if labels is None else labels
+    return Targets(torch.tensor(labels), complete=min(labels) >= 0)
+
+
+def vectors(head: Any, teachers: dict[str, Outputs], i: int, j: int) -> Tensor:
+    """What pair (i, j) of the head's teachers sees."""
+    names = list(teachers) if len(teachers) > 1 else 2 * list(teachers)
+    sides = [teachers[names[side]].features['x'].flatten(2) for side in (i, j)]
+    drawn = [
+        Sketch(getattr(head, f'place_{side}'), getattr(head, f'sign_{side}'))
+        for side in (i, j)
+    ]
+    return signed_root(bilinear_sketch(sides, drawn, [(0, 1)], head.dim))[:, 0]
+
+
+# The match
+
+
+def test_the_term_is_the_mean_discrepancy_of_every_pair() -> None:
+    head, teachers, own = graph(), outputs(), student()
+    projected = head.projection(own.features['x'].mean((2, 3, 4))).unflatten(1, (3, 16))
+    expected = [
+        mmd(vectors(head, teachers, i, j), unit_length(projected[:, e]))
+        for e, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)])
+    ]
+    terms = head(own, teachers, targets())
+    torch.testing.assert_close(terms[''], sum(expected) / 3)
+    assert terms[''] > 1e-3
+
+
+def test_one_teacher_is_paired_with_itself_through_two_sketches() -> None:
+    head, teachers = graph('a'), outputs('a')
+    assert not torch.equal(head.place_0, head.place_1)
+    own = head.projection(student().features['x'].mean((2, 3, 4)))
+    expected = mmd(vectors(head, teachers, 0, 1), unit_length(own))
+    terms = head(student(), teachers, targets())
+    torch.testing.assert_close(terms[''], expected)
+    assert head.diagnostics == ('edge_a-a',)
+    assert terms['edge_a-a'] == 1
+
+
+class Told(nn.Module):
+    """Says what it was told, in place of a projection."""
+
+    def __init__(self, what: Tensor) -> None:
+        super().__init__()
+        self.what = nn.Parameter(what)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        return self.what.flatten(1)
+
+
+@pytest.mark.parametrize('names', ['a', 'ab', 'abc'])
+@pytest.mark.parametrize('min_clips', [0, 8])
+def test_a_student_that_sees_what_its_teachers_see_has_nothing_to_learn(
+    names: str, min_clips: int
+) -> None:
+    head = graph(names, min_clips=min_clips)
+    for seed in (0, 5):  # in the second step, past clips take part
+        teachers = outputs(names, seed=seed)
+        head.projection = Told(3 * head._ensembled(teachers))
+        term = head(student(), teachers, targets())['']
+        term.backward()
+        assert term < 1e-6
+        assert head.projection.what.grad.abs().max() < 1e-6
+    head.projection = Told(torch.rand(4, term.numel() * len(head._pairs), head.dim))
+    assert head(student(), teachers, targets())[''] > 1e-3
+
+
+def test_steps_along_the_gradient_lower_the_term() -> None:
+    head, teachers, own = graph(), outputs(), student()
+    optim = torch.optim.SGD(head.parameters(), lr=0.5)
+    values = []
+    for _ in range(10):
+        term = head(own, teachers, targets())['']
+        optim.zero_grad()
+        term.backward()
+        optim.step()
+        values.append(term.item())
+    assert values[-1] < 0.8 * values[0]
+
+
+def test_maps_of_other_sizes_are_averaged_to_the_smallest() -> None:
+    head = graph('ab')
+    large = outputs('ab')
+    big = feature((4, 4, 6, 9), seed=7)
+    small = torch.nn.functional.adaptive_avg_pool3d(big, (2, 3, 3))
+    large['b'] = Outputs(torch.zeros(4, 3), dict(x=big))
+    same = dict(large, b=Outputs(torch.zeros(4, 3), dict(x=small)))
+    torch.testing.assert_close(
+        head(student(), large, targets())[''], head(student(), same, targets())['']
+    )
+
+
+def test_teachers_of_other_architectures_and_a_kept_one_make_a_graph() -> None:
+    settings = dict(
+        type='mmvkd.RepresentationGraphHead',
+        tap='backbone.layer4',
+        teacher_tap=dict(
+            tsm='backbone.layer4', tsn='backbone.layer3', sf='backbone.slow_path.layer4'
+        ),
+        dim=32,
+    )
+    teachers = dict(
+        tsm=teacher(), tsn=teacher(tiny_tsn(50)), sf=teacher(tiny_slowfast())
+    )
+    model = distiller(tiny_tsm(frames=8), teachers, dict(g=settings))
+    values = backward(model.train(), batch(clips=3, frames=8))
+    assert torch.isfinite(values['loss_g'])
+    names = [key for key in values if key.startswith('g_edge')]
+    assert names == ['g_edge_tsm-tsn', 'g_edge_tsm-sf', 'g_edge_tsn-sf']
+    assert without_gradient(model) == []
+
+
+def test_features_averaged_over_space_make_a_graph() -> None:
+    head, teachers = graph('ab'), outputs('ab')
+    pooled = {
+        t: Outputs(o.logits, dict(x=o.features['x'].mean((3, 4), keepdim=True)))
+        for t, o in teachers.items()
+    }
+    one = head(student(), pooled, targets())['']
+    mixed = head(student(), dict(teachers, a=pooled['a']), targets())['']
+    assert one > 1e-3
+    # what is stored for one teacher is all that its pairs can use of the other
+    torch.testing.assert_close(mixed, one)
+
+
+@pytest.mark.parametrize('scale', [0.0, 1e-3, 1.0, 1e3])
+def test_half_precision_gives_finite_gradients(scale: float) -> None:
+    head = graph(edges='learned')
+    teachers = {
+        t: Outputs(o.logits, dict(x=(scale * o.features['x']).bfloat16()))
+        for t, o in outputs().items()
+    }
+    x = (scale * student().features['x']).bfloat16().requires_grad_()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        terms = head(Outputs(torch.zeros(4, 3), dict(x=x)), teachers, targets())
+    (terms[''] + terms['edges']).backward()
+    assert terms[''].dtype == terms['edges'].dtype == torch.float32
+    assert x.grad.isfinite().all()
+    for parameter in head.parameters():
+        assert parameter.grad.isfinite().all()
+
+
+# Sketches
+
+
+def test_a_seed_draws_the_sketches_and_a_checkpoint_keeps_them() -> None:
+    first, again, other = graph(), graph(), graph(seed=1)
+    assert torch.equal(first.place_1, again.place_1)
+    assert not torch.equal(first.place_1, other.place_1)
+    other.load_state_dict(first.state_dict())
+    torch.testing.assert_close(
+        other(student(), outputs(), targets())[''],
+        first(student(), outputs(), targets())[''],
+    )
+
+
+# Edges
+
+
+def test_learned_edges_minimize_the_cross_entropy_of_the_mixture() -> None:
+    head, teachers = graph(edges='learned'), outputs()
+    with torch.no_grad():
+        head.classifier.score.copy_(torch.tensor([0.1, 0.0, -0.1]))
+    weights = torch.tensor([1.0, 0.0, -1.0]).softmax(0)
+    terms = head(student(), teachers, targets())
+    theirs = [vectors(head, teachers, *pair) for pair in ((0, 1), (0, 2), (1, 2))]
+    mixture = sum(w * r for w, r in zip(weights, theirs))
+    linear = head.classifier.classifier
+    scores = 10 * mixture @ linear.weight.T + linear.bias
+    expected = torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1, 2, 0]))
+    torch.testing.assert_close(terms['edges'], expected)
+    logged = [terms[f'edge_{pair}'] for pair in ('a-b', 'a-c', 'b-c')]
+    torch.testing.assert_close(torch.stack(logged), weights)
+
+
+def test_learned_edges_are_constants_in_the_match() -> None:
+    head = graph(edges='learned')
+    terms = head(student(), outputs(), targets())
+    own = list(head.classifier.parameters())
+    gradients = torch.autograd.grad(
+        terms[''], own, retain_graph=True, allow_unused=True
+    )
+    assert gradients == (None,) * 3
+    assert all(g is not None for g in torch.autograd.grad(terms['edges'], own))
+
+
+def test_learned_edges_leave_pairs_that_tell_nothing_of_the_class() -> None:
+    head = graph(edges='learned', dim=64)
+    optim = torch.optim.SGD(head.classifier.parameters(), lr=0.02, momentum=0.9)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        labels = torch.randint(3, (8,), generator=generator)
+        teachers = outputs(clips=8, seed=int(labels.sum()))
+        for name in 'ab':
+            # a channel for each class
+            teachers[name].features['x'][torch.arange(8), labels] += 3
+        # of another sign in each clip, whatever the class
+        teachers['c'].features['x'].mul_(
+            torch.randn(8, 5, 2, 3, 3, generator=generator)
+        )
+        terms = head(student(8), teachers, Targets(labels))
+        optim.zero_grad()
+        terms['edges'].backward()
+        optim.step()
+    trust = {pair: float(terms[f'edge_{pair}']) for pair in ('a-b', 'a-c', 'b-c')}
+    assert trust['a-b'] > 0.8, trust
+
+
+def test_clips_without_a_label_teach_no_edges() -> None:
+    head, teachers = graph(edges='learned'), outputs()
+    none = head(student(), teachers, targets([-1, -1, -1, -1]))
+    assert none['edges'] == 0
+    none['edges'].backward()
+    assert head.classifier.score.grad.count_nonzero() == 0
+    some = head(student(), teachers, targets([1, -1, -1, -1]))
+    one = head(student(1), outputs_of_first(teachers), targets([1]))
+    torch.testing.assert_close(some['edges'], one['edges'])
+
+
+def outputs_of_first(teachers: dict[str, Outputs]) -> dict[str, Outputs]:
+    return {
+        t: Outputs(o.logits[:1], dict(x=o.features['x'][:1]))
+        for t, o in teachers.items()
+    }
+
+
+@pytest.mark.parametrize('edges', ['uniform', 'learned'])
+def test_blended_labels_are_for_uniform_edges(edges: str) -> None:
+    head = graph(edges=edges)
+    if edges == 'uniform':
+        assert head(student(), outputs(), Targets(None))[''] > 0
+        return
+    with pytest.raises(ValueError, match='one label per clip; turn blending off'):
+        head(student(), outputs(), Targets(None))
+
+
+def test_edges_are_logged_and_not_summed() -> None:
+    settings = dict(
+        type='mmvkd.RepresentationGraphHead',
+        tap='backbone.layer3',
+        dim=32,
+        edges='learned',
+    )
+    model = distiller(teachers=dict(a=teacher(), b=teacher()), heads=dict(g=settings))
+    values = step(model, batch())
+    assert values['g_edge_a-b'] == 1
+    parts = ('loss_cls', 'loss_g', 'loss_g_edges')
+    torch.testing.assert_close(values['loss'], sum(values[name] for name in parts))
+
+
+# Past clips
+
+
+def test_past_clips_fill_up_a_small_batch() -> None:
+    head = graph('ab', min_clips=6)
+    seen: list[tuple[Tensor, Tensor]] = []
+    for seed, used in ((0, 4), (10, 6), (20, 6)):
+        own, teachers = student(seed=seed), outputs('ab', seed=seed)
+        projected = unit_length(head.projection(own.features['x'].mean((2, 3, 4))))
+        seen.insert(0, (vectors(head, teachers, 0, 1), projected))
+        theirs, ours = (torch.cat(part)[:used] for part in zip(*seen))
+        term = head(own, teachers, targets())['']
+        torch.testing.assert_close(term, mmd(theirs, ours))
+
+
+def test_past_clips_have_no_gradient_and_none_join_a_large_batch() -> None:
+    head = graph('ab', min_clips=4)
+    alone = graph('ab')
+    head(student(), outputs('ab'), targets())
+    for clips in (4, 6):
+        labels = targets([0] * clips)
+        own, teachers = student(clips, 3), outputs('ab', clips, 3)
+        torch.testing.assert_close(
+            head(own, teachers, labels)[''], alone(own, teachers, labels)['']
+        )
+    head(student(2), outputs('ab', 2), targets([0, 1]))[''].backward()
+    assert not head.student_queue.requires_grad
+
+
+def test_evaluation_leaves_the_queue_alone() -> None:
+    head = graph('ab', min_clips=6).eval()
+    head(student(), outputs('ab'), targets())
+    assert head.queued == 0
+    assert head.teacher_queue.count_nonzero() == 0
+
+
+def test_a_checkpoint_holds_the_past_clips() -> None:
+    settings = dict(
+        type='mmvkd.RepresentationGraphHead',
+        tap='backbone.layer3',
+        dim=32,
+        edges='learned',
+    )
+    model = distiller(heads=dict(g=settings)).train()
+    data = batch()
+    for _ in range(2):
+        backward(model, data)
+    state = copy.deepcopy(model.state_dict())
+    assert state['distill.heads.g.queued'] == 4
+    other = distiller(heads=dict(g=dict(settings, seed=5))).train()
+    other.teachers['t'].model.load_state_dict(model.teachers['t'].model.state_dict())
+    other.load_state_dict(state)
+    torch.manual_seed(1)
+    expected = losses(model, data)
+    torch.manual_seed(1)
+    assert torch.equal(losses(other, data)['loss_g'], expected['loss_g'])
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'match'),
+    [
+        (dict(edges='confidence'), "'confidence' is unknown; known: uniform, learned"),
+        (dict(dim=0), 'dim must be 1 or more'),
+        (dict(min_clips=-1), 'min_clips 0 or more, got 16 and -1'),
+    ],
+)
+def test_a_wrong_graph_is_told(wrong: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        graph(**wrong)
+
+
+def test_learned_edges_refuse_a_multi_label_student() -> None:
+    head = RepresentationGraphHead(tap='x', edges='learned')
+    card = ModelCard('a', 3, False, dict(x=SHAPES['a']))
+    many = ModelCard('student', 3, True, dict(x=(7, 2, 3, 3)))
+    with pytest.raises(ValueError, match=r"multi-label.*set edges='uniform'"):
+        head.attach(many, dict(a=card))

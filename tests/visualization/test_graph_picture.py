@@ -1,0 +1,115 @@
+"""The picture of a graph is drawn from what a run leaves."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from mmvkd.models.heads.logits_graph import EdgeNetwork
+from mmvkd.studies.figures import png
+from mmvkd.visualization import draw, read_graphs
+
+
+def logged(folder: Path, *entries: dict, run: str = '20250101_000000') -> Path:
+    """A run's folder with these lines in its log."""
+    file = folder / run / 'vis_data' / 'scalars.json'
+    file.parent.mkdir(parents=True)
+    lines = [json.dumps(entry) for entry in entries]
+    file.write_text('\n'.join([*lines, '{"cut off']))
+    return folder
+
+
+def entry(step: int, trust: float) -> dict:
+    return {
+        'step': step,
+        'loss': 1.0,
+        'logits_graph_iterations': 20.0,
+        'logits_graph_trust_tsm_r50': trust,
+        'logits_graph_trust_tsm_r34': 1 - trust,
+        'pairs_edge_tsm_r50-tsm_r34': 1.0,
+    }
+
+
+def test_edges_are_read_from_the_log_by_head(tmp_path: Path) -> None:
+    folder = logged(tmp_path, entry(20, 0.5), {'acc/top1': 0.3, 'step': 1})
+    logged(tmp_path, entry(20, 0.6), entry(40, 0.7), run='20250102_000000')
+
+    first, second = read_graphs(folder)
+
+    assert (first.head, first.teachers) == ('logits_graph', ['tsm_r50', 'tsm_r34'])
+    # the resumed run logged step 20 again
+    assert first.trust['tsm_r50'] == {20: 0.6, 40: 0.7}
+    assert first.by_class is None
+    assert second.head == 'pairs'
+    assert second.pairs == {('tsm_r50', 'tsm_r34'): {20: 1.0, 40: 1.0}}
+    assert second.teachers == ['tsm_r50', 'tsm_r34']
+
+
+def test_the_trust_by_class_is_that_of_the_checkpoint(tmp_path: Path) -> None:
+    folder = logged(tmp_path, entry(20, 0.5))
+    network = EdgeNetwork(2, 3)
+    with torch.no_grad():
+        network.weight.normal_()
+        network.bias.normal_()
+    prefix = 'distill.heads.logits_graph.edge_network.'
+    state = {f'{prefix}{name}': value for name, value in network.state_dict().items()}
+    torch.save(dict(state_dict=state), folder / 'best_acc.pth')
+
+    graph = read_graphs(folder)[0]
+
+    # as if both teachers were certain of class 2
+    certain = torch.tensor([0.0, 0.0, 1.0]).expand(1, 2, 3)
+    expected = network(certain).exp()[0]
+    assert graph.by_class is not None
+    torch.testing.assert_close(
+        torch.from_numpy(graph.by_class[:, 2]), expected.detach()
+    )
+
+
+def texts(figure: Figure) -> str:
+    """All that is written in a picture."""
+    found = [t.get_text() for axes in figure.axes for t in axes.texts]
+    for axes in figure.axes:
+        found += [axes.get_title(), axes.get_xlabel()]
+        found += [label.get_text() for label in axes.get_xticklabels()]
+    return ' '.join(found)
+
+
+def test_a_picture_names_vertices_and_says_how_much_each_edge_weighs(
+    tmp_path: Path,
+) -> None:
+    graphs = read_graphs(logged(tmp_path, entry(20, 0.25), entry(40, 0.75)))
+    graphs[0].by_class = torch.rand(2, 3).numpy()
+    figure = Figure()
+
+    draw(figure, graphs, ['jump', 'run', 'sit'])
+
+    written = texts(figure)
+    for name in ('tsm_r50', 'tsm_r34', 'student', 'logits graph', 'pairs', 'jump'):
+        assert name in written
+    assert '0.75' in written and '1.00' in written
+    (line, *_) = figure.axes[1].lines
+    assert line.get_xydata().tolist() == [[20, 0.25], [40, 0.75]]
+    assert png(partial(draw, graphs=graphs)).startswith(b'\x89PNG')
+
+
+def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(
+    tmp_path: Path,
+) -> None:
+    graphs = read_graphs(
+        logged(tmp_path, {'step': 5, 'g_trust_a': 1.0, 'h_edge_a-a': 1.0})
+    )
+    assert [graph.teachers for graph in graphs] == [['a'], ['a']]
+    assert png(partial(draw, graphs=graphs)).startswith(b'\x89PNG')
+
+
+def test_a_folder_without_a_graph_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='has no log such as'):
+        read_graphs(tmp_path)
+    with pytest.raises(FileNotFoundError, match='has no edges; a run logs them'):
+        read_graphs(logged(tmp_path, {'step': 1, 'loss': 1.0}))

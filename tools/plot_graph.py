@@ -1,0 +1,44 @@
+"""Draw the teachers' graph of a run: its edges, over training and by class."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
+from mmvkd.errors import ClearErrors
+from mmvkd.studies.figures import png
+from mmvkd.visualization import draw, read_graphs
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('work_dir', help='of the run')
+    parser.add_argument('out', help='the .png file to write')
+    parser.add_argument('--classes', help='file with the name of a class in each line')
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error comes from'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    args = parse_args(argv)
+    with ClearErrors(args.traceback):
+        graphs = read_graphs(Path(args.work_dir))
+        names = None
+        if args.classes:
+            names = Path(args.classes).read_text(encoding='utf-8').splitlines()
+        picture = png(partial(draw, graphs=graphs, classes=names))
+        Path(args.out).write_bytes(picture)
+    for graph in graphs:
+        last = {name: curve[max(curve)] for name, curve in graph.curves().items()}
+        told = ', '.join(f'{name} {weight:.3f}' for name, weight in last.items())
+        print(f'{graph.head}: {told}')
+
+
+if __name__ == '__main__':
+    main()
