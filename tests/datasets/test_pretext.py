@@ -38,9 +38,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(path: Path, frames: int, speed: int) -> None:
     """A texture that drifts by ``speed`` pixels a frame."""
     noise = np.random.default_rng(frames).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    scene = cv2.resize(noise, (48, 48), interpolation=cv2.INTER_LINEAR)
+    scene = cv2.resize(noise, (64, 64), interpolation=cv2.INTER_LINEAR)
     codec = cv2.VideoWriter_fourcc(*'mp4v')
-    writer = cv2.VideoWriter(str(path), codec, 10, (48, 48))
+    writer = cv2.VideoWriter(str(path), codec, 10, (64, 64))
     for t in range(frames):
         writer.write(np.roll(scene, speed * t, 1))
     writer.release()
