@@ -18,8 +18,8 @@ _RUN = 'run://'
 def load_run(address: str, map_location: Optional[str] = None) -> Any:
     """Read ``run://FOLDER``, for MMEngine: a run's best checkpoint, or else its last.
 
-    So a config can start from a run whose epochs it does not know, as in
-    ``init_cfg=dict(type='Pretrained', checkpoint='run://work_dirs/…', prefix='backbone')``.
+    So a config can start from a run whose best epoch it does not know, as a backbone with
+    ``init_cfg=dict(type='Pretrained', checkpoint='run://…', prefix='backbone')``.
 
     Raises:
         FileNotFoundError: if there is none.
