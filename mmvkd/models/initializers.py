@@ -18,7 +18,7 @@ _RUN = 'run://'
 def load_run(address: str, map_location: Optional[str] = None) -> Any:
     """Read ``run://FOLDER``, for MMEngine: a run's best checkpoint, or else its last.
 
-    So a config can start from a run whose best epoch it does not know, as a backbone with
+    So a config can start from a run whose best epoch it does not know: a backbone by
     ``init_cfg=dict(type='Pretrained', checkpoint='run://…', prefix='backbone')``.
 
     Raises:
