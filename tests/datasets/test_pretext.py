@@ -124,6 +124,11 @@ def test_no_label_of_the_list_is_used(clips: Path) -> None:
         first, *others = (data[SampleKey(index, 1, 2)] for data in lists)
         assert all(same(first, other) for other in others)
     assert len({data.fingerprint for data in lists}) == 1
+    seen = []
+    steps = lists[1].dataset.pipeline.transforms
+    steps.insert(1, lambda results: seen.append(results['label']) or results)
+    assert 'inputs' in lists[1][0]
+    assert seen == [-1]
     assert lists[1].get_data_info(0)['label'] == -1
 
 
