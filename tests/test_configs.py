@@ -23,6 +23,7 @@ from videos import write_list
 from mmvkd.datasets import motions
 from mmvkd.engine import launch
 from mmvkd.models.recognizers import build_recognizer, recognizer_config
+from mmvkd.registry import TRANSFORMS as OUR_TRANSFORMS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ('students', 'teachers', 'distill')
@@ -31,6 +32,10 @@ NAMES = [
     for folder in FOLDERS
     for file in sorted((ROOT / 'configs' / folder).glob('*.py'))
 ]
+PRETEXT = [
+    f'pretext/{file.name}' for file in sorted((ROOT / 'configs/pretext').glob('*.py'))
+]
+SELF_SUPERVISED = [name.replace('pretext/', 'teachers/') for name in PRETEXT]
 PLAIN = [name for name in NAMES if not name.startswith('distill/')]
 DISTILL = [name for name in NAMES if name.startswith('distill/')]
 CLASSES = dict(
@@ -44,7 +49,7 @@ CLASSES = dict(
     own=2,
 )
 WORDS = list(CLASSES)
-SETTINGS = ('DATA', 'SIZE', 'NUM_CLASSES', 'TRAIN_LIST', 'VAL_LIST', 'VIDEOS')
+SETTINGS = ('DATA', 'SIZE', 'PROBE', 'NUM_CLASSES', 'TRAIN_LIST', 'VAL_LIST', 'VIDEOS')
 MMACTION = Path(mmaction.__file__).parent / '.mim'
 
 
@@ -340,7 +345,7 @@ def test_every_parameter_is_in_the_optimizer_once(data: str, name: str) -> None:
 
 
 @pytest.mark.parametrize('data', ['motions', 'ucf101'], indirect=True)
-@pytest.mark.parametrize('name', PLAIN)
+@pytest.mark.parametrize('name', [n for n in PLAIN if n not in SELF_SUPERVISED])
 def test_models_start_from_imagenet_where_clips_are_large(data: str, name: str) -> None:
     text = str(parsed(data, name).model.backbone)
     fetches = any(mark in text for mark in ('://', 'Pretrained'))
@@ -357,6 +362,8 @@ def test_the_loss_falls_on_one_repeated_batch(name: str) -> None:
         teacher.checkpoint = 'random'
         if teacher.pop('store', None):
             teacher.type = 'mmvkd.RecognizerTeacher'
+    if name in SELF_SUPERVISED:
+        del settings.backbone.init_cfg  # there is no pretext run
     torch.manual_seed(0)
     model = MODELS.build(settings)
     model.init_weights()
@@ -545,9 +552,79 @@ def make_small(pipeline: Any) -> None:
             step.crop_size = 48
 
 
-@pytest.mark.parametrize('folder', FOLDERS)
+@every_word
+def test_a_pretext_config_asks_its_task_of_the_same_clips_in_every_loader(
+    data: str,
+) -> None:
+    teacher = datasets(parsed(data, 'teachers/tsm_r50.py'))
+    tasks = set()
+    for name in PRETEXT:
+        config = parsed(data, name)
+        for stage in ('train', 'val', 'test'):
+            dataset = config[f'{stage}_dataloader'].dataset
+            assert dataset.type == 'mmvkd.PretextDataset', name
+            assert dataset.dataset.ann_file == teacher[stage].ann_file
+            # the ten crops of a test would be ten questions
+            like = teacher['train' if stage == 'train' else 'val']
+            assert dataset.dataset.pipeline == like.pipeline
+            task = OUR_TRANSFORMS.build(dataset.task)
+            assert task.num_classes == config.model.cls_head.num_classes, name
+            tasks.add(type(task))
+        assert config.work_dir == f'work_dirs/{data}/pretext/{Path(name).stem}'
+        assert 'torchvision://' not in str(config.model)
+    assert len(tasks) == len(PRETEXT) == 5
+
+
+@every_word
+def test_a_self_supervised_teacher_starts_from_its_pretext_run_alone(data: str) -> None:
+    for name in SELF_SUPERVISED:
+        backbone = parsed(data, name).model.backbone
+        pretext = parsed(data, name.replace('teachers/', 'pretext/'))
+        assert backbone.init_cfg == dict(
+            type='Pretrained',
+            checkpoint=f'run://{pretext.work_dir}',
+            prefix='backbone',
+        )
+        assert backbone.pretrained is None
+        assert backbone.frozen_stages == -1
+
+
+@pytest.mark.parametrize('name', SELF_SUPERVISED)
+def test_one_word_makes_a_linear_probe(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('MMVKD_PROBE', 'linear')
+    config = Config.fromfile(ROOT / 'configs' / name)
+    assert config.model.backbone.frozen_stages == 4
+    assert config.find_unused_parameters
+    monkeypatch.setenv('MMVKD_PROBE', 'linaer')
+    with pytest.raises(FileNotFoundError, match=r'linaer\.py.*does not exist'):
+        launch.load_config(str(ROOT / 'configs' / name))
+
+
+def test_a_linear_probe_learns_in_its_last_layer_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('MMVKD_PROBE', 'linear')
+    config = Config.fromfile(ROOT / 'configs' / SELF_SUPERVISED[0])
+    del config.model.backbone.init_cfg
+    config.model.backbone.depth, config.model.cls_head.in_channels = 18, 512
+    model = MODELS.build(config.model)
+    model.init_weights()
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    model.train()
+    before = copy.deepcopy(model.state_dict())
+    for _ in range(2):
+        model.train_step(motions_like(config.model, 1), wrapper)
+    changed = {
+        k for k, v in model.state_dict().items() if not torch.equal(v, before[k])
+    }
+    assert changed == {'cls_head.fc_cls.weight', 'cls_head.fc_cls.bias'}
+
+
+@pytest.mark.parametrize('folder', [*FOLDERS, 'pretext'])
 def test_the_readme_of_a_folder_names_its_configs(folder: str) -> None:
     text = (ROOT / 'configs' / folder / 'README.md').read_text()
-    for name in NAMES:
+    for name in NAMES + PRETEXT:
         if name.startswith(f'{folder}/'):
             assert f'`{Path(name).name}`' in text

@@ -1,6 +1,7 @@
 """Datasets: seeded samples, the sampler that keys them, and the embedded Motions."""
 
+from mmvkd.datasets.pretext import PretextDataset
 from mmvkd.datasets.samplers import SeededSampler
 from mmvkd.datasets.seeded import SeededDataset
 
-__all__ = ['SeededDataset', 'SeededSampler']
+__all__ = ['PretextDataset', 'SeededDataset', 'SeededSampler']

@@ -57,6 +57,7 @@ class SeededDataset:
         if len(dataset) == 0:
             raise ValueError(f"'{dataset.ann_file}' lists no clips")
         self.dataset = dataset
+        self.replaces = not dataset.test_mode  # clips that cannot be loaded
         transforms = dataset.pipeline.transforms
         # ours say it themselves, when they are built
         if any('Decord' in type(transform).__name__ for transform in transforms):
@@ -78,7 +79,7 @@ class SeededDataset:
         """Hash of the annotation list: names and labels, in order."""
         digest = hashlib.sha256()
         for index in range(len(self)):
-            info = self.dataset.get_data_info(index)
+            info = self.get_data_info(index)
             digest.update(f'{_name(info)} {info.get("label")}\n'.encode())
         return digest.hexdigest()
 
@@ -102,7 +103,7 @@ class SeededDataset:
             if sample is not None:
                 break
             clip = _name(self.dataset.get_data_info(index))
-            if self.dataset.test_mode:
+            if not self.replaces:
                 raise UnreadableClipError(
                     f"clip '{clip}' of '{self.dataset.ann_file}' cannot be read: "
                     f'{problem}; a score without it would not be comparable'

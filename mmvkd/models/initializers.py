@@ -1,11 +1,35 @@
-"""Initialization of recognizers that are trained from nothing."""
+"""Initialization of recognizers: from nothing, or from another run."""
 
 from __future__ import annotations
 
+from typing import Any, Optional
+
 from mmaction.models.backbones.resnet import BasicBlock, Bottleneck
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
 from mmvkd.registry import WEIGHT_INITIALIZERS
+
+_RUN = 'run://'
+
+
+@CheckpointLoader.register_scheme(prefixes=_RUN, force=True)
+def load_run(address: str, map_location: Optional[str] = None) -> Any:
+    """Read ``run://FOLDER``, for MMEngine: a run's best checkpoint, or else its last.
+
+    So a config can start from a run whose best epoch it does not know: a backbone by
+    ``init_cfg=dict(type='Pretrained', checkpoint='run://…', prefix='backbone')``.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        RuntimeError: if it holds more than tensors and plain types.
+    """
+    folder = address[len(_RUN) :]
+    found = find_checkpoint(folder)
+    if found is None:
+        raise FileNotFoundError(f"run '{folder}' has no checkpoint; train it first")
+    return read_checkpoint(found)
 
 
 @WEIGHT_INITIALIZERS.register_module()

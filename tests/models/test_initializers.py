@@ -1,6 +1,8 @@
-"""Initialization from nothing."""
+"""Initialization from nothing, and from another run."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,3 +41,30 @@ def test_the_residual_branches_are_scaled(depth: int, channels: int) -> None:
 def test_a_negative_scale_is_refused() -> None:
     with pytest.raises(ValueError, match='at least 0, got -1'):
         first_stage(18, -1)
+
+
+def from_run(folder: Path, num_classes: int) -> nn.Module:
+    init = dict(type='Pretrained', checkpoint=f'run://{folder}', prefix='backbone')
+    model = MODELS.build(tiny_tsm(init_cfg=init, num_classes=num_classes))
+    model.init_weights()
+    return model
+
+
+def test_a_backbone_starts_from_the_best_checkpoint_of_a_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    pretext = MODELS.build(tiny_tsm(num_classes=4))
+    pretext.init_weights()
+    state = {key: torch.rand_like(x.float()) for key, x in pretext.state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'best_acc_top1_epoch_3.pth')
+    model = from_run(tmp_path, num_classes=4)
+    for key, tensor in model.state_dict().items():
+        # the head of the pretext task is left behind, even one of as many classes
+        kept = torch.allclose(tensor.float(), state[key].to(tensor.dtype).float())
+        assert kept == key.startswith('backbone.'), key
+
+
+def test_a_run_that_was_not_trained_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"^run '.*no' has no checkpoint; train"
+    ):
+        from_run(tmp_path / 'no', num_classes=4)

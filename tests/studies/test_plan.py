@@ -176,6 +176,17 @@ def test_an_option_that_no_command_line_holds_is_refused() -> None:
         option('a', '1')
 
 
+def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
+    found = load_study(str(STUDIES / 'self_supervised_motions.py'))
+    chain = found.chain('graph-seed1')
+    assert len(chain) == 9
+    for task in ('sorting', 'registration', 'coherence', 'odd_one_out'):
+        assert chain.index(f'{task}_pretext-seed0') < chain.index(f'{task}-seed0')
+        line = train_step(found, found.runs[f'{task}-seed0']).line()
+        assert f'backbone.init_cfg.checkpoint={found.folder}/runs/{task}_pre' in line
+    assert len(found.teachers['']) == 5
+
+
 @pytest.mark.parametrize(
     'file', sorted(STUDIES.glob('[a-z]*.py')), ids=lambda file: file.stem
 )

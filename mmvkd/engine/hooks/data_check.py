@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
-from mmvkd.datasets import SeededDataset
+from mmvkd.datasets import PretextDataset, SeededDataset
 from mmvkd.datasets.fingerprint import data_fingerprint
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
@@ -26,8 +26,9 @@ class DataCheckHook(Hook):
 
     A list must have clips, its labels must be classes of the model's head, and its
     files must be where ``data_prefix`` says; up to 100 of them, evenly spread, are
-    looked for. Training goes on where only some are missing, as it skips those. The
-    stores of cached teachers must be of the training set.
+    looked for. Training goes on where only some are missing, as it skips those. A
+    pretext task must have as many classes as the head. The stores of cached teachers
+    must be of the training set.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -67,6 +68,12 @@ def _check(stage: str, dataset: Any, classes: Any) -> None:
         raise ValueError(f'{name} of the {stage}_dataloader lists no clips')
     if not hasattr(dataset, 'get_data_info'):
         return
+    if isinstance(dataset, PretextDataset) and dataset.task.num_classes != classes:
+        raise ValueError(
+            f'{type(dataset.task).__name__} of the {stage}_dataloader has '
+            f'{dataset.task.num_classes} classes; the head of the model has '
+            f'num_classes={classes}'
+        )
     if isinstance(classes, int):
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)

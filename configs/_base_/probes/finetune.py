@@ -1,0 +1,3 @@
+"""All of the backbone goes on learning."""
+
+frozen_stages = -1

@@ -1,0 +1,10 @@
+"""Temporal coherence: are the frames in their true order?"""
+
+_base_ = '../_base_/pretext.py'
+
+work_dir = f'work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
+asks = dict(dataset=dict(task=dict(type='mmvkd.TemporalCoherence')))
+train_dataloader = asks
+val_dataloader = asks
+test_dataloader = asks
+model = dict(cls_head=dict(num_classes=2))

@@ -1,0 +1,7 @@
+"""A teacher: TSM-R50 that learned playback pace first, without a label."""
+
+_base_ = './sorting_tsm_r50.py'
+
+work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
+pretext = f'work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
+model = dict(backbone=dict(init_cfg=dict(checkpoint=f'run://{pretext}')))
