@@ -2,5 +2,6 @@
 
 from mmvkd.datasets.samplers import SeededSampler
 from mmvkd.datasets.seeded import SeededDataset
+from mmvkd.datasets.weak_labels import WeakLabels
 
-__all__ = ['SeededDataset', 'SeededSampler']
+__all__ = ['SeededDataset', 'SeededSampler', 'WeakLabels']
