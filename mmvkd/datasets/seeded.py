@@ -80,13 +80,14 @@ class SeededDataset:
     def fingerprint(self) -> str:
         """Hash of the annotation list: names and labels, in order.
 
-        It is that of the wrapped list: a teacher's outputs, kept for the one, are those
-        for the same clips with weakened labels.
+        Where labels were weakened, the true ones count: a teacher's outputs, kept for
+        the clean list, are those for the weakened one.
         """
         digest = hashlib.sha256()
         for index in range(len(self)):
-            info = self.dataset.get_data_info(index)
-            digest.update(f'{_name(info)} {info.get("label")}\n'.encode())
+            info = self.get_data_info(index)
+            label = info.get('clean_label', info.get('label'))
+            digest.update(f'{_name(info)} {label}\n'.encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:

@@ -1,1 +1,1 @@
-"""Pictures of what training did."""
+"""Pictures of what happened in a run."""
