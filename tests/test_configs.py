@@ -144,7 +144,7 @@ def test_loaders_feed_what_the_models_take(data: str) -> None:
         config = parsed(data, name)
         models = recognizers(data, config)
         wrapper = config.train_dataloader.dataset
-        assert wrapper.type == 'mmvkd.SeededDataset', name
+        assert wrapper.type in ('mmvkd.SeededDataset', 'mmvkd.WeakLabels'), name
         assert config.train_dataloader.sampler.type == 'mmvkd.SeededSampler', name
         layout = models['student']['data_preprocessor']['format_shape']
         for stage, dataset in datasets(config).items():

@@ -11,6 +11,7 @@ from mmaction.registry import DATASETS as MMACTION_DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mmvkd.datasets.label_maps import LabelMaps
 from mmvkd.datasets.samplers import SampleKey
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.datasets.transforms.decoders import require
@@ -27,6 +28,7 @@ class SeededDataset:
     sample id), so any number of workers gives the same clips, and a resumed run the
     clips of the uninterrupted one. The sample id, the position in the annotation list,
     is attached to each sample's ``metainfo`` as ``sample_id``, the epoch as ``view``.
+    Where a flip or a reversal exchanged classes, ``label_map`` says which.
 
     A clip that cannot be read is replaced in training by another, drawn by the same
     key, and named in ``metainfo['skipped']``, which
@@ -64,6 +66,7 @@ class SeededDataset:
             require('decord')
         if oversample > 1:
             OversampleFrames(oversample).insert_into(transforms)
+        self._label_maps = LabelMaps(transforms)
 
     def full_init(self) -> None:
         """Load the annotations, if the dataset is lazy."""
@@ -76,18 +79,23 @@ class SeededDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the annotation list: names and labels, in order."""
+        """Hash of the annotation list: names and labels, in order.
+
+        Where labels were weakened, the true ones count: a teacher's outputs, kept for
+        the clean list, are those for the weakened one.
+        """
         digest = hashlib.sha256()
         for index in range(len(self)):
             info = self.get_data_info(index)
-            digest.update(f'{_name(info)} {info.get("label")}\n'.encode())
+            label = info.get('clean_label', info.get('label'))
+            digest.update(f'{_name(info)} {label}\n'.encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def get_data_info(self, index: int) -> dict:
-        """The wrapped dataset's annotation."""
+        """The annotation that the clip is loaded with."""
         return self.dataset.get_data_info(index)
 
     def __getitem__(self, key: Union[int, SampleKey]) -> dict:
@@ -116,14 +124,18 @@ class SeededDataset:
                 )
             index = int(others.integers(len(self)))
         info: dict[str, Any] = dict(sample_id=index, view=key.epoch)
+        exchanged = self._label_maps.exchanged()
+        if exchanged:
+            info['label_map'] = exchanged
         if skipped:
             info['skipped'] = skipped
         sample['data_samples'].set_metainfo(info)
         return sample
 
     def _load(self, index: int) -> tuple[Optional[dict], str]:
+        self._label_maps.forget()
         try:
-            sample = self.dataset.prepare_data(index)
+            sample = self.dataset.pipeline(self.get_data_info(index))
         except Exception as error:
             if not _is_of_reading(error):
                 raise

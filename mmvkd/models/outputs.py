@@ -67,11 +67,14 @@ class Targets:
         complete: No clip of this process lacks its label; known on the host, so that
             no step waits for the device to tell.
         labeled: If not complete: positions of the clips that have one, likewise.
+        soft: (N, M) distributions whose modes are ``labels``, rows of zeros for
+            unlabeled clips; None where the labels are hard.
     """
 
     labels: Optional[Tensor]
     complete: bool = True
     labeled: Sequence[int] = ()
+    soft: Optional[Tensor] = None
 
     @classmethod
     def of(cls, data_samples: Sequence) -> Targets:
@@ -88,5 +91,7 @@ class Targets:
         """The same targets on ``device``."""
         if self.labels is None:
             return self
-        labels = self.labels.to(device, non_blocking=device.type != 'cpu')
-        return Targets(labels, self.complete, self.labeled)
+        fast = device.type != 'cpu'
+        labels = self.labels.to(device, non_blocking=fast)
+        soft = None if self.soft is None else self.soft.to(device, non_blocking=fast)
+        return Targets(labels, self.complete, self.labeled, soft)

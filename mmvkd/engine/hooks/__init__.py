@@ -3,6 +3,7 @@
 from mmvkd.engine.hooks.checkpoint import AtomicCheckpointHook
 from mmvkd.engine.hooks.data_check import DataCheckHook
 from mmvkd.engine.hooks.guard import CheckpointGuardHook
+from mmvkd.engine.hooks.pseudo_label import PseudoLabelHook
 from mmvkd.engine.hooks.resume import ExactResumeHook
 from mmvkd.engine.hooks.seeding import SeedingHook
 
@@ -11,5 +12,6 @@ __all__ = [
     'CheckpointGuardHook',
     'DataCheckHook',
     'ExactResumeHook',
+    'PseudoLabelHook',
     'SeedingHook',
 ]

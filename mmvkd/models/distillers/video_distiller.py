@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmvkd.models.gather import global_count, world_size
 from mmvkd.models.heads.base import DistillationHead
+from mmvkd.models.label_bank import LabelBank
 from mmvkd.models.losses.numerics import full_precision
 from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.probe import probe, video_logits
@@ -32,6 +33,9 @@ class DistillPreprocessor(BaseDataPreprocessor):
 
     Args:
         student: The student's preprocessor.
+
+    Attributes:
+        read_targets: What gives the targets of a training batch's samples.
     """
 
     student: ActionDataPreprocessor
@@ -39,12 +43,13 @@ class DistillPreprocessor(BaseDataPreprocessor):
     def __init__(self, student: ActionDataPreprocessor) -> None:
         super().__init__()
         self.student = student
+        self.read_targets: Callable[[SampleList], Targets] = Targets.of
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Stack a batch; in training also read its targets while on the host."""
         if not training:
             return self.student(data, training)
-        targets = Targets.of(data['data_samples'])
+        targets = self.read_targets(data['data_samples'])
         data = self.cast_data(data)
         inputs, samples = data['inputs'], data['data_samples']
         if not is_seq_of(inputs, Tensor):
@@ -98,6 +103,7 @@ class VideoDistiller(BaseModel):
         recognizer = build_recognizer('student', student)
         super().__init__(DistillPreprocessor(recognizer.data_preprocessor))
         self.student = recognizer
+        self.bank: Optional[LabelBank] = None
         self.view = ClipView.of(recognizer, student_view)
         # the student draws the same random numbers as without a teacher
         with torch.random.fork_rng(devices=[]):
@@ -148,12 +154,12 @@ class VideoDistiller(BaseModel):
         layouts = {tap: layout for tap, layout in student_taps.items() if layout}
         self.reader = TapReader(self.student, tuple(student_taps), layouts)
         card = probe('student', self.student, self.view, self.reader)
-        cards = {
+        self.cards = {
             name: teacher.attach(name, teacher_taps[name])
             for name, teacher in self.teachers.items()
         }
         for name, head in self.heads.items():
-            head.attach(card, {t: cards[t] for t in self._teachers_of[name]})
+            head.attach(card, {t: self.cards[t] for t in self._teachers_of[name]})
             for term in head.diagnostics:
                 if 'loss' in term:
                     raise ValueError(
@@ -174,6 +180,11 @@ class VideoDistiller(BaseModel):
                     "student's data_preprocessor or make the teacher a "
                     'mmvkd.RecognizerTeacher'
                 )
+
+    def learn_from(self, bank: LabelBank) -> None:
+        """Take labels from ``bank``, and let it note what is predicted in training."""
+        self.data_preprocessor.read_targets = bank.targets
+        self.bank = bank
 
     def init_weights(self) -> None:
         """Initialize the student as it would be alone, then read the teachers' files.
@@ -254,6 +265,8 @@ class VideoDistiller(BaseModel):
         student, own = self._student_loss(clip, data_samples, targets)
         for outputs in teachers.values():
             outputs.wait()
+        if self.bank is not None:
+            self.bank.observe(data_samples, student, teachers)
         terms: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
         weights: dict[str, float] = {}

@@ -1,0 +1,58 @@
+"""Which classes a clip's augmentation exchanged, such as left and right by a flip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+_NAMES = ('flip_label_map', 'label_map')
+
+
+class WatchedMap(dict):
+    """A transform's label map that notes its look-ups.
+
+    A transform asks it when it has changed the clip, whatever the clip's label is, so
+    the look-up tells of the change even where there is no label.
+    """
+
+    asked = False
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """As a dict's."""
+        self.asked = True
+        return super().get(key, default)
+
+
+class LabelMaps:
+    """The label maps of a pipeline, watched from now on.
+
+    Args:
+        transforms: The pipeline's; their ``flip_label_map`` and ``label_map`` are
+            replaced by watched ones that are equal.
+    """
+
+    def __init__(self, transforms: Sequence[Any]) -> None:
+        self._maps: list[WatchedMap] = []
+        for transform in transforms:
+            for name in _NAMES:
+                mapping = getattr(transform, name, None)
+                if mapping:
+                    self._maps.append(WatchedMap(mapping))
+                    setattr(transform, name, self._maps[-1])
+
+    def forget(self) -> None:
+        """Start with another clip."""
+        for mapping in self._maps:
+            mapping.asked = False
+
+    def exchanged(self) -> dict[int, int]:
+        """What the clip shows now, by its own class; classes that stay are left out."""
+        asked = [mapping for mapping in self._maps if mapping.asked]
+        shown = {}
+        for label in sorted({key for mapping in asked for key in mapping}):
+            now = label
+            for mapping in asked:
+                now = dict.get(mapping, now, now)
+            if now != label:
+                shown[label] = now
+        return shown

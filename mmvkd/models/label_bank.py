@@ -1,0 +1,207 @@
+"""Soft labels of all training clips, which predictions refine epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.dist import all_reduce, get_rank, get_world_size
+from torch import Tensor
+
+from mmvkd.models.outputs import Outputs, Targets
+
+_CHUNK = 4096  # clips whose rows cross between processes at a time
+_NOT_SEEN = torch.iinfo(torch.int64).max
+
+
+class _Batch(NamedTuple):
+    """What was predicted of a batch; classes are those of the views, not the clips."""
+
+    ids: list[int]
+    maps: list[Mapping[int, int]]
+    rows: Tensor
+
+
+class LabelBank:
+    r"""Soft labels y, one for each clip of the training list.
+
+    After arXiv 2307.05201; our reading. At first y is the given label. A clip without
+    one gets the mean of the teachers' predictions :math:`p_T` at the end of the first
+    epoch that it is in. From then on, an epoch's predictions move y,
+
+    .. math:: m = \gamma p_T + (1 - \gamma) p_S, \qquad
+              y \leftarrow \beta y + (1 - \beta) m
+              \quad\text{where } \max m > \theta
+
+    with the student's :math:`p_S`, both from the forward passes of training. Each clip
+    counts once an epoch: of several places that the sampler gave it, the first in the
+    global order. All processes hold the same bank, on the host, in float32: 4 bytes a
+    clip and class, also in each checkpoint.
+
+    Where an augmentation exchanged classes (``label_map`` in a sample's ``metainfo``),
+    labels and predictions follow it.
+
+    Args:
+        given: (n,) classes, −1 where there is none.
+        num_classes: M.
+        teachers: Names of those that make :math:`p_T`.
+        momentum: :math:`\beta`.
+        teacher_weight: :math:`\gamma`; without teachers it counts as 0.
+        threshold: :math:`\theta`.
+    """
+
+    def __init__(
+        self,
+        given: Tensor,
+        num_classes: int,
+        teachers: Sequence[str] = (),
+        momentum: float = 0.7,
+        teacher_weight: float = 0.5,
+        threshold: float = 0.5,
+    ) -> None:
+        self.given = given
+        self.known = given >= 0
+        self.soft = torch.zeros(len(given), num_classes)
+        self.soft[self.known, given[self.known]] = 1.0
+        self.teachers = tuple(teachers)
+        self.momentum = momentum
+        self.teacher_weight = teacher_weight if self.teachers else 0.0
+        self.threshold = threshold
+        self._batches: list[_Batch] = []
+        self._shown: dict[tuple, Tensor] = {}
+
+    def targets(self, data_samples: Sequence) -> Targets:
+        """The labels of a batch, as its views show them, which its samples get too.
+
+        Args:
+            data_samples: N samples on the host; ``gt_label`` becomes the soft label
+                (M,) where there is one, so that the student's own head learns from it.
+        """
+        infos = [sample.metainfo for sample in data_samples]
+        ids = torch.tensor([info['sample_id'] for info in infos])
+        # [N, M]
+        soft = self.soft[ids]
+        shown = self._shown_as([info.get('label_map', {}) for info in infos])
+        soft = torch.zeros_like(soft).scatter_(1, shown, soft)
+        known = self.known[ids]
+        labeled = known.nonzero().flatten().tolist()
+        for place in labeled:
+            data_samples[place].set_gt_label(soft[place])
+        labels = torch.where(known, soft.argmax(1), -1)
+        complete = len(labeled) == len(infos)
+        return Targets(labels, complete, () if complete else labeled, soft)
+
+    @torch.no_grad()
+    def observe(
+        self,
+        data_samples: Sequence,
+        student: Outputs,
+        teachers: Mapping[str, Outputs],
+    ) -> None:
+        """Note the predictions of a training batch; the host waits for none of them."""
+        infos = [sample.metainfo for sample in data_samples]
+        ids = [info['sample_id'] for info in infos]
+        rows = student.logits.float().softmax(1)
+        if self.teachers:
+            each = [teachers[t].logits.float().softmax(1) for t in self.teachers]
+            taught = torch.stack(each).mean(0)
+            rows = torch.lerp(rows, taught, self.teacher_weight)
+            known = self.known[torch.tensor(ids)]
+            if not known.all():
+                # [N, 1]
+                known = known.to(rows.device, non_blocking=True)[:, None]
+                rows = torch.where(known, rows, taught)
+        maps = [info.get('label_map', {}) for info in infos]
+        rows = rows.to('cpu', non_blocking=rows.is_cuda)
+        self._batches.append(_Batch(ids, maps, rows))
+
+    def update(self, refine: bool = True) -> int:
+        """Let an epoch's predictions move the labels.
+
+        Args:
+            refine: Move labels that are there already; False in the warm-up.
+
+        Returns:
+            How many labels came or moved.
+        """
+        rows, seen = self._agreed()
+        moved = seen & self.known & (rows.amax(1) > self.threshold)
+        if not refine:
+            moved = torch.zeros_like(moved)
+        fresh = seen & ~self.known
+        if not self.teachers:
+            fresh = torch.zeros_like(fresh)
+        self.soft[fresh] = rows[fresh]
+        self.soft[moved] = (
+            self.momentum * self.soft[moved] + (1 - self.momentum) * rows[moved]
+        )
+        self.known |= fresh
+        return int((fresh | moved).sum())
+
+    def forget(self) -> None:
+        """Drop what was noted."""
+        self._batches.clear()
+
+    def _agreed(self) -> tuple[Tensor, Tensor]:
+        """Predictions (n, M) by clip, and which clips were seen (n,), of all ranks."""
+        count = len(self.given)
+        if torch.cuda.is_initialized():
+            # nobody has waited for the copies to the host yet
+            torch.cuda.synchronize()
+        # the sampler deals its list out to the ranks in turn
+        ids = torch.tensor([i for batch in self._batches for i in batch.ids]).long()
+        places = torch.arange(len(ids)) * get_world_size() + get_rank()
+        first = torch.full((count,), _NOT_SEEN)
+        first.scatter_reduce_(0, ids, places, 'amin')
+        all_reduce(first, 'min')
+        rows = torch.zeros_like(self.soft)
+        start = 0
+        for batch in self._batches:
+            own = slice(start, start + len(batch.ids))
+            counts = first[ids[own]] == places[own]
+            # [N, M], by the clips' own classes
+            values = batch.rows.gather(1, self._shown_as(batch.maps))
+            rows[ids[own][counts]] = values[counts]
+            start = own.stop
+        self.forget()
+        # each row has one process that fills it: the sum is exact
+        for part in rows.split(_CHUNK):
+            all_reduce(part)
+        return rows, first != _NOT_SEEN
+
+    def _shown_as(self, maps: Sequence[Mapping[int, int]]) -> Tensor:
+        """(N, M): the class that a view shows, by the clip's own class."""
+        return torch.stack([self._order(tuple(sorted(m.items()))) for m in maps])
+
+    def _order(self, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+        if pairs not in self._shown:
+            order = torch.arange(self.soft.shape[1])
+            for label, shown in pairs:
+                order[label] = shown
+            if len(order.unique()) < len(order):
+                raise ValueError(
+                    f'the label map {dict(pairs)} gives two classes one label; soft '
+                    'labels need one that can be undone'
+                )
+            self._shown[pairs] = order
+        return self._shown[pairs]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return dict(soft=self.soft, known=self.known, given=self.given)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`.
+
+        Raises:
+            RuntimeError: if it is of another list.
+        """
+        given = state['given'].cpu()
+        if not torch.equal(given, self.given) or state['soft'].shape != self.soft.shape:
+            raise RuntimeError(
+                f'the checkpoint has labels of {len(given)} clips, and the '
+                f'training list {len(self.given)} clips, or their given labels differ: '
+                'resume with the same list and settings'
+            )
+        self.soft, self.known = state['soft'].cpu(), state['known'].cpu()

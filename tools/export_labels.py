@@ -1,0 +1,42 @@
+"""Write the labels that training refined as an annotation file, with confidences."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Optional
+
+import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
+from mmvkd.errors import ClearErrors
+from mmvkd.refined_labels import export_labels, read_labels
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('checkpoint', help='of a run with PseudoLabelHook')
+    parser.add_argument(
+        'out',
+        help='annotation file to write; a table of the same name, .csv, says how '
+        'sure each label is',
+    )
+    parser.add_argument('--picture', help='PNG file: which labels became which')
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error comes from'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    args = parse_args(argv)
+    with ClearErrors(args.traceback):
+        state = read_labels(args.checkpoint)
+        table = export_labels(state, args.out)
+        if args.picture:
+            from mmvkd.visualization.labels import picture
+
+            picture(state, args.picture)
+    print(f'{args.out}: {len(state["lines"])} clips; confidences: {table}')
+
+
+if __name__ == '__main__':
+    main()
