@@ -7,6 +7,7 @@ global batch (see :func:`mmvkd.models.gather.clip_mean`).
 
 from __future__ import annotations
 
+from .distribution import channel_moments, gaussian_distance
 from .feature import feature_mse
 from .ground_cost import (
     binary_cost,
@@ -15,6 +16,7 @@ from .ground_cost import (
 )
 from .logits import dkd_loss, kd_loss, zscore, zscore_kd_loss
 from .relation import correlation_distance, dist_inter, dist_intra
+from .substage import cka_distance, gram_distance, pearson_distance
 from .transport import (
     SinkhornResult,
     binary_transport,
@@ -27,14 +29,19 @@ __all__ = [
     'SinkhornResult',
     'binary_cost',
     'binary_transport',
+    'channel_moments',
     'check_conditionally_negative_definite',
+    'cka_distance',
     'correlation_distance',
     'default_epsilon',
     'dist_inter',
     'dist_intra',
     'dkd_loss',
     'feature_mse',
+    'gaussian_distance',
+    'gram_distance',
     'kd_loss',
+    'pearson_distance',
     'prototype_cost',
     'sinkhorn',
     'sinkhorn_divergence',

@@ -12,11 +12,16 @@ from mmvkd.models import losses
 from mmvkd.models.losses import (
     binary_cost,
     binary_transport,
+    channel_moments,
+    cka_distance,
     dist_inter,
     dist_intra,
     dkd_loss,
     feature_mse,
+    gaussian_distance,
+    gram_distance,
     kd_loss,
+    pearson_distance,
     prototype_cost,
     sinkhorn_divergence,
     zscore_kd_loss,
@@ -59,6 +64,12 @@ LOSSES = {
     ),
     'feature l2': lambda s, t: feature_mse(
         as_feature(s), as_feature(t), normalize='l2'
+    ),
+    'pearson': lambda s, t: pearson_distance(as_feature(s), as_feature(t)),
+    'cka': cka_distance,
+    'gram': lambda s, t: gram_distance(as_feature(s), as_feature(t)),
+    'gaussian': lambda s, t: gaussian_distance(
+        channel_moments(as_feature(s)), channel_moments(as_feature(t))
     ),
     'sinkhorn euclidean': sinkhorn_on(lambda: prototypes('euclidean')),
     'sinkhorn cosine': sinkhorn_on(lambda: prototypes('cosine')),
