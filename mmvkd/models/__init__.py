@@ -11,6 +11,7 @@ from mmvkd.models.heads import (
     KDHead,
     LogitsGraphHead,
     LogitsHead,
+    SubstageHead,
     ZScoreKDHead,
 )
 from mmvkd.models.initializers import ResidualScaleInit
@@ -32,6 +33,7 @@ __all__ = [
     'LogitsHead',
     'RecognizerTeacher',
     'ResidualScaleInit',
+    'SubstageHead',
     'VideoDistiller',
     'ZScoreKDHead',
 ]

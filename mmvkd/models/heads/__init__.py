@@ -4,6 +4,7 @@ from mmvkd.models.heads.base import DistillationHead, LogitsHead
 from mmvkd.models.heads.feature import FitNetsHead
 from mmvkd.models.heads.graph import LogitsGraphHead
 from mmvkd.models.heads.logits import DISTHead, DKDHead, KDHead, ZScoreKDHead
+from mmvkd.models.heads.substage import SubstageHead
 
 __all__ = [
     'DISTHead',
@@ -13,5 +14,6 @@ __all__ = [
     'KDHead',
     'LogitsGraphHead',
     'LogitsHead',
+    'SubstageHead',
     'ZScoreKDHead',
 ]
