@@ -14,7 +14,7 @@ def lengths_of(phases: Mapping[str, Mapping[str, Any]], epochs: int) -> list[int
     """Epochs of each phase.
 
     Args:
-        phases: Each with ``epochs``; the last one may leave it out and gets the rest.
+        phases: Each with ``epochs``, 0 to leave it out; the last one gets the rest.
         epochs: Of the run.
 
     Raises:
@@ -29,11 +29,11 @@ def lengths_of(phases: Mapping[str, Mapping[str, Any]], epochs: int) -> list[int
                     f"phase '{name}' has no field '{field}'; known: {', '.join(FIELDS)}"
                 )
     *first, last = phases
-    lengths = [phases[name].get('epochs') for name in first]
+    lengths: list[Any] = [phases[name].get('epochs') for name in first]
     for name, length in zip(first, lengths):
-        if not isinstance(length, int) or length < 1:
+        if not isinstance(length, int) or length < 0:
             raise ValueError(
-                f"phase '{name}' has epochs={length!r}, expected 1 or more"
+                f"phase '{name}' has epochs={length!r}, expected 0 or more"
             )
     rest = epochs - sum(lengths)
     told = phases[last].get('epochs', rest)

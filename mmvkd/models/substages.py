@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -35,7 +36,7 @@ def substages(model: nn.Module) -> dict[str, Substage]:
     Known are ResNet, ResNetTSM, ResNet3d, what is derived from them, SlowFast and
     MobileNetV2, of MMAction2 or MMPretrain.
     """
-    backbone = model.backbone
+    backbone: Any = model.backbone
     if hasattr(backbone, 'slow_path'):
         return _of_resnets(backbone, ('slow_path', 'fast_path'))
     if hasattr(backbone, 'res_layers'):
@@ -50,7 +51,7 @@ def substages(model: nn.Module) -> dict[str, Substage]:
     return {}
 
 
-def _of_resnets(backbone: nn.Module, paths: Sequence[str]) -> dict[str, Substage]:
+def _of_resnets(backbone: Any, paths: Sequence[str]) -> dict[str, Substage]:
     """Of ResNets that run side by side."""
     count = len(backbone.get_submodule(paths[0]).res_layers)
     taps: list[list[str]] = [[] for _ in range(count)]

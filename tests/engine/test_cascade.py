@@ -290,7 +290,7 @@ def wrong(name: str, **phase: Any) -> dict[str, Any]:
         ),
         (wrong('front', train='stage1'), "train of phase 'front' is a list of names"),
         (wrong('front', heads=dict(none={})), "head 'none'; the model has kd, dist"),
-        (wrong('front', epochs=0), "epochs of phase 'front' is 0, not 1 or more"),
+        (wrong('front', epochs=-1), "'front' has epochs=-1, expected 0 or more"),
         (wrong('back', epochs=2), "0 are left to the last phase, 'whole'"),
         (wrong('whole', epochs=2), "1 are left .*'whole'; it has epochs=2"),
         (wrong('whole', train=['head']), "the last phase, 'whole', trains the whole"),
@@ -340,5 +340,8 @@ def test_the_last_phase_gets_the_rest_of_the_run() -> None:
     phases = dict(a=dict(epochs=2), b=dict(epochs=3), c={})
     assert lengths_of(phases, 12) == [2, 3, 7]
     assert lengths_of(dict(c={}), 4) == [4]
+    # one of no epochs is left out
+    assert lengths_of(dict(a=dict(epochs=0), b={}), 2) == [0, 2]
+    assert [phase_at(epoch, [0, 1, 0, 2]) for epoch in range(3)] == [1, 3, 3]
     numbers = [phase_at(epoch, [2, 3, 7]) for epoch in range(12)]
     assert numbers == [0] * 2 + [1] * 3 + [2] * 7

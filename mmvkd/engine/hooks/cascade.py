@@ -28,7 +28,7 @@ class CascadeHook(Hook):
     Args:
         phases: By name, in order; a phase is a dict of
 
-            * ``epochs``: how many; the last phase may leave it out and gets the rest;
+            * ``epochs``: how many, 0 to leave it out; the last phase gets the rest;
             * ``train``: what learns of the student: names of its
               :func:`~mmvkd.models.substages.substages`, ``head`` for all behind the
               backbone, or dotted names of modules. All of it if left out, as the last

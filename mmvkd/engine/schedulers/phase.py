@@ -68,10 +68,10 @@ class PhaseLR(LRSchedulerMixin, _ParamScheduler):
 
     @classmethod
     def build_iter_from_epoch(
-        cls, *args: Any, epoch_length: int, by_epoch: bool = True, **kwargs: Any
+        cls, optimizer: Any, epoch_length: int, by_epoch: bool = True, **kwargs: Any
     ) -> PhaseLR:
         """An instance that steps each iteration."""
-        return cls(*args, by_epoch=False, steps=epoch_length, **kwargs)
+        return cls(optimizer, by_epoch=False, steps=epoch_length, **kwargs)
 
     def multiplier(self, step: int) -> float:
         """:math:`m(t)`."""

@@ -98,7 +98,7 @@ class DistillationHead(nn.Module):
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:
         """Read what is constant from the teachers, once their weights are loaded."""
 
-    def focus(self, **parts: Any) -> None:
+    def focus(self, *args: Any, **parts: Any) -> None:
         """Work on some of its parts only, or on all if none is named.
 
         Modules of the other parts take no gradient then. A head with parts overrides
@@ -107,9 +107,9 @@ class DistillationHead(nn.Module):
         Raises:
             ValueError: for parts that it does not have.
         """
-        if parts:
+        if args or parts:
             raise ValueError(
-                f'{type(self).__name__} has no parts to choose, got {parts}'
+                f'{type(self).__name__} has no parts to choose, got {parts or args}'
             )
 
     def forward(

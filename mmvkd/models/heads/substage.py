@@ -85,6 +85,7 @@ class SubstageHead(DistillationHead):
         ValueError: for a name that is not known.
     """
 
+    connectors: Any
     distances: Tensor
 
     def __init__(
@@ -137,7 +138,7 @@ class SubstageHead(DistillationHead):
         Raises:
             ValueError: if they cannot be cut, or a teacher cannot run in part.
         """
-        self._teachers = dict(teachers)
+        self._teachers: dict[str, Any] = dict(teachers)
         own = self._cuts(None, student)
         self.names = tuple(own)
         self._student_taps = _layouts(own)
@@ -164,7 +165,7 @@ class SubstageHead(DistillationHead):
                 stage: _paired(mine, theirs)
                 for stage, mine, theirs in zip(own, own.values(), cuts.values())
             }
-        self.combined = _chosen('combined', self.combined, self.names, self.names[:-1])
+        self._combined = _chosen('combined', self.combined, self.names, self.names[:-1])
         self.focus()
 
     def _cuts(
@@ -250,7 +251,7 @@ class SubstageHead(DistillationHead):
             ValueError: for a name that is not known, or if nothing is left.
         """
         self._stages = _chosen('stages', stages, self.names, self.names)
-        self._behind = [stage for stage in self._stages if stage in self.combined or ()]
+        self._behind = [stage for stage in self._stages if stage in self._combined]
         self._on = [
             term
             for term in _chosen('terms', terms, _TERMS, _TERMS)
@@ -328,7 +329,7 @@ class SubstageHead(DistillationHead):
         """The pairs in the teacher's channels and of equal size; none if not needed."""
         if not self._connected:
             return {}
-        mapped = {}
+        mapped: dict[str, Pairs] = {}
         for stage, features in pairs.items():
             mapped[stage] = []
             for connector, (mine, theirs) in zip(
