@@ -31,7 +31,7 @@ def rates(
     ]
     found = []
     for _ in range(steps):
-        rate = [group['lr'] for group in wrapper.param_groups]
+        rate = [group['lr'] for group in wrapper.optimizer.param_groups]
         found.append(rate[0] if groups == 1 else rate)
         wrapper.step()
         for scheduler in built:
