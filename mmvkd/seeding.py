@@ -9,6 +9,15 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+shared = random.Random(0)
+"""Draws that all processes must agree on, each making the same ones in a step."""
+
+
+def seed_shared(*key: int) -> None:
+    """Seed :data:`shared` by a key of integers ≥ 0, equal in all processes."""
+    state = np.random.SeedSequence(key).generate_state(4)
+    shared.seed(int(state[0]) << 32 | int(state[1]))
+
 
 def seed_all(*key: int) -> None:
     """Seed Python, NumPy and torch, all devices, by a key of integers ≥ 0."""

@@ -11,7 +11,7 @@ from typing import Optional
 import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.errors import ClearErrors
 from mmvkd.studies.figures import png
-from mmvkd.visualization import draw, read_graphs
+from mmvkd.visualization.graph import draw, read_graphs
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -1,5 +1,5 @@
-"""What changes over time, and the optimizer."""
+"""What changes over time, the optimizer and its rate."""
 
-from mmvkd.engine import hooks, optimizers
+from mmvkd.engine import hooks, optimizers, schedulers
 
-__all__ = ['hooks', 'optimizers']
+__all__ = ['hooks', 'optimizers', 'schedulers']

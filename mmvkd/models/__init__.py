@@ -14,6 +14,7 @@ from mmvkd.models.heads import (
     ParameterHead,
     RepresentationGraphHead,
     SpectrumHead,
+    SubstageHead,
     ZScoreKDHead,
 )
 from mmvkd.models.initializers import ResidualScaleInit
@@ -38,6 +39,7 @@ __all__ = [
     'RepresentationGraphHead',
     'ResidualScaleInit',
     'SpectrumHead',
+    'SubstageHead',
     'UncertaintyBalancer',
     'VideoDistiller',
     'ZScoreKDHead',

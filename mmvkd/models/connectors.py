@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,11 +25,23 @@ def match_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """
     height = min(student.shape[3], teacher.shape[3])
     width = min(student.shape[4], teacher.shape[4])
-    student, teacher = _pool(student, height, width), _pool(teacher, height, width)
-    if student.shape[2] != teacher.shape[2]:
-        size = (teacher.shape[2], height, width)
-        student = F.interpolate(student.float(), size, mode='trilinear')
-    return student, teacher
+    student = to_size(student, (teacher.shape[2], height, width))
+    return student, _pool(teacher, height, width)
+
+
+def to_size(feature: Tensor, size: Sequence[int]) -> Tensor:
+    """A feature (N, C, T, H, W) at another size.
+
+    Args:
+        feature: Pooled along the sides of its map that are larger, interpolated along
+            those that are smaller and in time.
+        size: (T, H, W).
+    """
+    height, width = (min(own, new) for own, new in zip(feature.shape[3:], size[1:]))
+    feature = _pool(feature, height, width)
+    if tuple(feature.shape[2:]) != tuple(size):
+        feature = F.interpolate(feature.float(), tuple(size), mode='trilinear')
+    return feature
 
 
 def _pool(feature: Tensor, height: int, width: int) -> Tensor:

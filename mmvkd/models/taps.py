@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Optional
 
@@ -145,6 +145,26 @@ def canonical(output: Tensor, layout: str, batch: int) -> Tensor:
     return output.permute(0, 3, 1, 2).unflatten(3, grid)
 
 
+def native(feature: Tensor, layout: str) -> Tensor:
+    """The inverse of :func:`canonical`, for a layout that has one.
+
+    Args:
+        feature: (N, C, T, H, W).
+        layout: One of :data:`LAYOUTS`; of ``NLC`` one without a class token.
+    """
+    if layout == 'NCTHW':
+        return feature
+    if layout == 'NTHWC':
+        return feature.permute(0, 2, 3, 4, 1)
+    # [N·T, C, H, W]
+    feature = feature.transpose(1, 2).flatten(0, 1)
+    if layout == 'NTCHW':
+        return feature
+    # [N·T, C, H·W]
+    feature = feature.flatten(2)
+    return feature[..., 0] if layout == 'NC' else feature.transpose(1, 2)
+
+
 def infer_layout(name: str, output: Tensor, batch: int, image: tuple[int, int]) -> str:
     """Tell the layout of ``output`` from its shape, or ask for it.
 
@@ -194,6 +214,20 @@ def _keeps_ratio(sides: tuple[int, int], image: tuple[int, int]) -> bool:
         or sides == tuple(full // stride for full in image)
         for stride in strides - {0}
     )
+
+
+def parts_around(model: nn.Module, taps: Sequence[str]) -> Iterator[nn.Module]:
+    """The largest modules below ``model`` that have no tap inside.
+
+    A tapped module is one itself: its hook runs outside its ``forward``.
+    """
+    for name, child in model.named_children():
+        inside = [tap[len(name) + 1 :] for tap in taps if tap.startswith(f'{name}.')]
+        # a list or dict of modules has no forward of its own
+        if inside or isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+            yield from parts_around(child, inside)
+        else:
+            yield child
 
 
 class TapReader:

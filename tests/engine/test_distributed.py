@@ -84,6 +84,16 @@ def distiller(norm: str) -> nn.Module:
             min_clips=8,
             edges='learned',
         ),
+        substage=dict(
+            type='mmvkd.SubstageHead',
+            correlation='cka',
+            hybrids='all',
+            combined=['front', 'back'],
+            substages=dict(
+                front=dict(student='backbone.layer1', teacher='backbone.layer2'),
+                back=dict(student='backbone.layer2', teacher='backbone.layer3'),
+            ),
+        ),
     )
     teachers = {
         name: dict(

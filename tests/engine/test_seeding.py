@@ -16,7 +16,7 @@ from mmengine.logging import MMLogger
 
 from mmvkd.datasets import SeededSampler
 from mmvkd.engine.hooks import SeedingHook, seeding
-from mmvkd.seeding import seed_all, seeded
+from mmvkd.seeding import seed_all, seeded, shared
 
 
 def runner(seed: int = 3, sampler: Any = None, **randomness: Any) -> SimpleNamespace:
@@ -59,6 +59,22 @@ def test_seed_iteration_and_rank_each_change_every_generator(
         6 if changed == 'iteration' else 5,
     )
     assert all(a != b for a, b in zip(first, other))
+
+
+@pytest.mark.parametrize('by_rank', [False, True])
+def test_what_all_processes_must_agree_on_follows_from_seed_and_iteration_alone(
+    by_rank: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(rank: int, seed: int, iteration: int) -> float:
+        monkeypatch.setattr(seeding, 'get_rank', lambda: rank)
+        own = seed + (rank if by_rank else 0)
+        draws(SeedingHook(), runner(seed=own, diff_rank_seed=by_rank), iteration)
+        return shared.random()
+
+    first = draw(0, 3, 5)
+    assert draw(1, 3, 5) == first
+    assert draw(0, 4, 5) != first
+    assert draw(0, 3, 6) != first
 
 
 def test_a_context_of_randomness_leaves_no_trace() -> None:

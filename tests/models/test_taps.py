@@ -26,7 +26,13 @@ from toys import batch, tiny_tsm
 
 from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import build_recognizer
-from mmvkd.models.taps import TapError, TapReader, canonical, infer_layout
+from mmvkd.models.taps import (
+    TapError,
+    TapReader,
+    canonical,
+    infer_layout,
+    native,
+)
 from mmvkd.models.views import ClipView
 
 IMAGE = (192, 320)
@@ -316,3 +322,21 @@ def test_a_mmpretrain_cnn_is_tapped_like_any_2d_one() -> None:
     model, inputs = built(tiny_mmpretrain()), torch.randn(2, 4, 3, 32, 32)
     features, _, _ = tapped(model, inputs, 'backbone.layer3')
     assert features['backbone.layer3'].shape == (2, 256, 4, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ('layout', 'shape'),
+    [
+        ('NTCHW', (6, 5, 2, 4)),
+        ('NTHWC', (2, 3, 2, 4, 5)),
+        ('NCTHW', (2, 5, 3, 2, 4)),
+        ('NLC', (6, 16, 5)),
+        ('NLC', (6, 7, 5)),
+        ('NC', (6, 5)),
+    ],
+)
+def test_a_feature_goes_back_to_what_the_module_returned(
+    layout: str, shape: tuple[int, ...]
+) -> None:
+    output = torch.rand(shape)
+    assert torch.equal(native(canonical(output, layout, 2), layout), output)

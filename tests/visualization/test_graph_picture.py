@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmvkd.models.heads.logits_graph import EdgeNetwork
 from mmvkd.studies.figures import png
-from mmvkd.visualization import draw, read_graphs
+from mmvkd.visualization.graph import draw, read_graphs
 
 
 def logged(folder: Path, *entries: dict, run: str = '20250101_000000') -> Path:

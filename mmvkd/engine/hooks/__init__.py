@@ -1,5 +1,6 @@
 """Hooks."""
 
+from mmvkd.engine.hooks.cascade import CascadeHook
 from mmvkd.engine.hooks.checkpoint import AtomicCheckpointHook
 from mmvkd.engine.hooks.data_check import DataCheckHook
 from mmvkd.engine.hooks.guard import CheckpointGuardHook
@@ -9,6 +10,7 @@ from mmvkd.engine.hooks.seeding import SeedingHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'CascadeHook',
     'CheckpointGuardHook',
     'DataCheckHook',
     'ExactResumeHook',

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmvkd.datasets.samplers import SeededSampler
 from mmvkd.datasets.seeded import log_skips
 from mmvkd.registry import HOOKS
-from mmvkd.seeding import seed_all
+from mmvkd.seeding import seed_all, seed_shared
 
 
 @HOOKS.register_module()
@@ -19,7 +19,8 @@ class SeedingHook(Hook):
     """Makes the model's randomness a function of (run seed, iteration, rank).
 
     Before each iteration it seeds Python, NumPy and torch, so that dropout and blending
-    of a resumed run are those of the uninterrupted one. It also reports each clip that
+    of a resumed run are those of the uninterrupted one, and without the rank what all
+    processes must agree on. It also reports each clip that
     could not be read once, and counts how often one was replaced.
     """
 
@@ -40,14 +41,14 @@ class SeedingHook(Hook):
             )
             return
         # a resumed run has its first seed again, but the sampler was built before
-        by_rank = runner._randomness_cfg.get('diff_rank_seed', False)
-        sampler.seed = runner.seed - (get_rank() if by_rank else 0)
+        sampler.seed = self._seed(runner)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
     ) -> None:
         """Seed for this iteration and report skipped clips of its batch."""
         seed_all(runner.seed, runner.iter, get_rank())
+        seed_shared(self._seed(runner), runner.iter)
         for sample in (data_batch or {}).get('data_samples', ()):
             self._fresh += sample.metainfo.get('skipped', ())
         if self._fresh and get_world_size() == 1:
@@ -65,6 +66,12 @@ class SeedingHook(Hook):
                 f'{self.skipped} samples were replaced in this run: '
                 f'{len(self._reported)} clips cannot be read'
             )
+
+    @staticmethod
+    def _seed(runner: Runner) -> int:
+        """The run's seed, the same in all processes."""
+        by_rank = runner._randomness_cfg.get('diff_rank_seed', False)
+        return runner.seed - (get_rank() if by_rank else 0)
 
     def _report(self, names: list[str]) -> None:
         self.skipped += len(names)

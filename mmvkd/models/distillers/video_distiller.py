@@ -20,6 +20,7 @@ from mmvkd.models.losses.numerics import full_precision
 from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.probe import probe, video_logits
 from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
+from mmvkd.models.substages import belongs
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import CachedTeacher, Teacher
 from mmvkd.models.views import ClipView, Views, to_clip
@@ -87,6 +88,11 @@ class VideoDistiller(BaseModel):
         student_view: Settings of the student's view in training that differ from what
             its configuration says, such as ``num_frames`` for a TSN whose teacher
             needs more frames.
+
+    Attributes:
+        learning: Dotted names of the student's modules that learn, None for all; the
+            others stay in eval mode. ``requires_grad`` is set by who sets this.
+        label_loss: Whether the losses of the student's own head count.
     """
 
     student: BaseRecognizer
@@ -105,6 +111,8 @@ class VideoDistiller(BaseModel):
         self.student = recognizer
         self.bank: Optional[LabelBank] = None
         self.view = ClipView.of(recognizer, student_view)
+        self.learning: Optional[tuple[str, ...]] = None
+        self.label_loss = True
         # the student draws the same random numbers as without a teacher
         with torch.random.fork_rng(devices=[]):
             self.teachers: dict[str, Teacher] = {
@@ -148,6 +156,9 @@ class VideoDistiller(BaseModel):
             self._teachers_of[name] = head.choose(tuple(self.teachers))
             if not self._teachers_of[name]:
                 raise ValueError(f"head '{name}' has no teacher; add one to `teachers`")
+            head.meet(
+                self.student, {t: self.teachers[t] for t in self._teachers_of[name]}
+            )
             student_taps.update(head.student_taps())
             for teacher in self._teachers_of[name]:
                 teacher_taps[teacher].update(head.teacher_taps(teacher))
@@ -203,6 +214,17 @@ class VideoDistiller(BaseModel):
             teacher.to(device)
         for name, head in self.heads.items():
             head.prepare({t: self.teachers[t] for t in self._teachers_of[name]})
+
+    def train(self, mode: bool = True) -> VideoDistiller:
+        """Set the mode; modules of the student that do not learn stay in eval mode."""
+        super().train(mode)
+        if mode and self.learning is not None:
+            for name, module in self.student.named_modules():
+                # those around a learning module follow it
+                around = any(other.startswith(f'{name}.') for other in self.learning)
+                if name and not around and not belongs(name, self.learning):
+                    module.training = False
+        return self
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> VideoDistiller:
         """Move the teachers along, to the device only: they keep their precision."""
@@ -270,7 +292,11 @@ class VideoDistiller(BaseModel):
         terms: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
+        if not self.label_loss:
+            own = {key: value for key, value in own.items() if 'loss' not in key}
         for name, head in self.heads.items():
+            if not head.enabled:
+                continue
             chosen = {t: teachers[t] for t in self._teachers_of[name]}
             for term, value in head(student, chosen, targets).items():
                 key = _key(name, term)

@@ -7,6 +7,7 @@ from mmvkd.models.heads.logits_graph import LogitsGraphHead
 from mmvkd.models.heads.parameter import ParameterHead
 from mmvkd.models.heads.representation_graph import RepresentationGraphHead
 from mmvkd.models.heads.spectrum import SpectrumHead
+from mmvkd.models.heads.substage import SubstageHead
 
 __all__ = [
     'DISTHead',
@@ -19,5 +20,6 @@ __all__ = [
     'ParameterHead',
     'RepresentationGraphHead',
     'SpectrumHead',
+    'SubstageHead',
     'ZScoreKDHead',
 ]

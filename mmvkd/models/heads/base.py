@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional, Union
 
 import torch
+from mmaction.models.recognizers import BaseRecognizer
 from torch import Tensor, nn
 
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
@@ -48,6 +49,7 @@ class DistillationHead(nn.Module):
             raise ValueError(f'loss_weight must not be negative, got {loss_weight}')
         self.loss_weight = loss_weight
         self.teachers = None if teachers is None else tuple(teachers)
+        self.enabled = True
         self._tap = tap
         self._teacher_tap = tap if teacher_tap is None else teacher_tap
 
@@ -65,6 +67,13 @@ class DistillationHead(nn.Module):
                     f'{", ".join(available) or "none"}'
                 )
         return chosen
+
+    def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
+        """See the models, if they decide what is tapped; before all that follows.
+
+        Raises:
+            ValueError: if the head cannot work with one of them.
+        """
 
     def student_taps(self) -> dict[str, Optional[str]]:
         """Layout, or None to infer it, by the student's tap."""
@@ -91,6 +100,20 @@ class DistillationHead(nn.Module):
 
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:
         """Read what is constant from the teachers, once their weights are loaded."""
+
+    def focus(self, *args: Any, **parts: Any) -> None:
+        """Work on some of its parts only, or on all if none is named.
+
+        Modules of the other parts take no gradient then. A head with parts overrides
+        it.
+
+        Raises:
+            ValueError: for parts that it does not have.
+        """
+        if args or parts:
+            raise ValueError(
+                f'{type(self).__name__} has no parts to choose, got {parts or args}'
+            )
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets

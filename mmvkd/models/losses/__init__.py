@@ -17,6 +17,7 @@ from .bilinear import (
     unit_length,
 )
 from .discrepancy import median_bandwidth, mmd
+from .distribution import channel_moments, gaussian_distance
 from .feature import feature_mse
 from .ground_cost import (
     binary_cost,
@@ -39,6 +40,7 @@ from .spectrum import (
     spectrum_energy,
     temporal_spectrum,
 )
+from .substage import cka_distance, gram_distance, pearson_distance
 from .transport import (
     SinkhornResult,
     binary_transport,
@@ -54,7 +56,9 @@ __all__ = [
     'bilinear_sketch',
     'binary_cost',
     'binary_transport',
+    'channel_moments',
     'check_conditionally_negative_definite',
+    'cka_distance',
     'correlation_distance',
     'count_sketch',
     'default_epsilon',
@@ -64,11 +68,14 @@ __all__ = [
     'draw_sketch',
     'feature_mse',
     'frequency_energy',
+    'gaussian_distance',
+    'gram_distance',
     'jensen_shannon',
     'kd_loss',
     'kernel_spectrum',
     'median_bandwidth',
     'mmd',
+    'pearson_distance',
     'prototype_cost',
     'quantile_distance',
     'quantiles',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Optional
 
@@ -21,7 +22,9 @@ from mmvkd.models.recognizers import (
     load_weights,
     without_pretrained,
 )
-from mmvkd.models.taps import TapReader
+from mmvkd.models.substages import is_complete
+from mmvkd.models.taps import TapReader, native, parts_around
+from mmvkd.models.teachers.substitution import Substitution
 from mmvkd.models.views import ClipView
 from mmvkd.registry import MODELS
 
@@ -96,6 +99,9 @@ class RecognizerTeacher:
         self.micro_batch = micro_batch
         self.stream = stream
         self.loaded = False
+        self.keep_inputs = False
+        self._inputs: Optional[Tensor] = None
+        self._substitutions: dict[tuple[str, ...], Substitution] = {}
         self._side: Optional[torch.cuda.Stream] = None
         self._told = False
 
@@ -116,7 +122,7 @@ class RecognizerTeacher:
             role = f"teacher '{self.name}'"
             load_weights(role, self.model, self.checkpoint, self.recipe)
         if self.compile and not self.loaded:
-            for part in _parts_around(self.model, self.reader.names):
+            for part in parts_around(self.model, self.reader.names):
                 part.forward = torch.compile(part.forward)
         self.loaded = True
 
@@ -158,6 +164,8 @@ class RecognizerTeacher:
         if next(self.model.parameters()).device != inputs.device:
             # a copy of the distiller, as an average kept on the host, moved it away
             self.to(inputs.device)
+        if self.keep_inputs:
+            self._inputs = inputs
         if self.stream and inputs.is_cuda:
             return self._aside(inputs)
         if self.stream and not self._told:
@@ -189,12 +197,52 @@ class RecognizerTeacher:
     def _pass(self, inputs: Tensor) -> Outputs:
         """Outputs of one forward pass."""
         batch = inputs.shape[0]
-        mixed = self.dtype is not torch.float32
         taps = self.reader.recording(self.model)
-        dtype = self.dtype if mixed else None
-        with torch.autocast(inputs.device.type, dtype, enabled=mixed), taps:
+        with self._precision(inputs.device), taps:
             scores, _ = self.model.extract_feat(inputs, stage='head')
         return Outputs(video_logits(scores, batch), self.reader.features(taps, batch))
+
+    @contextmanager
+    def _precision(self, device: torch.device) -> Iterator[None]:
+        """Its own autocast, inside any other."""
+        mixed = self.dtype is not torch.float32
+        dtype = self.dtype if mixed else None
+        with torch.autocast(device.type, dtype, enabled=mixed):
+            yield
+
+    def hybrid(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Logits of the last batch, with the outputs of tapped modules given.
+
+        Gradients flow to the given features and to no parameter. Modules before them
+        are skipped where the architecture is known to go on from there alone. The batch
+        goes through at once, and in the current stream.
+
+        Args:
+            features: (N, C, T, H, W) by tap, of the size that the teacher's are.
+
+        Returns:
+            Logits (N, M).
+
+        Raises:
+            RuntimeError: if :attr:`keep_inputs` was not set before the batch.
+            TapError: if a feature does not fit.
+        """
+        inputs = self._inputs
+        if inputs is None:
+            raise RuntimeError(
+                f"teacher '{self.name}' has not kept its batch: set keep_inputs"
+            )
+        names = tuple(features)
+        if names not in self._substitutions:
+            alone = is_complete(self.model, names)
+            self._substitutions[names] = Substitution(self.model, names, alone)
+        given = {}
+        for name, feature in features.items():
+            output = native(feature, self.reader.layouts[name])
+            given[name] = output.clone() if name in self.reader.cloned else output
+        with self._precision(inputs.device), self._substitutions[names].giving(given):
+            scores, _ = self.model.extract_feat(inputs, stage='head')
+        return video_logits(scores, inputs.shape[0])
 
 
 def _joined(parts: Sequence[Outputs]) -> Outputs:
@@ -214,17 +262,3 @@ def _put_channels_last(model: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(
                 memory_format=formats[parameter.ndim]
             )
-
-
-def _parts_around(model: nn.Module, taps: Sequence[str]) -> Iterator[nn.Module]:
-    """The largest modules below ``model`` that have no tap inside.
-
-    A tapped module is one itself: its hook runs outside its ``forward``.
-    """
-    for name, child in model.named_children():
-        inside = [tap[len(name) + 1 :] for tap in taps if tap.startswith(f'{name}.')]
-        # a list or dict of modules has no forward of its own
-        if inside or isinstance(child, (nn.ModuleList, nn.ModuleDict)):
-            yield from _parts_around(child, inside)
-        else:
-            yield child

@@ -1,0 +1,159 @@
+"""Progressive cascade: the parts of the student learn one after the other."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmvkd.engine.phases import lengths_of, phase_at
+from mmvkd.models import VideoDistiller
+from mmvkd.models.substages import belongs, substages
+from mmvkd.models.taps import find_module
+from mmvkd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CascadeHook(Hook):
+    """Sets before each epoch what learns in it, and from what.
+
+    After arXiv 2307.05201; our reading. What a phase leaves out is frozen: no gradient,
+    no step of the optimizer, whose state of it stays as it is, and no new statistics of
+    BatchNorm. The phase is a function of the epoch, so a resumed run needs no state.
+
+    Args:
+        phases: By name, in order; a phase is a dict of
+
+            * ``epochs``: how many, 0 to leave it out; the last phase gets the rest;
+            * ``train``: what learns of the student: names of its
+              :func:`~mmvkd.models.substages.substages`, ``head`` for all behind the
+              backbone, or dotted names of modules. All of it if left out, as the last
+              phase must;
+            * ``heads``: the distillation heads that are on, by name, each with what
+              its ``focus`` takes, as ``dict(substage=dict(stages=['stage1']))``; all,
+              in full, if left out;
+            * ``label``: whether the losses of the student's own head count; True if
+              left out;
+            * ``lr``: read by :class:`~mmvkd.engine.schedulers.PhaseLR`.
+
+    Raises:
+        ValueError: before the first step, for anything that does not fit.
+    """
+
+    def __init__(self, phases: Mapping[str, Mapping[str, Any]]) -> None:
+        self.phases = {name: dict(phase) for name, phase in phases.items()}
+        self._current: Optional[str] = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the phases, and remember what can learn at all."""
+        model = _inner(runner)
+        if not isinstance(model, VideoDistiller):
+            raise ValueError(
+                f'CascadeHook is for a mmvkd.VideoDistiller, not a '
+                f'{type(model).__name__}'
+            )
+        self.lengths = lengths_of(self.phases, runner.max_epochs)
+        for name, phase in self.phases.items():
+            self._modules(model, name)
+            for head in phase.get('heads') or {}:
+                if head not in model.heads:
+                    raise ValueError(
+                        f"phase '{name}' names head '{head}'; the model has "
+                        f'{", ".join(model.heads)}'
+                    )
+        *_, last = self.phases
+        if self.phases[last].get('train') is not None:
+            raise ValueError(f"the last phase, '{last}', trains the whole student")
+        for schedulers in _lists(runner.param_schedulers):
+            for scheduler in schedulers:
+                if getattr(scheduler, 'lengths', self.lengths) != self.lengths:
+                    raise ValueError(
+                        f'the phases of the cascade last {self.lengths} epochs, those '
+                        f'of {type(scheduler).__name__} {scheduler.lengths}'
+                    )
+        # the optimizer holds these, whatever a phase freezes
+        self._learnable = [p for p in model.parameters() if p.requires_grad]
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Enter the phase of this epoch."""
+        name = list(self.phases)[phase_at(runner.epoch, self.lengths)]
+        if name == self._current:
+            return
+        self._current = name
+        model = _inner(runner)
+        self._set(model, name)
+        learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        runner.logger.info(
+            f"phase '{name}': {learning / 1e6:.2f} million parameters learn"
+        )
+        if is_model_wrapper(runner.model):
+            # its buckets are of the parameters that learned when it was made
+            settings = runner.cfg.get('model_wrapper_cfg')
+            runner.model = model
+            gc.collect()
+            runner.model = runner.wrap_model(settings, model)
+
+    def _set(self, model: VideoDistiller, name: str) -> None:
+        phase = self.phases[name]
+        modules = self._modules(model, name)
+        learnable = {id(p) for p in self._learnable}
+        for key, parameter in model.student.named_parameters():
+            on = modules is None or belongs(key, modules)
+            parameter.requires_grad = on and id(parameter) in learnable
+        model.learning = modules
+        model.label_loss = bool(phase.get('label', True))
+        chosen = phase.get('heads')
+        for key, head in model.heads.items():
+            head.enabled = chosen is None or key in chosen
+            head.requires_grad_(head.enabled)
+            if head.enabled:
+                head.focus(**((chosen or {}).get(key) or {}))
+        for parameter in model.distill.parameters():
+            if id(parameter) not in learnable:
+                parameter.requires_grad = False
+        for parameter in self._learnable:
+            if not parameter.requires_grad:
+                # a gradient that was accumulating would still move it
+                parameter.grad = None
+
+    def _modules(self, model: VideoDistiller, name: str) -> Optional[tuple[str, ...]]:
+        """Modules of the student that learn in a phase, None for all."""
+        names = self.phases[name].get('train')
+        if names is None:
+            return None
+        if isinstance(names, str) or not names:
+            raise ValueError(
+                f"train of phase '{name}' is a list of names, got {names!r}; leave it "
+                'out to train the whole student'
+            )
+        parts = {key: cut.modules for key, cut in substages(model.student).items()}
+        behind = [k for k, _ in model.student.named_children() if k != 'backbone']
+        parts['head'] = tuple(behind)
+        modules: list[str] = []
+        for part in names:
+            if part in parts:
+                modules += parts[part]
+                continue
+            try:
+                find_module(model.student, part)
+            except ValueError as error:
+                raise ValueError(
+                    f"phase '{name}' trains '{part}', which is none of "
+                    f'{", ".join(parts)}, nor a module: {error}'
+                ) from error
+            modules.append(part)
+        return tuple(modules)
+
+
+def _inner(runner: Runner) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _lists(schedulers: Any) -> list[list[Any]]:
+    if isinstance(schedulers, Mapping):
+        return list(schedulers.values())
+    return [schedulers or []]

@@ -1,0 +1,5 @@
+"""Parameter schedulers."""
+
+from mmvkd.engine.schedulers.phase import PhaseLR
+
+__all__ = ['PhaseLR']

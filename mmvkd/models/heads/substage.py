@@ -1,0 +1,464 @@
+"""Substage-based learning: correlation, combination and distribution of substages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+import torch
+import torch.nn.functional as F
+from mmaction.models.recognizers import BaseRecognizer
+from torch import Tensor, nn
+
+from mmvkd.models.connectors import match_size, to_size
+from mmvkd.models.gather import clip_mean, gather
+from mmvkd.models.heads.base import DistillationHead, _tap
+from mmvkd.models.losses import (
+    channel_moments,
+    cka_distance,
+    gaussian_distance,
+    gram_distance,
+    kd_loss,
+    pearson_distance,
+)
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.substages import substages
+from mmvkd.models.teachers import RecognizerTeacher, Teacher
+from mmvkd.registry import MODELS
+from mmvkd.seeding import shared
+
+Pairs = list[tuple[Tensor, Tensor]]
+"""Features of student and teacher at the end of a substage, one pair for each path."""
+
+_TERMS = ('correlation', 'combination', 'distribution')
+_CORRELATIONS = ('pearson', 'cka', 'gram')
+_DISTANCES = {'gaussian': gaussian_distance}
+_WEIGHTINGS = ('distribution', 'fixed')
+_HYBRIDS = ('one', 'all')
+
+
+@MODELS.register_module()
+class SubstageHead(DistillationHead):
+    r"""Matches corresponding substages, alone and combined into a hybrid network.
+
+    After arXiv 2307.05201; our reading. Student and teacher are cut into substages
+    :math:`j = 1 \dots J`. A connector gives the student's feature the teacher's
+    channels. With :math:`d_j` the distance of the distributions at substage j,
+    smoothed over the steps and without gradient in the weights,
+
+    .. math:: L = \frac1J \sum_j w_j \big(\lambda_1 L^{(j)}_{cor}
+              + \lambda_2 L^{(j)}_{com} + \lambda_3 d_j\big),\quad
+              w_j = \frac{d_j}{\tfrac1J \sum_i d_i}
+
+    * *correlation*: see :mod:`mmvkd.models.losses.substage`;
+    * *combination*: the hybrid network is the student up to substage j, the connector
+      and the frozen teacher behind substage j; the term is its cross-entropy on the
+      label and its divergence from the whole teacher;
+    * *distribution*: :math:`d_j` over the global batch, see
+      :func:`~mmvkd.models.losses.gaussian_distance`.
+
+    Args:
+        substages: By name, ``dict(student=…, teacher=…)``: the tap that ends a
+            substage, or the taps if paths run side by side; ``teacher`` may be a dict
+            by teacher name, and is what ``student`` is if left out. None cuts both as
+            :func:`~mmvkd.models.substages.substages` does.
+        terms: :math:`\lambda` of the terms by name, 1 if left out; 0 turns one off.
+        correlation: ``pearson``, per channel over positions; ``cka``, among the clips
+            of the global batch; ``gram``, among the positions of a clip. The last two
+            need no connector.
+        grid: Side that maps are pooled to for ``cka`` and ``gram``, if larger.
+        connector: Config of the connector, one for each substage and teacher.
+        hybrids: ``one`` draws a substage in each step, the same in all processes;
+            ``all`` runs all hybrids, at more than twice the cost of a step.
+        combined: Substages behind which a hybrid goes on; all but the last if None,
+            which would add the teacher's head alone.
+        temperature: Of the hybrid's divergence from the teacher.
+        ce_weight: Of the hybrid's cross-entropy, over labeled clips.
+        kd_weight: Of that divergence.
+        distance: Of distributions: ``gaussian``.
+        weighting: ``distribution`` as above; ``fixed`` for :math:`w_j = 1`.
+        momentum: Share of the past in the smoothed distances.
+        **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`; taps are named
+            in ``substages``.
+
+    Raises:
+        ValueError: for a name that is not known.
+    """
+
+    connectors: Any
+    distances: Tensor
+
+    def __init__(
+        self,
+        substages: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        terms: Optional[Mapping[str, float]] = None,
+        correlation: str = 'pearson',
+        grid: int = 4,
+        connector: Optional[Mapping[str, Any]] = None,
+        hybrids: str = 'one',
+        combined: Optional[Sequence[str]] = None,
+        temperature: float = 4.0,
+        ce_weight: float = 1.0,
+        kd_weight: float = 1.0,
+        distance: str = 'gaussian',
+        weighting: str = 'distribution',
+        momentum: float = 0.9,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value, known in (
+            ('correlation', correlation, _CORRELATIONS),
+            ('hybrids', hybrids, _HYBRIDS),
+            ('distance', distance, tuple(_DISTANCES)),
+            ('weighting', weighting, _WEIGHTINGS),
+            *(('a term', term, _TERMS) for term in terms or ()),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"{name} '{value}' is unknown; known: {', '.join(known)}"
+                )
+        self.substages = substages
+        self.terms = {**dict.fromkeys(_TERMS, 1.0), **(terms or {})}
+        self.correlation = correlation
+        self.grid = grid
+        self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
+        self.hybrids = hybrids
+        self.combined = combined
+        self.temperature = temperature
+        self.ce_weight = ce_weight
+        self.kd_weight = kd_weight
+        self.distance = _DISTANCES[distance]
+        self.weighting = weighting
+        self.momentum = momentum
+        self.connectors = nn.ModuleDict()
+
+    def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
+        """Cut the models into substages.
+
+        Raises:
+            ValueError: if they cannot be cut, or a teacher cannot run in part.
+        """
+        self._teachers: dict[str, Any] = dict(teachers)
+        own = self._cuts(None, student)
+        self.names = tuple(own)
+        self._student_taps = _layouts(own)
+        self._teacher_taps: dict[str, dict[str, Optional[str]]] = {}
+        self._pairs: dict[str, dict[str, list[tuple[str, str]]]] = {}
+        for name, teacher in teachers.items():
+            if self.terms['combination']:
+                if not isinstance(teacher, RecognizerTeacher):
+                    raise ValueError(
+                        f"teacher '{name}' is a {type(teacher).__name__}, which cannot "
+                        'run on from a substage of the student; set '
+                        'terms=dict(combination=0)'
+                    )
+                teacher.keep_inputs = True
+            cuts = self._cuts(name, teacher.model)
+            if len(cuts) != len(own):
+                raise ValueError(
+                    f'the student has the substages {", ".join(own)}, teacher '
+                    f"'{name}' has {', '.join(cuts)}; say in substages= which taps "
+                    'answer to each other'
+                )
+            self._teacher_taps[name] = _layouts(cuts)
+            self._pairs[name] = {
+                stage: _paired(mine, theirs)
+                for stage, mine, theirs in zip(own, own.values(), cuts.values())
+            }
+        self._combined = _chosen('combined', self.combined, self.names, self.names[:-1])
+        self.focus()
+
+    def _cuts(
+        self, teacher: Optional[str], model: Any
+    ) -> dict[str, list[tuple[str, Optional[str]]]]:
+        """Taps, with their layouts, by substage of the student or of a teacher."""
+        if self.substages is not None:
+            return {
+                stage: _listed(cut, teacher) for stage, cut in self.substages.items()
+            }
+        known = substages(model) if isinstance(model, nn.Module) else {}
+        if not known:
+            who = f"teacher '{teacher}'" if teacher else 'the student'
+            kind = type(getattr(model, 'backbone', model)).__name__
+            raise ValueError(
+                f'where to cut {who} ({kind}) is not known; name the taps: substages='
+                "dict(early=dict(student='backbone.…', teacher='backbone.…'), …)"
+            )
+        return {stage: [(t, None) for t in cut.taps] for stage, cut in known.items()}
+
+    def student_taps(self) -> dict[str, Optional[str]]:
+        """Those that end its substages."""
+        return self._student_taps
+
+    def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
+        """Likewise."""
+        return self._teacher_taps[teacher]
+
+    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+        """Build the connectors.
+
+        Raises:
+            ValueError: for a hybrid whose classes are not the student's.
+        """
+        for name, card in teachers.items():
+            if self.terms['combination'] and (
+                card.multi_label or card.num_classes != student.num_classes
+            ):
+                raise ValueError(
+                    f"teacher '{name}' has {card.num_classes} classes, the student "
+                    f'{student.num_classes}; the hybrid needs the same ones, which '
+                    'exclude each other: set terms=dict(combination=0)'
+                )
+            if not self._connected:
+                continue
+            self.connectors[name] = nn.ModuleDict()
+            for stage, pairs in self._pairs[name].items():
+                sizes = [
+                    dict(
+                        in_channels=student.shapes[mine][0],
+                        out_channels=card.shapes[theirs][0],
+                    )
+                    for mine, theirs in pairs
+                ]
+                self.connectors[name][stage] = nn.ModuleList(
+                    MODELS.build({**self.connector, **size}) for size in sizes
+                )
+        # -1: not known yet; of the global batch, hence equal in all processes
+        unknown = torch.full((len(teachers), len(self.names)), -1.0)
+        self.register_buffer('distances', unknown)
+        self.diagnostics = [
+            f'{what}_{stage}' for what in ('distance', 'weight') for stage in self.names
+        ]
+
+    @property
+    def _connected(self) -> bool:
+        """Whether anything needs the teacher's channels."""
+        return (
+            self.correlation == 'pearson'
+            or self.weighting == 'distribution'
+            or self.terms['combination'] > 0
+            or self.terms['distribution'] > 0
+        )
+
+    def focus(
+        self,
+        stages: Optional[Sequence[str]] = None,
+        terms: Optional[Sequence[str]] = None,
+    ) -> None:
+        """Work on some substages, with some of the terms that have a weight.
+
+        Raises:
+            ValueError: for a name that is not known, or if nothing is left.
+        """
+        self._stages = _chosen('stages', stages, self.names, self.names)
+        self._behind = [stage for stage in self._stages if stage in self._combined]
+        self._on = [
+            term
+            for term in _chosen('terms', terms, _TERMS, _TERMS)
+            if self.terms[term] and (term != 'combination' or self._behind)
+        ]
+        if not self._stages or not self._on:
+            raise ValueError(
+                f'{type(self).__name__} has nothing to do with stages={stages}, '
+                f'terms={terms}; its terms have the weights {self.terms}'
+            )
+        for connectors in self.connectors.values():
+            for stage, modules in connectors.items():
+                modules.requires_grad_(stage in self._stages)
+
+    def forward(
+        self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
+    ) -> dict[str, Tensor]:
+        """One term of each kind, averaged over the teachers, and what they follow."""
+        behind = self._behind
+        if self.hybrids == 'one' and 'combination' in self._on:
+            behind = [shared.choice(behind)]
+        each = [
+            self._of_teacher(name, row, student, outputs, targets, behind)
+            for row, (name, outputs) in enumerate(teachers.items())
+        ]
+        return {key: torch.stack([t[key] for t in each]).mean() for key in each[0]}
+
+    def _of_teacher(
+        self,
+        name: str,
+        row: int,
+        student: Outputs,
+        outputs: Outputs,
+        targets: Targets,
+        behind: Sequence[str],
+    ) -> dict[str, Tensor]:
+        pairs = {
+            stage: [
+                (student.features[mine], outputs.features[theirs])
+                for mine, theirs in self._pairs[name][stage]
+            ]
+            for stage in self._stages
+        }
+        mapped = self._map(name, pairs)
+        distances = self._measure(mapped)
+        weights = self._weigh(row, distances)
+        terms: dict[str, Tensor] = {}
+        if 'correlation' in self._on:
+            chosen = mapped if self.correlation == 'pearson' else pairs
+            values = {stage: self._correlate(chosen[stage]) for stage in self._stages}
+            terms['correlation'] = _mean(values, weights)
+        if 'combination' in self._on:
+            values = {
+                stage: self._combine(name, stage, mapped[stage], outputs, targets)
+                for stage in behind
+            }
+            terms['combination'] = _mean(values, weights)
+        if 'distribution' in self._on:
+            terms['distribution'] = _mean(distances, weights)
+        terms = {term: self.terms[term] * value for term, value in terms.items()}
+        # a connector whose hybrid was not drawn is in the graph still: no parameter
+        # may lack its gradient
+        terms[self._on[0]] = terms[self._on[0]] + 0 * sum(
+            parameter.sum()
+            for stage in mapped
+            for parameter in self.connectors[name][stage].parameters()
+        )
+        for i, stage in enumerate(self.names):
+            if stage in distances:
+                terms[f'distance_{stage}'] = self.distances[row, i].clone()
+                terms[f'weight_{stage}'] = weights[stage]
+        return terms
+
+    def _map(self, name: str, pairs: Mapping[str, Pairs]) -> dict[str, Pairs]:
+        """The pairs in the teacher's channels and of equal size; none if not needed."""
+        if not self._connected:
+            return {}
+        mapped: dict[str, Pairs] = {}
+        for stage, features in pairs.items():
+            mapped[stage] = []
+            for connector, (mine, theirs) in zip(
+                self.connectors[name][stage], features
+            ):
+                mine, theirs = match_size(mine, theirs)
+                mapped[stage].append((connector(mine), theirs))
+        return mapped
+
+    def _measure(self, mapped: Mapping[str, Pairs]) -> dict[str, Tensor]:
+        """The distance of the distributions at each substage."""
+        if 'distribution' not in self._on and self.weighting == 'fixed':
+            return {}
+        with torch.set_grad_enabled('distribution' in self._on):
+            return {
+                stage: torch.stack(
+                    [
+                        self.distance(
+                            channel_moments(mine, _average),
+                            channel_moments(theirs, _average),
+                        )
+                        for mine, theirs in pairs
+                    ]
+                ).mean()
+                for stage, pairs in mapped.items()
+            }
+
+    def _weigh(self, row: int, distances: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Smooth the distances, and weigh the substages by them."""
+        for i, stage in enumerate(self.names):
+            if self.training and stage in distances:
+                past, new = self.distances[row, i], distances[stage].detach()
+                smooth = torch.lerp(new.to(past.dtype), past, self.momentum)
+                self.distances[row, i] = torch.where(past < 0, new, smooth)
+        chosen = [self.names.index(stage) for stage in self._stages]
+        known = torch.stack([self.distances[row, i] for i in chosen])
+        if self.weighting == 'fixed':
+            known = torch.ones_like(known)
+        # where nothing is known or all agree already, all weigh the same
+        known = known.clamp_min(0) + 1e-8
+        return dict(zip(self._stages, known / known.mean()))
+
+    def _correlate(self, pairs: Pairs) -> Tensor:
+        values = []
+        for mine, theirs in pairs:
+            if self.correlation == 'pearson':
+                values.append(clip_mean(pearson_distance(mine, theirs)))
+            elif self.correlation == 'cka':
+                rows = (gather(self._pooled(x).flatten(1)) for x in (mine, theirs))
+                values.append(cka_distance(*rows))
+            else:
+                both = map(self._pooled, match_size(mine, theirs))
+                values.append(clip_mean(gram_distance(*both)))
+        return torch.stack(values).mean()
+
+    def _pooled(self, feature: Tensor) -> Tensor:
+        frames, *sides = feature.shape[2:]
+        return to_size(feature, (frames, *(min(side, self.grid) for side in sides)))
+
+    def _combine(
+        self, name: str, stage: str, pairs: Pairs, outputs: Outputs, targets: Targets
+    ) -> Tensor:
+        """What the hybrid network that leaves the student behind ``stage`` gets wrong.
+
+        Raises:
+            ValueError: for blended labels.
+        """
+        given = {}
+        for (_, tap), (mine, _) in zip(self._pairs[name][stage], pairs):
+            whole = outputs.features[tap]
+            given[tap] = to_size(mine, whole.shape[2:]).to(whole.dtype)
+        logits = self._teachers[name].hybrid(given).float()
+        divergence = kd_loss(logits, outputs.logits.float(), self.temperature)
+        loss = self.kd_weight * clip_mean(divergence)
+        if not self.ce_weight:
+            return loss
+        if targets.labels is None:
+            raise ValueError(
+                "the hybrid's cross-entropy needs one label per clip; turn blending "
+                "off in the student's data_preprocessor or set ce_weight=0"
+            )
+        labels = targets.labels.clamp_min(0)
+        entropy = F.cross_entropy(logits, labels, reduction='none')
+        return loss + self.ce_weight * clip_mean(entropy, targets.labels >= 0)
+
+
+def _average(moment: Tensor) -> Tensor:
+    """Of a vector, over all processes."""
+    return gather(moment[None]).mean(dim=0)
+
+
+def _mean(values: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack([weights[stage] * x for stage, x in values.items()]).mean()
+
+
+def _listed(
+    cut: Mapping[str, Any], teacher: Optional[str]
+) -> list[tuple[str, Optional[str]]]:
+    """Taps and layouts that one entry of ``substages`` names for a model."""
+    side = cut['student']
+    if teacher is not None:
+        side = cut.get('teacher', side)
+        if isinstance(side, Mapping) and 'name' not in side:
+            side = side[teacher]
+    one = isinstance(side, (str, Mapping))
+    return [_tap(tap) for tap in ([side] if one else side)]
+
+
+def _layouts(
+    cuts: Mapping[str, Sequence[tuple[str, Optional[str]]]],
+) -> dict[str, Optional[str]]:
+    return {tap: layout for cut in cuts.values() for tap, layout in cut}
+
+
+def _paired(
+    mine: Sequence[tuple[str, Optional[str]]],
+    theirs: Sequence[tuple[str, Optional[str]]],
+) -> list[tuple[str, str]]:
+    """The student's tap for each of the teacher's; the first where paths are fewer."""
+    return [
+        (mine[i if i < len(mine) else 0][0], tap) for i, (tap, _) in enumerate(theirs)
+    ]
+
+
+def _chosen(
+    what: str, names: Optional[Sequence[str]], known: Sequence[str], default: Any
+) -> tuple[str, ...]:
+    """``names`` in the order of ``known``, or the default."""
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"{what}: '{name}' is not one of {', '.join(known)}")
+    return tuple(default) if names is None else tuple(n for n in known if n in names)

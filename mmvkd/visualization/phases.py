@@ -1,0 +1,111 @@
+"""A cascade on a time line: phases, accuracy and how far the substages differ."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from mmengine.config import Config
+
+from mmvkd.engine.phases import lengths_of
+from mmvkd.studies.figures import COLORS, Draw
+
+Curve = list[tuple[float, float]]
+"""Points of (epochs done, value)."""
+
+
+@dataclass(frozen=True)
+class TimeLine:
+    """What a run's log tells.
+
+    Args:
+        phases: Name and epochs of each.
+        accuracy: Top-1 on the validation list.
+        distances: Smoothed distance of the distributions, by substage.
+    """
+
+    phases: Sequence[tuple[str, int]]
+    accuracy: Curve = field(default_factory=list)
+    distances: dict[str, Curve] = field(default_factory=dict)
+
+
+def read_time_line(folder: str) -> TimeLine:
+    """Read the log of a run, and of those that went on with it.
+
+    Args:
+        folder: The run's ``work_dir``.
+
+    Raises:
+        FileNotFoundError: if no run has written there.
+        ValueError: if it was no cascade.
+    """
+    logs = sorted(Path(folder).glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise FileNotFoundError(f"'{folder}' holds no run: no */vis_data/scalars.json")
+    config = Config.fromfile(logs[-1].with_name('config.py'))
+    hooks: list[Any] = [*config.get('default_hooks', {}).values()]
+    hooks += config.get('custom_hooks', [])
+    cascades = [hook for hook in hooks if hook['type'].endswith('CascadeHook')]
+    if not cascades:
+        raise ValueError(f"the run in '{folder}' has no CascadeHook")
+    phases = cascades[0]['phases']
+    lengths = lengths_of(phases, config.train_cfg.max_epochs)
+    lines = [
+        json.loads(line)
+        for log in logs
+        for line in log.read_text(encoding='utf-8').splitlines()
+    ]
+    # the last line of an epoch is that of its last iteration
+    length = max((x['step'] / x['epoch'] for x in lines if x.get('epoch')), default=1)
+    accuracy: dict[float, float] = {}
+    distances: dict[str, dict[float, float]] = {}
+    for line in lines:
+        # what a resumed run says again replaces what was said before
+        if 'acc/top1' in line:
+            accuracy[line['step']] = line['acc/top1']
+        for key, value in line.items():
+            found = re.search(r'_distance_(.+)', key)
+            if found:
+                distances.setdefault(found[1], {})[line['step'] / length] = value
+    return TimeLine(
+        list(zip(phases, lengths)),
+        sorted(accuracy.items()),
+        {name: sorted(curve.items()) for name, curve in distances.items()},
+    )
+
+
+def draw_time_line(line: TimeLine) -> Draw:
+    """Phases as bands, accuracy above, distances below."""
+
+    def draw(figure: Figure) -> None:
+        top, bottom = figure.subplots(2, 1, sharex=True)
+        begin = 0
+        for i, (name, length) in enumerate(line.phases):
+            for axes in (top, bottom):
+                axes.axvspan(begin, begin + length, color=COLORS[i], alpha=0.12, lw=0)
+            if length:
+                place = dict(xytext=(2, 2), textcoords='offset points')
+                top.annotate(
+                    name, (begin, 1), xycoords=top.get_xaxis_transform(), **place
+                )
+            begin += length
+        top.plot(*_axes(line.accuracy), color=COLORS[0], marker='o', ms=3)
+        top.set_ylabel('accuracy')
+        for i, (name, curve) in enumerate(line.distances.items()):
+            bottom.plot(*_axes(curve), color=COLORS[i], label=name)
+        bottom.set_ylabel('distance')
+        bottom.set_xlabel('epoch')
+        if line.distances:
+            bottom.set_yscale('log')
+            bottom.legend(ncols=2, fontsize=7)
+
+    return draw
+
+
+def _axes(curve: Curve) -> tuple[list[float], list[float]]:
+    return [x for x, _ in curve], [y for _, y in curve]

@@ -1,0 +1,35 @@
+"""Draw the phases of a cascade, with accuracy and substage distances, from its log."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from mmvkd.errors import ClearErrors
+from mmvkd.studies.figures import png
+from mmvkd.visualization.phases import draw_time_line, read_time_line
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('run', help="the run's folder, as work_dirs/motions/staged_…")
+    parser.add_argument('--out', help='default: phases.png in that folder')
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error comes from'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    args = parse_args(argv)
+    with ClearErrors(args.traceback):
+        picture = png(draw_time_line(read_time_line(args.run)))
+        path = Path(args.out or Path(args.run) / 'phases.png')
+        path.write_bytes(picture)
+    print(path)
+
+
+if __name__ == '__main__':
+    main()
