@@ -153,7 +153,9 @@ class UncertaintyBalancer(nn.Module):
         """What the scales learn from: the values of the global batch."""
         stacked = torch.stack([value.detach().float() for value in values.values()])
         means = gather(stacked[None]).mean(0)
-        total = means.new_zeros(())
+        # terms that a phase turns off: their scales lack no gradient
+        off = [scale for name, scale in self.scales.items() if name not in values]
+        total = means.new_zeros(()) + 0 * sum(off)
         for name, mean in zip(values, means):
             scale = self.scales[name]
             fit = 0.5 * (-scale).exp() * mean

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmvkd.models.connectors import match_size, to_size
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import DistillationHead, _tap
+from mmvkd.models.heads.base import DistillationHead, _tap, chosen_terms
 from mmvkd.models.losses import (
     channel_moments,
     cka_distance,
@@ -111,14 +111,15 @@ class SubstageHead(DistillationHead):
             ('hybrids', hybrids, _HYBRIDS),
             ('distance', distance, tuple(_DISTANCES)),
             ('weighting', weighting, _WEIGHTINGS),
-            *(('a term', term, _TERMS) for term in terms or ()),
         ):
             if value not in known:
                 raise ValueError(
                     f"{name} '{value}' is unknown; known: {', '.join(known)}"
                 )
         self.substages = substages
-        self.terms = {**dict.fromkeys(_TERMS, 1.0), **(terms or {})}
+        self.terms = chosen_terms(
+            self, {**dict.fromkeys(_TERMS, 1.0), **(terms or {})}, _TERMS
+        )
         self.correlation = correlation
         self.grid = grid
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
@@ -145,7 +146,7 @@ class SubstageHead(DistillationHead):
         self._teacher_taps: dict[str, dict[str, Optional[str]]] = {}
         self._pairs: dict[str, dict[str, list[tuple[str, str]]]] = {}
         for name, teacher in teachers.items():
-            if self.terms['combination']:
+            if 'combination' in self.terms:
                 if not isinstance(teacher, RecognizerTeacher):
                     raise ValueError(
                         f"teacher '{name}' is a {type(teacher).__name__}, which cannot "
@@ -201,7 +202,7 @@ class SubstageHead(DistillationHead):
             ValueError: for a hybrid whose classes are not the student's.
         """
         for name, card in teachers.items():
-            if self.terms['combination'] and (
+            if 'combination' in self.terms and (
                 card.multi_label or card.num_classes != student.num_classes
             ):
                 raise ValueError(
@@ -236,8 +237,8 @@ class SubstageHead(DistillationHead):
         return (
             self.correlation == 'pearson'
             or self.weighting == 'distribution'
-            or self.terms['combination'] > 0
-            or self.terms['distribution'] > 0
+            or 'combination' in self.terms
+            or 'distribution' in self.terms
         )
 
     def focus(
@@ -255,7 +256,7 @@ class SubstageHead(DistillationHead):
         self._on = [
             term
             for term in _chosen('terms', terms, _TERMS, _TERMS)
-            if self.terms[term] and (term != 'combination' or self._behind)
+            if term in self.terms and (term != 'combination' or self._behind)
         ]
         if not self._stages or not self._on:
             raise ValueError(
