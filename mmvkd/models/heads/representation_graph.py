@@ -65,7 +65,7 @@ class RepresentationGraphHead(DistillationHead):
     feature, averaged over positions and projected for each pair, gives
     :math:`r_S^{ij}`, likewise. Over the clips of the global batch
 
-    .. math:: L = \sum_{i\le j} b_{ij}\,
+    .. math:: L = \sum_{i<j} b_{ij}\,
               \mathrm{MMD}^2\big(\{r_{ij}\}, \{r_S^{ij}\}\big)
 
     with edges of sum 1. A projection for each pair is needed, because sketches drawn

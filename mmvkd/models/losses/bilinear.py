@@ -11,7 +11,7 @@ from torch import Tensor
 from .numerics import check_positive, full_precision
 
 # Entries of the largest sketch that is held at a time.
-CHUNK_ENTRIES = 2**22
+CHUNK_ENTRIES = 2**20
 # Below this share of a unit vector an entry counts as zero: it bounds the gradient of
 # the root, and of a vector of zeros.
 _EPS = 1e-6
