@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,12 @@ class ModelCard:
         multi_label: Whether the model predicts labels that do not exclude each other.
         shapes: (C, T, H, W) by tap name, for a clip of the size that was probed: C
             holds always, the others scale with the clip.
-        model: The model itself, for heads that look at its parameters; None if it is
-            read from a store.
     """
 
     name: str
     num_classes: int
     multi_label: bool = False
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    model: Optional[nn.Module] = None
 
 
 @dataclass(frozen=True)

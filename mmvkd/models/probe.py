@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Optional
 
 import torch
@@ -53,9 +52,7 @@ def probe(
         RuntimeError: if the model runs on no probed clip size.
     """
     head = recognizer.cls_head
-    card = ModelCard(
-        name, int(head.num_classes), bool(head.multi_class), model=recognizer
-    )
+    card = ModelCard(name, int(head.num_classes), bool(head.multi_class))
     if not reader.names:
         return card
     failure: Optional[Exception] = None
@@ -73,7 +70,7 @@ def probe(
             reader.learn(taps, _BATCH, image)
             features = reader.recast(taps, _BATCH)
             shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
-            return replace(card, shapes=shapes)
+            return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
     raise RuntimeError(
         f"'{name}' does not run on clips of {' or '.join(map(str, _IMAGES))} pixels: "
         f'{failure}'

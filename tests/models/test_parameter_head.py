@@ -33,7 +33,7 @@ from mmvkd.models.losses import (
     quantile_distance,
     quantiles,
 )
-from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.teachers import CachedTeacher
 
 BOTH = dict(energy=1.0, quantile=1.0)
@@ -55,7 +55,7 @@ class Model(nn.Module):
 def attached(own: nn.Module, theirs: Model, **kwargs: Any) -> ParameterHead:
     kwargs.setdefault('terms', BOTH)
     head = ParameterHead(**kwargs)
-    head.attach(ModelCard('student', 4, model=own), {})
+    head.meet(own, {})
     head.prepare(dict(t=theirs))
     return head
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
 import torch
+from mmaction.models.recognizers import BaseRecognizer
 from mmengine.logging import MessageHub, print_log
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ from mmvkd.models.losses import (
     quantile_distance,
     quantiles,
 )
-from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.teachers import Teacher
 from mmvkd.registry import MODELS
 
@@ -123,16 +124,15 @@ class ParameterHead(DistillationHead):
         self.seed = seed
         self.pairs = nn.ModuleList()
 
-    def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
+    def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
         """Remember the student, beside the tree of modules, and find its stages."""
         # in a tuple: a module among the attributes would become a part of the head;
         # copies of the distiller copy both, and then belong together, too
-        self._student = (student.model,)
+        self._student = (student,)
         self._own_stages()
 
     def _own_stages(self) -> dict[str, list[Tensor]]:
         (model,) = self._student
-        assert model is not None, 'a student is never read from a store'
         return by_stage('student', kernels(model.named_parameters()), self.stages)
 
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:

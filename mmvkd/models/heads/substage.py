@@ -85,6 +85,7 @@ class SubstageHead(DistillationHead):
         ValueError: for a name that is not known.
     """
 
+    terms: dict[str, float]
     connectors: Any
     distances: Tensor
 
