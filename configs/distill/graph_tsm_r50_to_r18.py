@@ -3,22 +3,11 @@
 The teachers are TSM-R50 and TSM-R34.
 """
 
-_base_ = '../_base_/pairs/tsm_r50_to_r18.py'
+_base_ = './logits_graph_tsm_r50_to_r18.py'
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 model = dict(
-    teachers=dict(
-        tsm_r34=dict(
-            type='mmvkd.RecognizerTeacher',
-            model=dict(config='mmvkd::teachers/tsm_r34.py'),
-            checkpoint=_base_.checkpoints.get(
-                'tsm_r34', f'work_dirs/{_base_.dataset}/tsm_r34'
-            ),
-            recipe='python tools/train.py configs/teachers/tsm_r34.py',
-        )
-    ),
     heads=dict(
-        logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
         representation_graph=dict(
             type='mmvkd.RepresentationGraphHead',
             tap='backbone.layer4',

@@ -27,7 +27,7 @@ methods = dict(
         _tsm, config='mmvkd::distill/fitnets_tsm_r50_to_r18.py', title='FitNets'
     ),
     graph=dict(
-        config='mmvkd::distill/graph_tsm_r50_to_r18.py',
+        config='mmvkd::distill/logits_graph_tsm_r50_to_r18.py',
         needs=['tsm_r50', 'tsm_r34'],
         options={
             'model.heads.logits_graph.edges': 'uniform',

@@ -22,7 +22,7 @@ methods = dict(
     student=dict(_shared, config='mmvkd::students/tsm_r18.py', title='student alone'),
     graph=dict(
         _shared,
-        config='mmvkd::distill/graph_tsm_r50_to_r18.py',
+        config='mmvkd::distill/logits_graph_tsm_r50_to_r18.py',
         needs=['tsm_r50', 'tsm_r34'],
         title='graph-distilled',
     ),
