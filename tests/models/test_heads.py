@@ -57,7 +57,7 @@ HEADS = {
     'parameter': dict(
         type='mmvkd.ParameterHead',
         terms=dict(energy=1.0, quantile=1.0),
-        max_filters=2**20,
+        stages={'backbone.layer1': 'backbone.layer1'},
     ),
     'graph': dict(type='mmvkd.LogitsGraphHead'),
     'graph_binary': dict(type='mmvkd.LogitsGraphHead', cost='binary'),
