@@ -413,8 +413,8 @@ class SubstageHead(DistillationHead):
                 "the hybrid's cross-entropy needs one label per clip; turn blending "
                 "off in the student's data_preprocessor or set ce_weight=0"
             )
-        labels = targets.labels.clamp_min(0)
-        entropy = F.cross_entropy(logits, labels, reduction='none')
+        label = targets.labels.clamp_min(0) if targets.soft is None else targets.soft
+        entropy = F.cross_entropy(logits, label, reduction='none')
         return loss + self.ce_weight * clip_mean(entropy, targets.labels >= 0)
 
 
