@@ -29,10 +29,7 @@ methods = dict(
     graph=dict(
         config='mmvkd::distill/logits_graph_tsm_r50_to_r18.py',
         needs=['tsm_r50', 'tsm_r34'],
-        options={
-            'model.heads.logits_graph.edges': 'uniform',
-            'model.heads.representation_graph.loss_weight': 0.0,
-        },
+        options={'model.heads.logits_graph.edges': 'uniform'},
         title='logits graph, uniform',
     ),
 )
