@@ -201,7 +201,7 @@ def test_the_combination_is_cross_entropy_and_divergence_of_the_hybrid() -> None
     got = losses(model, data)['loss_s_combination']
     tap = 'backbone.layer2'
     mapped = head.connectors['t']['stage2'][0](seen['student'].features[tap])
-    logits = model.teachers['t'].hybrid({tap: mapped})
+    logits = seen['teacher'].hybrid({tap: mapped})
     expected = 0.3 * F.cross_entropy(logits, seen['labels'])
     expected = expected + 0.7 * kd_loss(logits, seen['teacher'].logits, 2.0).mean()
     torch.testing.assert_close(got, expected)
