@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
 from torch import Tensor
@@ -37,11 +37,14 @@ class Outputs:
         features: (N, C, T, H, W) by tap name.
         ready: Recorded when they are there, if they come from another CUDA stream;
             call :meth:`wait` before using them.
+        hybrid: Gives the logits (N, M) of a model that goes on from given features, by
+            tap name, on the same batch; None if it cannot or nobody asked for it.
     """
 
     logits: Tensor
     features: Mapping[str, Tensor] = field(default_factory=dict)
     ready: Optional[torch.cuda.Event] = None
+    hybrid: Optional[Callable[[Mapping[str, Tensor]], Tensor]] = None
 
     def wait(self) -> None:
         """Let the current stream wait until the outputs are there; never the host."""

@@ -97,10 +97,11 @@ def changes(phases: Any = None, **head: Any) -> dict[str, Any]:
     phases = copy.deepcopy(PHASES if phases is None else phases)
     teacher = dict(model=dict(_delete_=True, **tiny_student()))
     head = dict(type='mmvkd.SubstageHead', hybrids='all', combined=['stage1'], **head)
+    ends = dict(teacher_tap='backbone.layer2')
     return dict(
         model=dict(
             teachers=dict(tsm=teacher),
-            heads=dict(substage=head, fitnets=dict(teacher_tap='backbone.layer2')),
+            heads=dict(substage=head, fitnets=ends, graph=ends),
         ),
         default_hooks=dict(cascade=dict(type='mmvkd.CascadeHook', phases=phases)),
         param_scheduler=[

@@ -168,7 +168,7 @@ def test_resuming_from_a_checkpoint_of_another_model_raises_one_line(
         tmp_path, clips, tiny_distiller(), checkpoints['student'], True, testing=False
     )
     message = (
-        r"student\.pth' is not of this model: 2 of \d+ keys missing \(as distill\."
+        r"student\.pth' is not of this model: \d+ of \d+ keys missing \(as distill\."
     )
     with pytest.raises(RuntimeError, match=message):
         run.train()

@@ -47,7 +47,7 @@ def made(model: Any, taps: Optional[tuple[str, ...]] = None) -> RecognizerTeache
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
     built.load()
-    built.keep_inputs = True
+    built.offers_hybrid = True
     return built
 
 
@@ -71,9 +71,9 @@ def test_behind_each_substage_the_hybrid_of_its_own_feature_is_the_teacher(
         own = {tap: whole.features[tap] for tap in cut.taps}
         # the second one skips what lies before
         for _ in range(2):
-            assert torch.equal(built.hybrid(own), whole.logits)
+            assert torch.equal(whole.hybrid(own), whole.logits)
         other = {tap: feature.flip(0) for tap, feature in own.items()}
-        assert torch.equal(built.hybrid(other), whole.logits.flip(0))
+        assert torch.equal(whole.hybrid(other), whole.logits.flip(0))
 
 
 @pytest.mark.parametrize('name', OTHERS)
@@ -84,9 +84,9 @@ def test_behind_any_module_the_hybrid_of_its_own_feature_is_the_teacher(
     built = made(model, taps)
     whole = outputs(built)
     for _ in range(2):
-        assert torch.equal(built.hybrid(dict(whole.features)), whole.logits)
+        assert torch.equal(whole.hybrid(dict(whole.features)), whole.logits)
     other = {tap: torch.zeros_like(x) for tap, x in whole.features.items()}
-    assert not torch.allclose(built.hybrid(other), whole.logits)
+    assert not torch.allclose(whole.hybrid(other), whole.logits)
 
 
 @pytest.mark.parametrize('name', ['tsm', 'mmpretrain', 'i3d', 'slowfast', 'mobilenet'])
@@ -95,13 +95,13 @@ def test_what_lies_before_a_substage_is_not_run_twice(name: str) -> None:
     whole = outputs(built)
     cuts = substages(built.model)
     own = {tap: whole.features[tap] for tap in cuts['stage3'].taps}
-    built.hybrid(own)
+    whole.hybrid(own)
     ran = set()
     kinds = (nn.Conv2d, nn.Conv3d)
     for key, module in built.model.named_modules():
         if isinstance(module, kinds):
             module.register_forward_pre_hook(lambda m, x, key=key: ran.add(key))
-    built.hybrid(own)
+    whole.hybrid(own)
     before = [m for k in ('stage1', 'stage2', 'stage3') for m in cuts[k].modules]
     assert ran
     assert not [key for key in ran if any(key.startswith(f'{m}.') for m in before)]
@@ -113,13 +113,13 @@ def test_what_lies_before_a_substage_is_not_run_twice(name: str) -> None:
 
 def test_gradients_flow_through_the_teacher_to_the_feature_alone() -> None:
     built = made(tiny_tsm())
-    features = outputs(built).features
-    given = features['backbone.layer2'].clone().requires_grad_()
-    built.hybrid({'backbone.layer2': given}).square().sum().backward()
+    whole = outputs(built)
+    given = whole.features['backbone.layer2'].clone().requires_grad_()
+    whole.hybrid({'backbone.layer2': given}).square().sum().backward()
     assert given.grad.abs().sum() > 0
     assert all(p.grad is None for p in built.model.parameters())
     before = {k: v.clone() for k, v in built.model.state_dict().items()}
-    built.hybrid({'backbone.layer2': given})
+    whole.hybrid({'backbone.layer2': given})
     for key, value in built.model.state_dict().items():
         assert torch.equal(value, before[key]), key
 
@@ -129,7 +129,7 @@ def test_the_hybrid_runs_in_the_teachers_precision_inside_any_other() -> None:
     whole = outputs(built)
     own = {'backbone.layer3': whole.features['backbone.layer3']}
     with torch.autocast('cpu', torch.bfloat16):
-        assert torch.equal(built.hybrid(own), whole.logits)
+        assert torch.equal(whole.hybrid(own), whole.logits)
 
 
 def test_a_compiled_part_is_given_back_as_it_was() -> None:
@@ -141,26 +141,25 @@ def test_a_compiled_part_is_given_back_as_it_was() -> None:
     whole = outputs(built)
     own = {'backbone.layer2': whole.features['backbone.layer2']}
     for _ in range(2):
-        built.hybrid(own)
+        whole.hybrid(own)
     outputs(built)
     # whole, finding out, skipped, whole
     assert len(calls) == 3
 
 
-def test_without_its_batch_a_teacher_has_no_hybrid() -> None:
+def test_a_teacher_that_nobody_asks_for_it_does_not_hold_its_batch() -> None:
     built = made(tiny_tsm())
-    built.keep_inputs = False
-    features = outputs(built).features
-    with pytest.raises(RuntimeError, match="'t' has not kept its batch"):
-        built.hybrid({'backbone.layer2': features['backbone.layer2']})
+    built.offers_hybrid = False
+    assert outputs(built).hybrid is None
 
 
 def test_a_feature_of_another_size_and_a_class_token_are_refused() -> None:
     built = made(tiny_tsm())
-    feature = outputs(built).features['backbone.layer2']
+    whole = outputs(built)
+    feature = whole.features['backbone.layer2']
     with pytest.raises(TapError, match=r"'backbone.layer2' returns \(8, 128, 8, 8\)"):
-        built.hybrid({'backbone.layer2': feature[..., 1:]})
+        whole.hybrid({'backbone.layer2': feature[..., 1:]})
     built = made(vit(size=64), ('backbone.layers.0',))
     whole = outputs(built)
     with pytest.raises(TapError, match='class token cannot be given'):
-        built.hybrid(dict(whole.features))
+        whole.hybrid(dict(whole.features))

@@ -52,6 +52,7 @@ HEADS: dict[str, dict] = dict(
         edges='learned',
         dim=64,
     ),
+    substage=dict(type='mmvkd.SubstageHead'),
 )
 
 
@@ -222,7 +223,8 @@ def test_nothing_of_a_step_is_alive_after_it() -> None:
     gc.disable()  # what only the collector finds is kept too long
     try:
         model.train_step(data, optim)
-        assert len(seen) == 6
+        # two of the first teacher and four of the second, then two of each hybrid
+        assert len(seen) == 10
         assert [ref for ref in seen if ref() is not None] == []
         known = {id(p.grad) for p in model.parameters()}
         after = {key: x for key, x in tensors().items() if key not in known}

@@ -140,7 +140,6 @@ class SubstageHead(DistillationHead):
         Raises:
             ValueError: if they cannot be cut, or a teacher cannot run in part.
         """
-        self._teachers: dict[str, Any] = dict(teachers)
         own = self._cuts(None, student)
         self.names = tuple(own)
         self._student_taps = _layouts(own)
@@ -154,7 +153,7 @@ class SubstageHead(DistillationHead):
                         'run on from a substage of the student; set '
                         'terms=dict(combination=0)'
                     )
-                teacher.keep_inputs = True
+                teacher.offers_hybrid = True
             cuts = self._cuts(name, teacher.model)
             if len(cuts) != len(own):
                 raise ValueError(
@@ -403,7 +402,8 @@ class SubstageHead(DistillationHead):
         for (_, tap), (mine, _) in zip(self._pairs[name][stage], pairs):
             whole = outputs.features[tap]
             given[tap] = to_size(mine, whole.shape[2:]).to(whole.dtype)
-        logits = self._teachers[name].hybrid(given).float()
+        assert outputs.hybrid is not None
+        logits = outputs.hybrid(given).float()
         divergence = kd_loss(logits, outputs.logits.float(), self.temperature)
         loss = self.kd_weight * clip_mean(divergence)
         if not self.ce_weight:

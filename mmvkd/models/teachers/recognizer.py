@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Optional
 
 import torch
@@ -99,8 +100,7 @@ class RecognizerTeacher:
         self.micro_batch = micro_batch
         self.stream = stream
         self.loaded = False
-        self.keep_inputs = False
-        self._inputs: Optional[Tensor] = None
+        self.offers_hybrid = False
         self._substitutions: dict[tuple[str, ...], Substitution] = {}
         self._side: Optional[torch.cuda.Stream] = None
         self._told = False
@@ -164,11 +164,7 @@ class RecognizerTeacher:
         if next(self.model.parameters()).device != inputs.device:
             # a copy of the distiller, as an average kept on the host, moved it away
             self.to(inputs.device)
-        if self.keep_inputs:
-            self._inputs = inputs
-        if self.stream and inputs.is_cuda:
-            return self._aside(inputs)
-        if self.stream and not self._told:
+        if self.stream and not inputs.is_cuda and not self._told:
             self._told = True
             print_log(
                 f"teacher '{self.name}' has stream=True, which is for CUDA devices; on "
@@ -176,7 +172,11 @@ class RecognizerTeacher:
                 logger='current',
                 level=logging.WARNING,
             )
-        return self._outputs(inputs)
+        aside = self.stream and inputs.is_cuda
+        outputs = self._aside(inputs) if aside else self._outputs(inputs)
+        if self.offers_hybrid:
+            outputs = replace(outputs, hybrid=partial(self.hybrid, inputs))
+        return outputs
 
     def _aside(self, inputs: Tensor) -> Outputs:
         """Outputs to come, from a stream of its own."""
@@ -210,28 +210,23 @@ class RecognizerTeacher:
         with torch.autocast(device.type, dtype, enabled=mixed):
             yield
 
-    def hybrid(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Logits of the last batch, with the outputs of tapped modules given.
+    def hybrid(self, inputs: Tensor, features: Mapping[str, Tensor]) -> Tensor:
+        """Logits of a batch, with the outputs of tapped modules given.
 
         Gradients flow to the given features and to no parameter. Modules before them
         are skipped where the architecture is known to go on from there alone. The batch
         goes through at once, and in the current stream.
 
         Args:
+            inputs: The batch, in the teacher's view.
             features: (N, C, T, H, W) by tap, of the size that the teacher's are.
 
         Returns:
             Logits (N, M).
 
         Raises:
-            RuntimeError: if :attr:`keep_inputs` was not set before the batch.
             TapError: if a feature does not fit.
         """
-        inputs = self._inputs
-        if inputs is None:
-            raise RuntimeError(
-                f"teacher '{self.name}' has not kept its batch: set keep_inputs"
-            )
         names = tuple(features)
         if names not in self._substitutions:
             alone = is_complete(self.model, names)
