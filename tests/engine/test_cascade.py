@@ -41,7 +41,13 @@ PHASES: dict[str, Any] = dict(
 LIVE = dict(
     front=('backbone.conv1', 'backbone.layer1', 'substage.connectors.tsm.stage1'),
     back=('backbone.layer2', 'cls_head', 'substage.connectors.tsm.'),
-    whole=('backbone', 'cls_head', 'substage.connectors', 'fitnets.connectors'),
+    whole=(
+        'backbone',
+        'cls_head',
+        'substage.connectors',
+        'fitnets.connectors',
+        'graph.',
+    ),
 )
 """Parts of the names of what learns in each phase."""
 
