@@ -13,6 +13,8 @@ options = {
     'param_scheduler.1.end': 3,
     'default_hooks.checkpoint.save_best': None,
 }
+_longer = {'train_cfg.max_epochs': 9, 'param_scheduler.1.end': 9}
+runs = dict(tsm_r50=dict(options=_longer), tsm_r34=dict(options=_longer))
 classes = ['left', 'right', 'up', 'down', 'hover']
 reversals = [('left', 'right'), ('up', 'down')]
 requires = {f'{_root}/motion_train.txt': 'say where the set is with MMVKD_SKYLINE'}
