@@ -132,8 +132,10 @@ class UncertaintyBalancer(nn.Module):
             for scale in self.scales.values():
                 scale.clamp_(-self.limit, self.limit)
         label = [value for name, value in own.items() if 'loss' in name]
-        values = dict(cls=torch.stack(label).sum(), **terms)
-        factors = {name: 0.5 * (-self.scales[name].detach()).exp() for name in values}
+        values = dict(terms)
+        if label:
+            values['cls'] = torch.stack(label).sum()
+        factors = {n: 0.5 * (-s.detach()).exp() for n, s in self.scales.items()}
         if self.anchor:
             factors = {name: f / factors['cls'] for name, f in factors.items()}
         entries = {
@@ -143,8 +145,8 @@ class UncertaintyBalancer(nn.Module):
         for name, value in terms.items():
             entries[f'loss_{name}'] = weights[name] * factors[name] * value
         entries['loss_scales'] = self._of_scales(values, dict(cls=1.0, **weights))
-        for name in values:
-            entries[f'scale_{name}'] = self.scales[name].detach().clone()
+        for name, scale in self.scales.items():
+            entries[f'scale_{name}'] = scale.detach().clone()
         return entries
 
     def _of_scales(
@@ -153,7 +155,7 @@ class UncertaintyBalancer(nn.Module):
         """What the scales learn from: the values of the global batch."""
         stacked = torch.stack([value.detach().float() for value in values.values()])
         means = gather(stacked[None]).mean(0)
-        # terms that a phase turns off: their scales lack no gradient
+        # what a phase turns off: its scales lack no gradient
         off = [scale for name, scale in self.scales.items() if name not in values]
         total = means.new_zeros(()) + 0 * sum(off)
         for name, mean in zip(values, means):

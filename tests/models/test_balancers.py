@@ -170,6 +170,16 @@ def test_a_batch_without_any_label_leaves_the_classifications_scale() -> None:
     assert values['a'].grad.item() == pytest.approx(math.exp(0.7))
 
 
+def test_what_a_phase_turns_off_keeps_its_scale_and_has_a_gradient() -> None:
+    balancer, values = made(), tensors(a=0.3)
+    put(balancer, cls=0.7, b=0.2)
+    entries = balancer({}, values, dict(a=1.0))
+    torch.stack([v for name, v in entries.items() if 'loss' in name]).sum().backward()
+    assert balancer.scales['cls'].grad == 0 and balancer.scales['b'].grad == 0
+    assert balancer.scales['a'].grad != 0
+    assert values['a'].grad.item() == pytest.approx(math.exp(0.7))
+
+
 def test_a_term_without_weight_neither_counts_nor_learns() -> None:
     balancer, values = made(), tensors(cls=1.0, a=0.3, b=5.0)
     objective(balancer, values, a=0.0).backward()
