@@ -16,8 +16,8 @@ from mmvkd.visualization.graph import draw, read_graphs
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dir', help='of the run')
-    parser.add_argument('out', help='the .png file to write')
+    parser.add_argument('run', help="the run's folder, as work_dirs/motions/graph_…")
+    parser.add_argument('--out', help='default: graph.png in that folder')
     parser.add_argument('--classes', help='file with the name of a class in each line')
     parser.add_argument(
         '--traceback', action='store_true', help='show where an error comes from'
@@ -28,16 +28,18 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     with ClearErrors(args.traceback):
-        graphs = read_graphs(Path(args.work_dir))
+        graphs = read_graphs(Path(args.run))
         names = None
         if args.classes:
             names = Path(args.classes).read_text(encoding='utf-8').splitlines()
         picture = png(partial(draw, graphs=graphs, classes=names))
-        Path(args.out).write_bytes(picture)
+        path = Path(args.out or Path(args.run) / 'graph.png')
+        path.write_bytes(picture)
     for graph in graphs:
         last = {name: curve[max(curve)] for name, curve in graph.curves().items()}
         told = ', '.join(f'{name} {weight:.3f}' for name, weight in last.items())
         print(f'{graph.head}: {told}')
+    print(path)
 
 
 if __name__ == '__main__':

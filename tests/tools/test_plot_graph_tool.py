@@ -29,7 +29,7 @@ def test_a_run_of_both_graphs_is_drawn(
     )
     capsys.readouterr()
 
-    plot([str(work), str(out)])
+    plot([str(work), '--out', str(out)])
 
     assert out.read_bytes().startswith(b'\x89PNG')
     said = capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_a_folder_without_a_run_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(SystemExit):
-        plot([str(tmp_path), str(tmp_path / 'graph.png')])
+        plot([str(tmp_path)])
     said = capsys.readouterr().err
     assert said.startswith('error: ') and 'has no log' in said
     assert said.count('\n') == 1
