@@ -73,7 +73,7 @@ def row_cells(row: Row, table: Table) -> dict[str, str]:
     if row.p is not None:
         cells['p'] = '< 0.001' if row.p < 0.001 else f'{row.p:.3f}'
     if row.share is not None:
-        cells['gap closed'] = f'{100 * row.share:.0f} %'
+        cells['gap closed'] = f'{100 * row.share:.0f} %'.replace('-', '−')
     if row.mean_class:
         cells['mean class'] = percent(sum(row.mean_class) / len(row.mean_class))
     if row.two_way:

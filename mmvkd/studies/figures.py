@@ -239,7 +239,7 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
         axes.imshow(_tint(values / limit), aspect='auto', interpolation='nearest')
         for (y, x), value in np.ndenumerate(values):
             if value == value:
-                text = f'{100 * value:+.0f}'
+                text = f'{round(100 * value):+d}'.replace('-', '−')
                 axes.text(x, y, text, ha='center', va='center', fontsize=7.5)
         names = [name.replace('_', ' ') for _, (name, _) in block]
         axes.set_yticks(range(len(block)), names, fontsize=8)
