@@ -180,8 +180,12 @@ def find_checkpoint(path: str) -> Optional[str]:
     if best:
         return str(best[-1])
     pointer = Path(path, 'last_checkpoint')
-    if pointer.is_file() and Path(pointer.read_text()).is_file():
-        return pointer.read_text()
+    if pointer.is_file():
+        last = Path(pointer.read_text())
+        # the pointer is absolute, and the folder may have been moved
+        for file in (Path(path, last.name), last):
+            if file.is_file():
+                return str(file)
     return None
 
 

@@ -22,7 +22,12 @@ from recognizer_toys import (
 )
 from toys import CLASSES, batch, tiny_tsm
 
-from mmvkd.models.recognizers import build_recognizer, mismatch, recognizer_config
+from mmvkd.models.recognizers import (
+    build_recognizer,
+    find_checkpoint,
+    mismatch,
+    recognizer_config,
+)
 
 TSM_R50 = (
     'mmaction::recognition/tsm/'
@@ -217,3 +222,12 @@ def test_a_student_built_from_a_mapping_keeps_its_own_pretrained() -> None:
     model = tiny_tsm()
     model['backbone']['pretrained'] = '/nowhere.pth'
     assert build_recognizer('student', model).backbone.pretrained == '/nowhere.pth'
+
+
+def test_the_last_checkpoint_of_a_run_is_found_where_its_folder_was_moved(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/run/epoch_3.pth')
+    assert find_checkpoint(str(tmp_path)) is None
+    (tmp_path / 'epoch_3.pth').touch()
+    assert find_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_3.pth')
