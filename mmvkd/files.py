@@ -42,6 +42,11 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding='utf-8'))
 
 
+def run_logs(folder: Path) -> list[Path]:
+    """The logs of a run and of those that resumed it, oldest first."""
+    return sorted(folder.glob('[0-9]*/vis_data/scalars.json'))
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, one a line; a line that a kill cut is left out."""
     found = []

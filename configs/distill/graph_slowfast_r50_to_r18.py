@@ -3,7 +3,7 @@
 The teachers are SlowFast-R50 and a Video Swin, which see the same frames.
 """
 
-_base_ = '../_base_/pairs/slowfast_r50_to_r18.py'
+_base_ = ['../_base_/pairs/slowfast_r50_to_r18.py', '../_base_/graph.py']
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 model = dict(
@@ -18,14 +18,13 @@ model = dict(
         )
     ),
     heads=dict(
-        logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
+        logits_graph=_base_.logits_graph,
         representation_graph=dict(
-            type='mmvkd.RepresentationGraphHead',
+            _base_.representation_graph,
             tap='backbone.slow_path.layer4',
             teacher_tap=dict(
                 slowfast_r50='backbone.slow_path.layer4', swin_tiny='backbone.layers.3'
             ),
-            loss_weight=0.1,
         ),
     ),
 )

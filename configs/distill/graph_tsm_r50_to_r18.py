@@ -6,12 +6,4 @@ The teachers are TSM-R50 and TSM-R34.
 _base_ = './logits_graph_tsm_r50_to_r18.py'
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
-model = dict(
-    heads=dict(
-        representation_graph=dict(
-            type='mmvkd.RepresentationGraphHead',
-            tap='backbone.layer4',
-            loss_weight=0.1,
-        ),
-    ),
-)
+model = dict(heads=dict(representation_graph=_base_.representation_graph))

@@ -3,7 +3,7 @@
 The teachers are TSN-R50 and TSM-R50, which knows the order of frames.
 """
 
-_base_ = '../_base_/pairs/tsn_r50_to_r18.py'
+_base_ = ['../_base_/pairs/tsn_r50_to_r18.py', '../_base_/graph.py']
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 model = dict(
@@ -18,11 +18,7 @@ model = dict(
         )
     ),
     heads=dict(
-        logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
-        representation_graph=dict(
-            type='mmvkd.RepresentationGraphHead',
-            tap='backbone.layer4',
-            loss_weight=0.1,
-        ),
+        logits_graph=_base_.logits_graph,
+        representation_graph=_base_.representation_graph,
     ),
 )

@@ -1,6 +1,6 @@
 """Logits graph (after arXiv 1804.10069) of TSM-R50 and TSM-R34, to TSM-R18."""
 
-_base_ = '../_base_/pairs/tsm_r50_to_r18.py'
+_base_ = ['../_base_/pairs/tsm_r50_to_r18.py', '../_base_/graph.py']
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 model = dict(
@@ -14,5 +14,5 @@ model = dict(
             recipe='python tools/train.py configs/teachers/tsm_r34.py',
         )
     ),
-    heads=dict(logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='confidence')),
+    heads=dict(logits_graph=_base_.logits_graph),
 )

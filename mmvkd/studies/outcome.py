@@ -12,7 +12,7 @@ import numpy as np
 
 from mmvkd.engine.launch import load_config
 from mmvkd.evaluation.complexity import complexity, student_config, view_shape
-from mmvkd.files import read_json, read_lines, write_json
+from mmvkd.files import read_json, read_lines, run_logs, write_json
 from mmvkd.studies.commands import (
     METRICS,
     PREDICTIONS,
@@ -66,7 +66,7 @@ def commands(study: Study, run: Run, test: Optional[Step] = None) -> dict[str, s
 def curve(folder: Path) -> list[dict[str, float]]:
     """The validation of each epoch, whatever restarts the run had."""
     epochs: dict[int, dict[str, float]] = {}
-    for file in sorted(folder.glob('[0-9]*/vis_data/scalars.json')):
+    for file in run_logs(folder):
         for entry in read_lines(file):
             if 'epoch' in entry or 'lr' in entry:
                 continue  # of training

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmvkd.files import read_lines
+from mmvkd.files import read_lines, run_logs
 from mmvkd.models.heads.logits_graph import EdgeNetwork
 from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
 from mmvkd.studies.figures import COLORS
@@ -67,7 +67,7 @@ def read_graphs(folder: Path) -> list[Graph]:
         FileNotFoundError: If the run has no log, or no graph in it.
     """
     found: dict[str, Graph] = {}
-    logs = sorted(folder.glob('[0-9]*/vis_data/scalars.json'))
+    logs = run_logs(folder)
     if not logs:
         raise FileNotFoundError(
             f"'{folder}' has no log such as 2025…/vis_data/scalars.json; name the "

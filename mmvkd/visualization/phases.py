@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from mmvkd.engine.phases import lengths_of
+from mmvkd.files import read_lines, run_logs
 from mmvkd.studies.figures import COLORS, Draw
 
 Curve = list[tuple[float, float]]
@@ -44,7 +44,7 @@ def read_time_line(folder: str) -> TimeLine:
         FileNotFoundError: if no run has written there.
         ValueError: if it was no cascade.
     """
-    logs = sorted(Path(folder).glob('*/vis_data/scalars.json'))
+    logs = run_logs(Path(folder))
     if not logs:
         raise FileNotFoundError(f"'{folder}' holds no run: no */vis_data/scalars.json")
     config = Config.fromfile(logs[-1].with_name('config.py'))
@@ -55,11 +55,7 @@ def read_time_line(folder: str) -> TimeLine:
         raise ValueError(f"the run in '{folder}' has no CascadeHook")
     phases = cascades[0]['phases']
     lengths = lengths_of(phases, config.train_cfg.max_epochs)
-    lines = [
-        json.loads(line)
-        for log in logs
-        for line in log.read_text(encoding='utf-8').splitlines()
-    ]
+    lines = [line for log in logs for line in read_lines(log)]
     # the last line of an epoch is that of its last iteration
     length = max((x['step'] / x['epoch'] for x in lines if x.get('epoch')), default=1)
     accuracy: dict[float, float] = {}

@@ -8,18 +8,11 @@ from typing import Any, Optional
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.config import config as config_module
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from runs import run_config, tiny_distiller, tiny_student
 from toys import tiny_tsm
 from videos import write_list
-
-
-@pytest.fixture(autouse=True)
-def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Formatting the config takes longer than the test."""
-    monkeypatch.setattr(config_module, 'FormatCode', lambda text, **_: (text, True))
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,6 @@ import torch
 import torch.distributed as dist
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from mmengine.config import config as config_module
 from mmengine.runner import Runner
 from runs import die, fork, run_config, tiny_student, train
 from test_distributed import RANKS, free_port, join
@@ -39,12 +38,6 @@ WEAK: dict[str, Any] = dict(
     # random teachers are never confident
     custom_hooks=[*CUSTOM, dict(type='mmvkd.PseudoLabelHook', threshold=0.0)],
 )
-
-
-@pytest.fixture(autouse=True)
-def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Formatting the config takes longer than the training."""
-    monkeypatch.setattr(config_module, 'FormatCode', lambda text, **_: (text, True))
 
 
 @pytest.fixture(scope='module')

@@ -9,7 +9,6 @@ from typing import Any, Optional
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.config import config as config_module
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 from runs import fork, run_config, train
@@ -104,12 +103,6 @@ def assert_equal(one: Run, other: Run) -> None:
         assert sorted(first[name]) == sorted(second[name]), name
         for part in first[name]:
             assert first[name][part] == second[name][part], (name, part)
-
-
-@pytest.fixture(autouse=True)
-def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Formatting the config takes longer than the training."""
-    monkeypatch.setattr(config_module, 'FormatCode', lambda text, **_: (text, True))
 
 
 @pytest.fixture(scope='module')
