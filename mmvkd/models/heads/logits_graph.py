@@ -68,11 +68,11 @@ class LogitsGraphHead(LogitsHead):
     teacher k, edges among teachers mix them,
     :math:`\tilde p_k = \sum_j A_{kj} p_j`, and edges to the student weigh the match:
 
-    .. math:: L = \frac1N \sum_n \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, q)
+    .. math:: L = \frac{\tau^2}N \sum_n \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, q)
 
     or, with ``barycentre``, the match with what is nearest to all vertices at once:
 
-    .. math:: L = \frac1N \sum_n \mathrm{OT}_D(\nu, q),\quad
+    .. math:: L = \frac{\tau^2}N \sum_n \mathrm{OT}_D(\nu, q),\quad
               \nu = \arg\min_\nu \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, \nu)
 
     Learned edges minimize the cross-entropy of :math:`\sum_k a_k\tilde p_k` on labeled
@@ -82,7 +82,8 @@ class LogitsGraphHead(LogitsHead):
     proportion to :math:`a`.
 
     Args:
-        temperature: :math:`\tau`, softens all distributions.
+        temperature: :math:`\tau`, softens all distributions. The factor
+            :math:`\tau^2` keeps the size of gradients, as in KD.
         edges: ``uniform``: :math:`a_k = 1/K`, and a self-loop in :math:`A`;
             ``confidence``: per clip, by the teachers' cross-entropy on the label, or by
             their entropy where there is none; ``learned``: per clip, by an
@@ -193,10 +194,11 @@ class LogitsGraphHead(LogitsHead):
 
     def _match(self, vertices: Tensor, trust: Tensor, q: Tensor) -> dict[str, Tensor]:
         """The matching term of vertices (N, K, M) and the student's q (N, M)."""
+        scale = self.temperature**2
         if self.cost == 'binary':
             # [N, K]
             apart = binary_transport(*_pairs(vertices, q)).view_as(trust)
-            return {'': clip_mean((trust * apart).sum(1))}
+            return {'': scale * clip_mean((trust * apart).sum(1))}
         solver: Any = dict(
             cost=self.cost_matrix,
             epsilon=self.epsilon,
@@ -213,7 +215,7 @@ class LogitsGraphHead(LogitsHead):
         errors.append(result.error.max())
         iterations.append(result.iterations.max())
         return {
-            '': clip_mean((trust * result.divergence.view_as(trust)).sum(1)),
+            '': scale * clip_mean((trust * result.divergence.view_as(trust)).sum(1)),
             'marginal_error': torch.stack(errors).max(),
             'iterations': torch.stack(iterations).sum().float(),
         }

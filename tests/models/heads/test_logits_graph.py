@@ -276,7 +276,8 @@ def test_the_binary_graph_is_the_formula() -> None:
     q = (student.logits / 2).softmax(-1)
     p = [(o.logits / 2).softmax(-1) for o in teachers.values()]
     vertices = [0.75 * p[0] + 0.25 * p[1], 0.25 * p[0] + 0.75 * p[1]]
-    expected = sum(binary_transport(v, q).mean() / 2 for v in vertices)
+    # times the squared temperature
+    expected = 4 * sum(binary_transport(v, q).mean() / 2 for v in vertices)
     torch.testing.assert_close(head(student, teachers, targets())[''], expected)
 
 
@@ -288,7 +289,7 @@ def test_one_teacher_is_a_graph() -> None:
     head, student = LogitsGraphHead(cost='binary'), Outputs(logits(seed=9))
     got = head(student, outputs(1), targets())['']
     p, q = (logits(seed=s).div(4).softmax(-1) for s in (1, 9))
-    torch.testing.assert_close(got, binary_transport(p, q).mean())
+    torch.testing.assert_close(got, 16 * binary_transport(p, q).mean())
 
 
 def test_prototypes_come_from_the_teachers_loaded_weights(tmp_path: Path) -> None:
@@ -329,7 +330,8 @@ def test_the_barycentre_graph_is_the_formula() -> None:
     half, cost = torch.full((3, 2), 0.5), head.cost_matrix
     center = sinkhorn_barycentre(vertices, half, cost, tol=1e-6).rows
     q = (student.logits / 2).softmax(-1)
-    expected = sinkhorn(center, q, cost, tol=1e-6).divergence.mean()
+    # times the squared temperature
+    expected = 4 * sinkhorn(center, q, cost, tol=1e-6).divergence.mean()
     torch.testing.assert_close(head(student, teachers, targets())[''], expected)
 
 
