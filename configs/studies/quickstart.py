@@ -11,10 +11,15 @@ options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}
 seeds = [0]
 student = 'student'
 _longer = {'train_cfg.max_epochs': 6, 'param_scheduler.1.end': 6}
-_teacher = dict(seed=0, threads=2, options=_longer)
+_longest = {'train_cfg.max_epochs': 12, 'param_scheduler.1.end': 12}
+# side by side, a core each
 runs = dict(
-    tsm_r50=dict(_teacher, config='mmvkd::teachers/tsm_r50.py', title='TSM-R50'),
-    tsm_r34=dict(_teacher, config='mmvkd::teachers/tsm_r34.py', title='TSM-R34'),
+    tsm_r50=dict(
+        config='mmvkd::teachers/tsm_r50.py', seed=0, options=_longer, title='TSM-R50'
+    ),
+    tsm_r34=dict(
+        config='mmvkd::teachers/tsm_r34.py', seed=0, options=_longest, title='TSM-R34'
+    ),
 )
 # two processes of half the batch, through tools/dist_train.sh
 _shared = dict(processes=2, options={'train_dataloader.batch_size': 8})

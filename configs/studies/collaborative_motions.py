@@ -1,0 +1,70 @@
+"""Collaborative distillation on Motions: its terms alone, together and balanced.
+
+The first four rows have three seeds, the others one.
+"""
+
+name = 'collaborative_motions'
+title = 'Spectrum and parameters on Motions: TSM-R50 to TSM-R18'
+data = 'motions'
+environment = dict(MMVKD_SIZE='32')
+options = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
+seeds = [0, 1, 2]
+student = 'student'
+baselines = ['student', 'kd', 'dist']
+requires = {
+    'data/motions/motions_train_list.txt': (
+        'make it with: python tools/data/make_motions.py data/motions'
+    )
+}
+_longest = {'train_cfg.max_epochs': 20, 'param_scheduler.1.end': 20}
+runs = dict(
+    tsm_r50=dict(
+        config='mmvkd::teachers/tsm_r50.py', seed=0, options=_longest, title='TSM-R50'
+    )
+)
+_tsm = dict(needs=['tsm_r50'])
+_one = dict(_tsm, seed=0)
+_spectrum = dict(_one, config='mmvkd::distill/spectrum_tsm_r50_to_r18.py')
+_parameter = dict(_one, config='mmvkd::distill/parameter_tsm_r50_to_r18.py')
+_both = dict(config='mmvkd::distill/collaborative_tsm_r50_to_r18.py')
+methods = dict(
+    student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),
+    kd=dict(_tsm, config='mmvkd::distill/kd_tsm_r50_to_r18.py', title='KD'),
+    dist=dict(_tsm, config='mmvkd::distill/dist_tsm_r50_to_r18.py', title='DIST'),
+    collaborative=dict(_tsm, **_both, title='spectrum + parameter, balanced'),
+    fitnets=dict(
+        _one, config='mmvkd::distill/fitnets_tsm_r50_to_r18.py', title='FitNets'
+    ),
+    amplitude=dict(
+        _spectrum,
+        options={'model.heads.spectrum.terms.coherence': 0},
+        title='spectrum, amplitude',
+    ),
+    spectrum=dict(_spectrum, title='spectrum with phase'),
+    energy=dict(
+        _parameter,
+        options={'model.heads.parameter.terms.quantile': 0},
+        title='parameter, energy',
+    ),
+    quantile=dict(
+        _parameter,
+        options={'model.heads.parameter.terms.energy': 0},
+        title='parameter, quantile',
+    ),
+    fixed=dict(
+        _one,
+        **_both,
+        options={
+            'model.balancer.type': 'mmvkd.FixedBalancer',
+            'model.heads.parameter.loss_weight': 10.0,
+        },
+        title='spectrum + parameter, fixed weights',
+    ),
+    free=dict(
+        _one,
+        **_both,
+        options={'model.balancer.anchor': None},
+        title='spectrum + parameter, balanced, not anchored',
+    ),
+    mutual=dict(_one, config='mmvkd::distill/mutual_tsm_r50_to_r18.py', title='mutual'),
+)
