@@ -10,7 +10,7 @@ name = 'pretext_motions'
 title = 'Pretext tasks on Motions: TSM-R50 fine-tuned, with all and with few labels'
 options = _base_._longer
 seeds = [0]
-student = 'tsm_r50'
+baselines = ['tsm_r50']
 runs = {f'{task}_pretext': dict(labels='all') for task in _base_._tasks}
 labels = dict(
     all=dict(),

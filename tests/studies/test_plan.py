@@ -228,7 +228,7 @@ def test_published_studies_name_configs_that_exist(file: Path) -> None:
     from mmvkd.engine.launch import load_config
 
     found = load_study(str(file))
-    assert found.student and found.cells
+    assert found.baselines and found.cells
     for name in {run.config for run in found.runs.values()}:
         assert isinstance(load_config(name), Config)
     options = [train_step(found, run).line() for run in found.runs.values()]
