@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ PRETEXT = [
 SELF_SUPERVISED = [name.replace('pretext/', 'teachers/') for name in PRETEXT]
 PLAIN = [name for name in NAMES if not name.startswith('distill/')]
 DISTILL = [name for name in NAMES if name.startswith('distill/')]
+MAIN = 'distill/graph_tsm_r50_to_r18.py'
+TASKS = ('sorting', 'registration', 'coherence', 'odd_one_out')
 CLASSES = dict(
     motions=len(motions.CLASSES),
     kinetics400=400,
@@ -397,18 +400,17 @@ def motions_like(student: dict[str, Any], oversample: int) -> dict[str, Any]:
 def test_a_config_can_be_inherited_by_name_and_by_path(
     style: str, tmp_path: Path
 ) -> None:
-    name = 'distill/graph_tsm_r50_to_r18.py'
     base = {
-        'name': f'mmvkd::{name}',
-        'relative': os.path.relpath(ROOT / 'configs' / name, tmp_path),
-        'absolute': str(ROOT / 'configs' / name),
+        'name': f'mmvkd::{MAIN}',
+        'relative': os.path.relpath(ROOT / 'configs' / MAIN, tmp_path),
+        'absolute': str(ROOT / 'configs' / MAIN),
     }[style]
     child = tmp_path / 'child.py'
     child.write_text(
         f"_base_ = ['{base}']\n"
         'model = dict(heads=dict(logits_graph=dict(edges="uniform")))\n'
     )
-    config, origin = Config.fromfile(child), parsed('motions', name)
+    config, origin = Config.fromfile(child), parsed('motions', MAIN)
     assert config.model.heads.logits_graph.pop('edges') == 'uniform'
     expected = copy.deepcopy(origin)
     del expected.model.heads.logits_graph['edges']
@@ -511,6 +513,55 @@ def test_a_missing_teacher_ends_in_a_line_that_says_what_makes_it(
     )
 
 
+def test_the_main_job_has_four_self_supervised_teachers_and_both_graphs() -> None:
+    model = parsed('motions', MAIN).model
+    assert tuple(model.teachers) == TASKS
+    kinds = {head.type for head in model.heads.values()}
+    assert kinds == {'mmvkd.LogitsGraphHead', 'mmvkd.RepresentationGraphHead'}
+
+
+@pytest.mark.parametrize('task', TASKS)
+def test_the_main_job_leads_to_each_command_that_is_to_be_run_before_it(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main = copy.deepcopy(parsed('motions', MAIN))
+    for other in set(TASKS) - {task}:
+        main.model.teachers[other].checkpoint = 'random'  # as if it were there
+    teacher, pretext = (
+        parsed('motions', f'{folder}/{task}_tsm_r50.py')
+        for folder in ('teachers', 'pretext')
+    )
+    # without data, the last in the chain is told what makes them
+    assert MAKERS['motions'] in first_error(pretext, tmp_path)
+    for split in ('train', 'val'):
+        target = Path(f'data/motions/motions_{split}_list.txt')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(write_list(tmp_path, 2, split), target)
+    assert first_error(main, tmp_path) == (
+        f"checkpoint '{teacher.work_dir}' of the teacher '{task}' is missing; make it "
+        f'with: python tools/train.py configs/teachers/{task}_tsm_r50.py'
+    )
+    assert first_error(teacher, tmp_path) == (
+        f"run '{pretext.work_dir}' has no checkpoint; make it with: "
+        f'python tools/train.py configs/pretext/{task}_tsm_r50.py'
+    )
+
+
+def test_the_main_job_works_with_one_teacher() -> None:
+    config = copy.deepcopy(parsed('motions', MAIN))
+    config.model.teachers = dict(sorting=config.model.teachers.sorting)
+    config.model.teachers.sorting.checkpoint = 'random'
+    model = MODELS.build(config.model)
+    model.init_weights()
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    student = recognizers('motions', config)['student']
+    logs = model.train_step(motions_like(student, 1), wrapper)
+    assert {'loss_logits_graph', 'loss_representation_graph'} <= set(logs)
+    assert logs['logits_graph_trust_sorting'] == 1
+    assert logs['representation_graph_edge_sorting-sorting'] == 1
+
+
 def test_an_unknown_data_set_ends_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('MMVKD_DATA', 'kinetics')
     with pytest.raises(FileNotFoundError, match=r"^config .*kinetics\.py'.*exist$"):
@@ -585,7 +636,8 @@ def test_a_self_supervised_teacher_starts_from_its_pretext_run_alone(data: str) 
         pretext = parsed(data, name.replace('teachers/', 'pretext/'))
         assert backbone.init_cfg == dict(
             type='Pretrained',
-            checkpoint=f'run://{pretext.work_dir}',
+            checkpoint=f'run://{pretext.work_dir}?recipe=python tools/train.py '
+            f'configs/{name.replace("teachers/", "pretext/")}',
             prefix='backbone',
         )
         assert backbone.pretrained is None

@@ -1,9 +1,14 @@
 """Logits and representation graph (after arXiv 1804.10069), to TSM-R18.
 
-The teachers are TSM-R50 and TSM-R34.
+The teachers are four TSM-R50, each of another pretext task.
 """
 
-_base_ = './logits_graph_tsm_r50_to_r18.py'
+_base_ = ['../_base_/pairs/self_supervised_r50_to_r18.py', '../_base_/graph.py']
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
-model = dict(heads=dict(representation_graph=_base_.representation_graph))
+model = dict(
+    heads=dict(
+        logits_graph=_base_.logits_graph,
+        representation_graph=_base_.representation_graph,
+    )
+)

@@ -3,5 +3,8 @@
 _base_ = './sorting_tsm_r50.py'
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
-pretext = f'work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
-model = dict(backbone=dict(init_cfg=dict(checkpoint=f'run://{pretext}')))
+pretext = (
+    f'run://work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
+    '?recipe=python tools/train.py configs/pretext/{{ fileBasename }}'
+)
+model = dict(backbone=dict(init_cfg=dict(checkpoint=pretext)))

@@ -3,7 +3,10 @@
 _base_ = ['./tsm_r50.py', '../_base_/probes/{{$MMVKD_PROBE:finetune}}.py']
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
-pretext = f'work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
+pretext = (
+    f'run://work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
+    '?recipe=python tools/train.py configs/pretext/{{ fileBasename }}'
+)
 model = dict(
     backbone=dict(
         pretrained=None,
@@ -12,7 +15,7 @@ model = dict(
         init_cfg=dict(
             _delete_=True,
             type='Pretrained',
-            checkpoint=f'run://{pretext}',
+            checkpoint=pretext,
             prefix='backbone',
         ),
     )

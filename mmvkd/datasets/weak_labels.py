@@ -34,6 +34,7 @@ class WeakLabels(SeededDataset):
         noise: Share of the labels that become wrong.
         confusion: Which class is taken for which; see :func:`add_noise`.
         labeled: Share of the clips of each class that keep a label.
+        labeled_only: Leave the other clips out, for models that need every label.
         label_seed: Of the draws.
         num_classes: M; one more than the largest label if None.
         record: File to write what was done to, as JSON.
@@ -50,6 +51,7 @@ class WeakLabels(SeededDataset):
         noise: float = 0.0,
         confusion: Confusion = None,
         labeled: float = 1.0,
+        labeled_only: bool = False,
         label_seed: int = 0,
         num_classes: Optional[int] = None,
         record: Optional[str] = None,
@@ -72,6 +74,10 @@ class WeakLabels(SeededDataset):
         classes = num_classes or int(self.clean.max()) + 1
         noisy = add_noise(self.clean, noise, classes, confusion, label_seed)
         self.labels = take_away(noisy, self.clean, labeled, label_seed)
+        if labeled_only:
+            kept = np.flatnonzero(self.labels >= 0)
+            source.get_subset_(kept.tolist())
+            self.labels, self.clean = self.labels[kept], self.clean[kept]
         self._tell(
             record,
             dict(

@@ -20,15 +20,17 @@ def load_run(address: str, map_location: Optional[str] = None) -> Any:
 
     So a config can start from a run whose best epoch it does not know: a backbone by
     ``init_cfg=dict(type='Pretrained', checkpoint='run://…', prefix='backbone')``.
+    ``run://FOLDER?recipe=COMMAND`` also says what makes it, told when it is missing.
 
     Raises:
         FileNotFoundError: if there is none.
         RuntimeError: if it holds more than tensors and plain types.
     """
-    folder = address[len(_RUN) :]
+    folder, _, recipe = address[len(_RUN) :].partition('?recipe=')
     found = find_checkpoint(folder)
     if found is None:
-        raise FileNotFoundError(f"run '{folder}' has no checkpoint; train it first")
+        hint = f'make it with: {recipe}' if recipe else 'train it first'
+        raise FileNotFoundError(f"run '{folder}' has no checkpoint; {hint}")
     return read_checkpoint(found)
 
 

@@ -93,6 +93,9 @@ def _section(table: Table, results: Mapping[str, Any], salt: str) -> list[str]:
         for row in table.rows
         for seed, reason in row.open.items()
     ]
+    if table.earlier:
+        told = escape(', '.join(table.earlier))
+        lines.append(f'<p class="soft">Runs before these: {told}.</p>')
     drawn = [
         f'<figure>{svg(draw, escape(caption, True), f"{name}{salt}")}'
         f'<figcaption>{escape(caption)}</figcaption></figure>'

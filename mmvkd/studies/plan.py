@@ -69,6 +69,7 @@ _RUN = {
     'pair': str,
     'labels': str,
 }
+_METHOD = {**_RUN, 'seeds': (list, tuple)}
 _CHOICE = {'options': dict, 'environment': dict, 'data': str}
 
 
@@ -203,7 +204,7 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
     for name, spec in {**shared, **methods}.items():
         if not isinstance(spec, Mapping) or 'config' not in spec:
             raise StudyError(f"'{name}' is {spec!r}; expected dict(config=…)")
-        _check(f"'{name}'", spec, _RUN)
+        _check(f"'{name}'", spec, _METHOD if name in methods else _RUN)
         if name in shared and name in methods:
             raise StudyError(f"'{name}' is both in `runs` and in `methods`")
     for axis in AXES:
@@ -211,6 +212,8 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
             extra = {k: v for k, v in choice.items() if k in _CHOICE}
             _check(f"'{name}' of `{axis}`", extra, _CHOICE)
     expansion = _Expansion(settings, shared, methods)
+    seeds = settings.get('seeds') or [0]
+    seeded = [(m, s) for m, spec in methods.items() for s in spec.get('seeds') or seeds]
     cells: list[Cell] = []
     names: list[str] = []
     teachers: dict[str, dict[str, str]] = {}
@@ -218,7 +221,7 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
         setting = ' · '.join(value for value in choice.values() if value)
         names.append(setting)
         teachers[setting] = {}
-        for method, seed in itertools.product(methods, settings.get('seeds') or [0]):
+        for method, seed in seeded:
             run = expansion.run(expansion.formatted(method, choice), choice, int(seed))
             cell = Cell(method, setting, expansion.runs[run].seed, run)
             if cell not in cells:

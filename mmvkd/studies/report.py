@@ -95,4 +95,8 @@ def _table(table: Table) -> list[str]:
         for row in table.rows
         for seed, reason in row.open.items()
     ]
-    return [*lines, *(['', 'Open cells:', *opened] if opened else [])]
+    if opened:
+        lines += ['', 'Open cells:', *opened]
+    if table.earlier:
+        lines += ['', f'Runs before these: {", ".join(table.earlier)}.']
+    return lines

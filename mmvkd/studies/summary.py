@@ -91,6 +91,7 @@ class Table:
         best: Name of the best baseline, '' without one.
         labels: True class of each test clip.
         gains: By method: mean change of each class's accuracy to the student alone.
+        earlier: What those runs scored that no row tells of, such as pretext tasks.
     """
 
     setting: str
@@ -99,6 +100,7 @@ class Table:
     best: str
     labels: np.ndarray
     gains: dict[str, np.ndarray]
+    earlier: list[str]
 
 
 def tables(results: Mapping[str, Any], times: Mapping[str, Any]) -> list[Table]:
@@ -121,17 +123,15 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
         kind = 'student' if method == results['student'] else kind
         chains = {cell['run']: cell['chain'] for cell in cells}
         rows.append(_row(results, times, method, title, kind, chains))
-    names = [
-        results['runs'][cell['run']].get('test_list')
-        for cell in results['cells']
-        if cell['setting'] == setting
-    ]
+    of_setting = [cell for cell in results['cells'] if cell['setting'] == setting]
+    names = [results['runs'][cell['run']].get('test_list') for cell in of_setting]
     lists = [name for name in names if name]
     text = results['test_lists'][lists[0]] if lists else ''
     labels = np.array(text.split(), dtype=int)
     best = _compare(rows, labels)
     notes = _gap(rows)
-    return Table(setting, rows, notes, best, labels, _gains(rows, labels, results))
+    gains, earlier = _gains(rows, labels, results), _earlier(results, of_setting)
+    return Table(setting, rows, notes, best, labels, gains, earlier)
 
 
 def _row(
@@ -174,6 +174,21 @@ def _row(
     if spent:
         row.seconds = mean(spent)
     return row
+
+
+def _earlier(
+    results: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Scores of the finished runs behind the cells that are in no row."""
+    rows = {name for each in results['teachers'].values() for name in each}
+    rows |= {cell['run'] for cell in results['cells']}
+    told = []
+    for name in dict.fromkeys(name for cell in cells for name in cell['chain']):
+        run = results['runs'][name]
+        if name not in rows and run['state'] == 'finished':
+            classes = f' of {run["classes"]} classes' if 'classes' in run else ''
+            told.append(f'{name}: {percent(run["metrics"][TOP1])}{classes}')
+    return told
 
 
 def _why_open(results: Mapping[str, Any], chain: Sequence[str]) -> str:

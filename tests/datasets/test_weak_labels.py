@@ -105,6 +105,18 @@ def test_samples_and_annotations_have_the_weak_label_and_no_batch_the_true_one(
     assert samples[7].sample_id == 7
 
 
+def test_unlabeled_clips_are_left_out_where_every_label_is_needed(clips: str) -> None:
+    settings = dict(noise=0.4, labeled=0.4, label_seed=1)
+    whole, few = weak(clips, **settings), weak(clips, **settings, labeled_only=True)
+    kept = np.flatnonzero(whole.labels >= 0)
+    assert len(few) == len(kept) == 8
+    for place, index in enumerate(kept):
+        own, same = few.get_data_info(place), whole.get_data_info(int(index))
+        for key in ('filename', 'label', 'clean_label'):
+            assert own[key] == same[key]
+    assert few[3]['data_samples'].gt_label.item() == few.labels[3]
+
+
 def test_labels_follow_the_label_seed(clips: str) -> None:
     first, again, other = (weak(clips, noise=0.4, label_seed=s) for s in (1, 1, 2))
     assert first.labels.tolist() == again.labels.tolist() != other.labels.tolist()

@@ -63,8 +63,22 @@ def test_a_backbone_starts_from_the_best_checkpoint_of_a_run(tmp_path: Path) -> 
         assert kept == key.startswith('backbone.'), key
 
 
-def test_a_run_that_was_not_trained_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('recipe', 'told'),
+    [('', 'train it first'), ('?recipe=train x.py', 'make it with: train x.py')],
+)
+def test_a_run_that_was_not_trained_is_named(
+    tmp_path: Path, recipe: str, told: str
+) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"^run '.*no' has no checkpoint; train"
+        FileNotFoundError, match=rf"^run '[^?]*no' has no checkpoint; {told}$"
     ):
-        from_run(tmp_path / 'no', num_classes=4)
+        from_run(tmp_path / f'no{recipe}', num_classes=4)
+
+
+def test_a_run_that_was_trained_is_found_beside_its_recipe(tmp_path: Path) -> None:
+    state = MODELS.build(tiny_tsm()).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'best_acc_top1_epoch_3.pth')
+    model = from_run(tmp_path / '?recipe=train x.py', num_classes=4)
+    own = model.state_dict()['backbone.conv1.conv.weight']
+    assert torch.equal(own, state['backbone.conv1.conv.weight'])

@@ -111,6 +111,17 @@ def test_label_settings_change_runs_but_those_that_keep_to_one() -> None:
     assert weak.needs == found.runs['kd-seed0'].needs
 
 
+def test_a_method_may_have_seeds_of_its_own() -> None:
+    methods = dict(
+        student=dict(config=STUDENT, seeds=[0, 1, 2]),
+        kd=dict(config=KD, needs=['tsm_r50'], seeds=[4]),
+        other=dict(config=KD, needs=['tsm_r50']),
+    )
+    cells = study(methods=methods).cells
+    seeds = {m: [c.seed for c in cells if c.method == m] for m in methods}
+    assert seeds == dict(student=[0, 1, 2], kd=[4], other=[0, 1])
+
+
 def test_pairs_fill_words_and_share_what_they_share() -> None:
     pairs = dict(
         small=dict(teacher='tsm_r50', student='tsm_r18'),
@@ -148,6 +159,7 @@ def test_pairs_fill_words_and_share_what_they_share() -> None:
         (dict(methods={}), 'no `methods`'),
         (dict(methods=dict(a='x.py')), "'a' is 'x.py'; expected dict"),
         (dict(methods=dict(a=dict(config=KD, need=['t']))), "'need' is not known"),
+        (dict(runs=dict(a=dict(config=KD, seeds=[1]))), "'seeds' is not .* near: seed"),
         (
             dict(methods=dict(student=dict(config=KD, needs=['tsm_r5']))),
             "'tsm_r5', which is needed, is not known; near: tsm_r50",
@@ -177,7 +189,7 @@ def test_an_option_that_no_command_line_holds_is_refused() -> None:
 
 
 def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
-    found = load_study(str(STUDIES / 'self_supervised_motions.py'))
+    found = load_study(str(STUDIES / 'graph_motions.py'))
     chain = found.chain('graph-seed1')
     assert len(chain) == 9
     for task in ('sorting', 'registration', 'coherence', 'odd_one_out'):
@@ -187,6 +199,28 @@ def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
     assert len(found.teachers['']) == 5
 
 
+@pytest.mark.parametrize('edges', ['uniform', 'learned'])
+def test_a_random_teacher_takes_the_place_of_a_trained_one(edges: str) -> None:
+    found = load_study(str(STUDIES / 'graph_motions.py'))
+    run, whole = (found.runs[f'{m}-seed0'] for m in (f'random_{edges}', edges))
+    (gone,) = set(whole.needs) - set(run.needs)
+    assert run.options == {**whole.options, gone: 'random'}
+    assert set(whole.options.values()) == {edges}
+
+
+def test_pretext_tasks_see_every_clip_and_few_labels_teach_the_classes() -> None:
+    found = load_study(str(STUDIES / 'pretext_motions.py'))
+    assert found.settings == ['all', 'tenth']
+    for method in found.methods:
+        all_labels, few = (found.runs[f'{method}{s}-seed0'] for s in ('', '-tenth'))
+        assert few.needs == all_labels.needs
+        assert few.options['train_dataloader.dataset.labeled'] == 0.1
+        # as many steps
+        epochs = [run.options['train_cfg.max_epochs'] for run in (all_labels, few)]
+        assert epochs[1] == 10 * epochs[0]
+    assert len([name for name in found.runs if 'pretext' in name]) == 4
+
+
 @pytest.mark.parametrize(
     'file', sorted(STUDIES.glob('[a-z]*.py')), ids=lambda file: file.stem
 )
@@ -194,7 +228,7 @@ def test_published_studies_name_configs_that_exist(file: Path) -> None:
     from mmvkd.engine.launch import load_config
 
     found = load_study(str(file))
-    assert found.student and found.cells
+    assert found.baselines and found.cells
     for name in {run.config for run in found.runs.values()}:
         assert isinstance(load_config(name), Config)
     options = [train_step(found, run).line() for run in found.runs.values()]

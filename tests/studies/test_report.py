@@ -95,6 +95,21 @@ def test_a_cell_open_for_its_teacher_says_so() -> None:
     )
 
 
+def test_runs_behind_the_table_that_are_in_no_row_are_told(tmp_path: Path) -> None:
+    found = results()
+    lines = dict(commands=dict(train='python …'))
+    done = dict(lines, state='finished', metrics={'acc/top1': 0.913}, classes=12)
+    found['runs']['sorting-seed0'] = done
+    found['runs']['pace-seed0'] = dict(lines, state='open')
+    for cell in found['cells']:
+        cell['chain'] = ['sorting-seed0', 'pace-seed0', *cell['chain']]
+    write_json(tmp_path / 'results.json', found)
+    write_report(tmp_path)
+    line = 'Runs before these: sorting-seed0: 91.3 % of 12 classes.'
+    assert line in (tmp_path / 'report.md').read_text().splitlines()
+    assert f'<p class="soft">{line}</p>' in (tmp_path / 'report.html').read_text()
+
+
 def test_gains_are_by_class_and_their_mean_is_the_gain() -> None:
     one, rows = table(results())
     # all classes have as many clips

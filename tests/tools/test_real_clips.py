@@ -17,8 +17,10 @@ OPTIONS = [
     '--cfg-options',
     'train_cfg.max_epochs=1',
     'train_dataloader.batch_size=4',
-    'model.teachers.tsm_r50.checkpoint=random',
-    'model.teachers.tsm_r34.checkpoint=random',
+    *(
+        f'model.teachers.{task}.checkpoint=random'
+        for task in ('sorting', 'registration', 'coherence', 'odd_one_out')
+    ),
 ]
 
 

@@ -1,0 +1,29 @@
+"""What pretext tasks are worth on Motions: TSM-R50 after each, and from labels alone.
+
+With all labels, and with a tenth of them, whose clips are seen ten times as often. The
+tasks ask of all clips.
+"""
+
+_base_ = './_self_supervised.py'
+
+name = 'pretext_motions'
+title = 'Pretext tasks on Motions: TSM-R50 fine-tuned, with all and with few labels'
+options = _base_._longer
+seeds = [0]
+baselines = ['tsm_r50']
+runs = {f'{task}_pretext': dict(labels='all') for task in _base_._tasks}
+labels = dict(
+    all=dict(),
+    tenth=dict(
+        options={
+            'train_dataloader.dataset.type': 'mmvkd.WeakLabels',
+            'train_dataloader.dataset.labeled': 0.1,
+            'train_dataloader.dataset.labeled_only': True,
+            'train_cfg.max_epochs': 200,
+            'train_cfg.val_interval': 10,
+            'param_scheduler.1.end': 200,
+            'default_hooks.checkpoint.interval': 10,
+        }
+    ),
+)
+methods = _base_._teachers
