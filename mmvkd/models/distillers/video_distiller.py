@@ -189,6 +189,12 @@ class VideoDistiller(BaseModel):
             self._teachers_of[name] = head.choose(tuple(self.teachers))
             if not self._teachers_of[name]:
                 raise ValueError(f"head '{name}' has no teacher; add one to `teachers`")
+            chosen = [self.teachers[t] for t in self._teachers_of[name]]
+            if head.one_way and any(isinstance(t, Peer) for t in chosen):
+                raise ValueError(
+                    f"head '{name}' is a {type(head).__name__}, from which no teacher "
+                    f'can learn (mutual=True): {head.one_way}'
+                )
             head.meet(
                 self.student, {t: self.teachers[t] for t in self._teachers_of[name]}
             )

@@ -63,15 +63,7 @@ class DistillationHead(nn.Module):
         Args:
             config: That of the head by which the student learns.
             teacher: The one of its teachers that is to learn.
-
-        Raises:
-            ValueError: if the head does not work in that direction.
         """
-        if cls.one_way:
-            raise ValueError(
-                f"{cls.__name__} cannot let teacher '{teacher}' learn (mutual=True): "
-                f'{cls.one_way}'
-            )
         turned = {key: value for key, value in config.items() if key != 'teachers'}
         tap = turned.pop('tap', None)
         theirs = turned.pop('teacher_tap', None) or tap
