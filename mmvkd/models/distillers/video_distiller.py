@@ -81,8 +81,8 @@ class VideoDistiller(BaseModel):
 
     Teachers are frozen. With ``mutual`` they learn, too: each is itself a distiller,
     under ``distill.teachers``, whose one teacher is the student. It has a label loss, a
-    balancer and the heads the other way round, all of its own; no gradient passes
-    between the two.
+    balancer and the heads the other way round, all of its own; no gradient passes from
+    one to the other. Phases of a cascade are the student's alone.
 
     Args:
         student: Any MMAction2 recognizer of clips: a model dict, a config's path or
@@ -137,17 +137,19 @@ class VideoDistiller(BaseModel):
                 )
             )
             self._attach()
-            for name, teacher in self.teachers.items() if mutual else ():
+            peer = dict(type=Peer, model=recognizer, view=student_view)
+            for name, config in (teachers or {}).items() if mutual else ():
+                back = {
+                    key: type(self.heads[key]).reverse(c, name)
+                    for key, c in (heads or {}).items()
+                    if name in self._teachers_of[key]
+                }
                 self.partners[name] = VideoDistiller(
-                    teacher.model,
-                    dict(student=dict(type=Peer, model=recognizer, view=student_view)),
-                    {
-                        key: type(head).reverse((heads or {})[key], name)
-                        for key, head in self.heads.items()
-                        if name in self._teachers_of[key]
-                    },
-                    balancer,
-                    (teachers or {})[name].get('view'),
+                    student=self.teachers[name].model,
+                    teachers=dict(student=peer),
+                    heads=back,
+                    balancer=balancer,
+                    student_view=config.get('view'),
                 )
         self._register_state_dict_hook(_as_student)
         self._register_load_state_dict_pre_hook(_from_student)
@@ -326,22 +328,21 @@ class VideoDistiller(BaseModel):
         clip = views[self.view]
         others = {name: views[partner.view] for name, partner in self.partners.items()}
         views.clear()
-        student, own = self._student_loss(clip, data_samples, targets)
+        student, label = self._student_loss(clip, data_samples, targets)
         # behind the student, which draws the random numbers that it would alone
         learning = {
             name: partner._student_loss(others[name], data_samples, targets)
             for name, partner in self.partners.items()
         }
-        for name, (outputs, _) in learning.items():
-            teachers[name] = outputs.detached()
+        teachers.update({name: each.detached() for name, (each, _) in learning.items()})
         for outputs in teachers.values():
             outputs.wait()
         if self.bank is not None:
             self.bank.observe(data_samples, student, teachers)
-        entries = self._objective(student, own, teachers, targets)
+        entries = self._objective(student, label, teachers, targets)
         peer = dict(student=student.detached())
-        for name, (outputs, label) in learning.items():
-            back = self.partners[name]._objective(outputs, label, peer, targets)
+        for name, learned in learning.items():
+            back = self.partners[name]._objective(*learned, peer, targets)
             entries.update({f'{name}_{key}': value for key, value in back.items()})
         return entries
 
