@@ -112,8 +112,8 @@ def _online(config: Config) -> tuple[dict[str, CachedTeacher], VideoDistiller]:
         device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
     distiller = MODELS.build(model).to(device)
     for name in cached:
-        distiller.teachers[name].load()
-        distiller.teachers[name].to(device)
+        distiller.frozen[name].load()
+        distiller.frozen[name].to(device)
     return cached, distiller
 
 
@@ -129,7 +129,7 @@ def _writers(
     writers = {}
     for name, outputs in _outputs(distiller, list(cached), first):
         teacher = cached[name]
-        online: Any = distiller.teachers[name]
+        online: Any = distiller.frozen[name]
         multi_label = bool(online.model.cls_head.multi_class)
         layout = teacher.layout(teacher.kept(outputs), multi_label, len(dataset), views)
         fingerprint = dict(teacher=teacher.fingerprint(), data=dict(data))
@@ -146,7 +146,7 @@ def _outputs(
     data = distiller.data_preprocessor(batch, training=True)
     seen = Views(to_clip(data['inputs'], distiller.view.format_shape))
     for name in names:
-        outputs = distiller.teachers[name](seen, data['data_samples'])
+        outputs = distiller.frozen[name](seen, data['data_samples'])
         outputs.wait()
         yield name, outputs
 

@@ -112,6 +112,11 @@ class Bench:
         self.shape = tuple(shape)
         self.classes = int(self.student['cls_head']['num_classes'])
         self.multi_label = bool(self.student['cls_head'].get('multi_class'))
+        if self.model.get('mutual'):
+            raise ValueError(
+                'only frozen teachers can be timed, and those of the config learn '
+                '(mutual=True); set model.mutual=False'
+            )
         # as it stands in the config, with other weights
         self.model['student'] = self.student
         self._settings = dict(self.model.get('teachers') or {})
@@ -211,7 +216,7 @@ class Bench:
         head = model.heads[name]
         views, samples, targets = self._seen()
         names = head.choose(self.teacher_names)
-        chosen = {t: model.teachers[t](views, samples) for t in names}
+        chosen = {t: model.frozen[t](views, samples) for t in names}
         for outputs in chosen.values():
             outputs.wait()
         with torch.no_grad(), self._optimizer(model).optim_context(model):
@@ -245,7 +250,7 @@ class Bench:
             teachers[name] = dict(online, checkpoint='random')
         model = self._distiller(teachers)
         views, samples, _ = self._seen(model)
-        for teacher in model.teachers.values():
+        for teacher in _online(model).values():
             outputs = teacher(views, samples)
             outputs.wait()
             rows, spread = teacher.classifier, outputs.logits.float().std()

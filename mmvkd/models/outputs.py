@@ -46,6 +46,11 @@ class Outputs:
     ready: Optional[torch.cuda.Event] = None
     hybrid: Optional[Callable[[Mapping[str, Tensor]], Tensor]] = None
 
+    def detached(self) -> Outputs:
+        """The logits and features without their graph."""
+        features = {tap: x.detach() for tap, x in self.features.items()}
+        return Outputs(self.logits.detach(), features)
+
     def wait(self) -> None:
         """Let the current stream wait until the outputs are there; never the host."""
         if self.ready is None:

@@ -63,18 +63,21 @@ def _model_of_file(name: str) -> dict[str, Any]:
     return recognizer_config(model)
 
 
-def build_recognizer(role: str, config: RecognizerConfig) -> BaseRecognizer:
+def build_recognizer(
+    role: str, config: Union[RecognizerConfig, BaseRecognizer]
+) -> BaseRecognizer:
     """Build a recognizer that can be a student or a teacher.
 
     Args:
         role: ``student`` or ``teacher 'name'``, for messages.
-        config: See :data:`RecognizerConfig`.
+        config: See :data:`RecognizerConfig`; a recognizer is only checked.
 
     Raises:
         TypeError: for models whose input is no single clip of frames.
         ValueError: for recognizers without a classification head.
     """
-    model = MODELS.build(recognizer_config(config))
+    built = isinstance(config, nn.Module)
+    model = config if built else MODELS.build(recognizer_config(config))
     kind = type(model).__name__
     if not isinstance(model, (Recognizer2D, Recognizer3D)):
         raise TypeError(

@@ -142,6 +142,36 @@ def test_each_parameter_is_optimized_exactly_once(name: str) -> None:
     assert set(params) == {id(p) for p in model.parameters()}
 
 
+@pytest.mark.parametrize('name', ['tsm', 'tsn without decay of norms'])
+def test_a_teacher_that_learns_has_the_groups_that_it_would_have_alone(
+    name: str,
+) -> None:
+    recognizer, recipe = RECIPES[name]
+    alone = plain(recognizer)
+    heads = dict(hint=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4'))
+    model = distiller(
+        tiny_tsn(),
+        dict(t=teacher(recognizer)),
+        heads,
+        balancer=dict(type='mmvkd.UncertaintyBalancer'),
+        mutual=True,
+    )
+    under = 'distill.teachers.t.'
+    wrapper = wrap(model, ours(recipe))
+    found = groups(model, wrapper, f'{under}student.')
+    expected = groups(alone, wrap(alone, recipe))
+    # behind the student's, its connector and its scales
+    assert found[-2 - len(expected) : -2] == expected
+    (connector, of_connector), (scales, of_scales) = groups(model, wrapper, under)[-2:]
+    assert connector[0] == 'distill.heads.hint.connectors.student.conv.weight'
+    assert of_connector['weight_decay'] == recipe['optimizer']['weight_decay']
+    assert scales == [f'distill.balancer.scales.{name}' for name in ('cls', 'hint')]
+    assert (of_scales['weight_decay'], of_scales['lr']) == (0.0, 10 * SGD['lr'])
+    params = [id(p) for g in wrapper.optimizer.param_groups for p in g['params']]
+    assert len(params) == len(set(params))
+    assert set(params) == {id(p) for p in model.parameters()}
+
+
 def test_scales_of_a_balancer_do_not_decay() -> None:
     student, recipe = RECIPES['tsm']
     model = made(student, 'mmvkd.ScaledBalancer')

@@ -47,11 +47,12 @@ def synchronize(module: nn.Module) -> None:
             child.__class__ = GlobalBatchNorm
 
 
-def distiller(norm: str) -> nn.Module:
+def distiller(norm: str, mutual: bool = False) -> nn.Module:
     """A distiller with all kinds of terms, in float64, without dropout."""
-    student = tiny_student()
-    student['cls_head']['dropout_ratio'] = 0.0
-    student['backbone']['norm_eval'] = norm == 'frozen'
+    student, teacher = tiny_student(), tiny_tsm()
+    for recognizer in (student, teacher):
+        recognizer['cls_head']['dropout_ratio'] = 0.0
+        recognizer['backbone']['norm_eval'] = norm == 'frozen'
     heads: dict[str, Any] = dict(
         kd=dict(type='mmvkd.KDHead', temperature=2.0),
         zscore=dict(type='mmvkd.ZScoreKDHead'),
@@ -95,10 +96,11 @@ def distiller(norm: str) -> nn.Module:
             ),
         ),
     )
+    if mutual:
+        for name in ('graph', 'learned', 'pairs', 'substage'):
+            del heads[name]
     teachers = {
-        name: dict(
-            type='mmvkd.RecognizerTeacher', model=tiny_tsm(), checkpoint='random'
-        )
+        name: dict(type='mmvkd.RecognizerTeacher', model=teacher, checkpoint='random')
         for name in ('a', 'b')
     }
     torch.manual_seed(0)
@@ -109,6 +111,7 @@ def distiller(norm: str) -> nn.Module:
             teachers=teachers,
             heads=heads,
             balancer=dict(type='mmvkd.UncertaintyBalancer'),
+            mutual=mutual,
         )
     )
     model.init_weights()
@@ -117,7 +120,7 @@ def distiller(norm: str) -> nn.Module:
         nn.init.normal_(teacher.model.cls_head.fc_cls.weight, std=1.0)
     nn.init.normal_(model.student.cls_head.fc_cls.weight, std=0.3)
     if norm == 'synchronized':
-        synchronize(model.student)
+        synchronize(model)
     return model.train()
 
 
@@ -159,11 +162,13 @@ def join(rank: int, folder: str) -> None:
     )
 
 
-def gradients_of_rank(rank: int, folder: str, norm: str, labels: list[int]) -> None:
+def gradients_of_rank(
+    rank: int, folder: str, norm: str, labels: list[int], mutual: bool
+) -> None:
     """Save what a rank ends up with; the body of a child process."""
     join(rank, folder)
     model = MMDistributedDataParallel(
-        distiller(norm), device_ids=None, find_unused_parameters=False
+        distiller(norm, mutual), device_ids=None, find_unused_parameters=False
     )
     batch = share(clips(labels), rank)
     found = {k: g.clone() for k, g in gradients(model, batch).items()}
@@ -178,6 +183,7 @@ def gradients_of_rank(rank: int, folder: str, norm: str, labels: list[int]) -> N
     torch.save(dict(gradients=found, state=state), f'{folder}/rank{rank}.pth')
 
 
+@pytest.mark.parametrize('mutual', [False, True], ids=['frozen teachers', 'mutual'])
 @pytest.mark.parametrize('norm', ['frozen', 'synchronized'])
 @pytest.mark.parametrize(
     'labels',
@@ -188,22 +194,21 @@ def gradients_of_rank(rank: int, folder: str, norm: str, labels: list[int]) -> N
     ],
 )
 def test_two_processes_give_the_gradients_of_one(
-    tmp_path: Path, norm: str, labels: list[int]
+    tmp_path: Path, norm: str, labels: list[int], mutual: bool
 ) -> None:
-    model = distiller(norm)
+    model = distiller(norm, mutual)
     expected = gradients(model, clips(labels))
     calls = [
-        (gradients_of_rank, (rank, str(tmp_path), norm, labels)) for rank in (0, 1)
+        (gradients_of_rank, (rank, str(tmp_path), norm, labels, mutual))
+        for rank in (0, 1)
     ]
     assert fork(*calls) == [0, 0]
     first, second = (torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1))
-    learned = (
-        'heads.fitnets',
-        'heads.spectrum',
-        'heads.learned.edge_network',
-        'heads.pairs.projection',
-        'balancer.scales.cls',
-    )
+    learned = ['heads.fitnets', 'heads.spectrum', 'balancer.scales.cls']
+    if mutual:
+        learned += [f'teachers.b.{part}' for part in ('student', 'distill.heads')]
+    else:
+        learned += ['heads.learned.edge_network', 'heads.pairs.projection']
     for part in learned:
         assert any(key.startswith(f'distill.{part}') for key in expected)
     # a gradient that cancels out is compared with the others' size

@@ -180,6 +180,30 @@ def test_accumulation_averaging_and_mixed_precision_resume_exactly_twice(
     assert_equal(run, reference)
 
 
+def test_a_run_whose_teacher_learns_resumes_exactly(
+    uninterrupted: Run, tmp_path: Path
+) -> None:
+    parameter = dict(
+        _delete_=True,
+        type='mmvkd.ParameterHead',
+        stages={'backbone.layer2': 'backbone.layer2'},
+        interval=4,
+        max_filters=256,
+    )
+    balancer = dict(type='mmvkd.UncertaintyBalancer')
+    heads = dict(graph=parameter)
+    changes = dict(model=dict(mutual=True, heads=heads, balancer=balancer))
+    reference = replace(uninterrupted, folder=tmp_path / 'a')
+    assert reference.go(changes=changes) == 0
+    run = replace(uninterrupted, folder=tmp_path / 'b')
+    assert run.go(('train', 2, 3), changes=changes) == -9
+    key = 'distill.teachers.tsm.backbone.layer1.0.conv1.conv.weight'
+    before = run.last()['state_dict'][key]
+    assert run.go(resume=True, changes=changes) == 0
+    assert not torch.equal(run.last()['state_dict'][key], before)
+    assert_equal(run, reference)
+
+
 def test_a_run_without_a_seed_in_its_config_resumes_with_the_one_it_drew(
     uninterrupted: Run, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Optional
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
+from torch import nn
 
 from mmvkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
@@ -18,7 +19,8 @@ class DistillOptimWrapperConstructor:
 
     So the student's parameters get exactly the groups, rates and decays of the plain
     student. The others get the base rate and decay; the balancer's get no decay, and
-    ``lr_mult`` times the base rate if it has one.
+    ``lr_mult`` times the base rate if it has one. A teacher that learns is a distiller,
+    and treated as such.
 
     Args:
         optim_wrapper_cfg: As for MMEngine's constructors, with one more key
@@ -49,15 +51,20 @@ class DistillOptimWrapperConstructor:
         if not hasattr(model, 'distill'):
             return wrapper
         balancer = model.distill['balancer']
-        scales = {id(p) for p in balancer.parameters()}
-        parameters = [p for p in model.distill.parameters() if p.requires_grad]
-        others = [p for p in parameters if id(p) not in scales]
+        others = _learning(model.distill['heads'])
         if others:
             wrapper.optimizer.add_param_group(dict(params=others))
+        scales = _learning(balancer)
         if scales:
-            own = [p for p in parameters if id(p) in scales]
             rate = wrapper.optimizer.defaults['lr'] * getattr(balancer, 'lr_mult', 1.0)
             wrapper.optimizer.add_param_group(
-                dict(params=own, lr=rate, weight_decay=0.0)
+                dict(params=scales, lr=rate, weight_decay=0.0)
             )
+        for partner in model.partners.values():
+            for group in self(partner).optimizer.param_groups:
+                wrapper.optimizer.add_param_group(group)
         return wrapper
+
+
+def _learning(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.requires_grad]

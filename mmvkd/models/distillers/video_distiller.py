@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Callable, Optional
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
@@ -22,7 +22,7 @@ from mmvkd.models.probe import probe, video_logits
 from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
 from mmvkd.models.substages import belongs
 from mmvkd.models.taps import TapReader
-from mmvkd.models.teachers import CachedTeacher, Teacher
+from mmvkd.models.teachers import CachedTeacher, FrozenTeacher, Peer, Teacher
 from mmvkd.models.views import ClipView, Views, to_clip
 from mmvkd.registry import MODELS
 
@@ -74,20 +74,28 @@ class DistillPreprocessor(BaseDataPreprocessor):
 
 @MODELS.register_module()
 class VideoDistiller(BaseModel):
-    """Trains a student recognizer with the help of frozen teachers.
+    """Trains a student recognizer with the help of teachers.
 
     To MMAction2's tools it is the student: it predicts as the student does, and its
     ``state_dict`` is the student's, plus training-only parts under ``distill.``.
 
+    Teachers are frozen. With ``mutual`` they learn, too: each is itself a distiller,
+    under ``distill.teachers``, whose one teacher is the student. It has a label loss, a
+    balancer and the heads the other way round, all of its own; no gradient passes from
+    one to the other. Phases of a cascade are the student's alone.
+
     Args:
         student: Any MMAction2 recognizer of clips: a model dict, a config's path or
-            ``mmaction::recognition/…`` name.
+            ``mmaction::recognition/…`` name; or the recognizer itself.
         teachers: Teacher wrappers by name.
         heads: Distillation heads by name.
         balancer: How the heads' terms become one objective.
         student_view: Settings of the student's view in training that differ from what
             its configuration says, such as ``num_frames`` for a TSN whose teacher
             needs more frames.
+        mutual: Train the teachers as well, each of them a
+            :class:`~mmvkd.models.teachers.RecognizerTeacher`. Its entries of the
+            objective and of the log begin with its name.
 
     Attributes:
         learning: Dotted names of the student's modules that learn, None for all; the
@@ -100,11 +108,12 @@ class VideoDistiller(BaseModel):
 
     def __init__(
         self,
-        student: RecognizerConfig,
+        student: Union[RecognizerConfig, BaseRecognizer],
         teachers: Optional[Mapping[str, Any]] = None,
         heads: Optional[Mapping[str, Any]] = None,
         balancer: Optional[Mapping[str, Any]] = None,
         student_view: Optional[Mapping[str, Any]] = None,
+        mutual: bool = False,
     ) -> None:
         recognizer = build_recognizer('student', student)
         super().__init__(DistillPreprocessor(recognizer.data_preprocessor))
@@ -116,17 +125,32 @@ class VideoDistiller(BaseModel):
         # the student draws the same random numbers as without a teacher
         with torch.random.fork_rng(devices=[]):
             self.teachers: dict[str, Teacher] = {
-                name: MODELS.build(dict(config))
-                for name, config in (teachers or {}).items()
+                name: MODELS.build(Peer.config(name, c) if mutual else dict(c))
+                for name, c in (teachers or {}).items()
             }
             built = {name: MODELS.build(dict(c)) for name, c in (heads or {}).items()}
             self.distill = nn.ModuleDict(
                 dict(
                     heads=nn.ModuleDict(built),
                     balancer=MODELS.build(balancer or dict(type='mmvkd.FixedBalancer')),
+                    teachers=nn.ModuleDict(),
                 )
             )
             self._attach()
+            peer = dict(type=Peer, model=recognizer, view=student_view)
+            for name, config in (teachers or {}).items() if mutual else ():
+                back = {
+                    key: type(self.heads[key]).reverse(c, name)
+                    for key, c in (heads or {}).items()
+                    if name in self._teachers_of[key]
+                }
+                self.partners[name] = VideoDistiller(
+                    student=self.teachers[name].model,
+                    teachers=dict(student=peer),
+                    heads=back,
+                    balancer=balancer,
+                    student_view=config.get('view'),
+                )
         self._register_state_dict_hook(_as_student)
         self._register_load_state_dict_pre_hook(_from_student)
 
@@ -134,6 +158,17 @@ class VideoDistiller(BaseModel):
     def heads(self) -> Mapping[str, DistillationHead]:
         """The distillation heads by name."""
         return self.distill['heads']
+
+    @property
+    def partners(self) -> MutableMapping[str, VideoDistiller]:
+        """The teachers that learn, by name."""
+        return self.distill['teachers']
+
+    @property
+    def frozen(self) -> dict[str, FrozenTeacher]:
+        """The others."""
+        teachers = self.teachers.items()
+        return {name: t for name, t in teachers if not isinstance(t, Peer)}
 
     def _attach(self) -> None:
         """Tap the models, tell the heads about them and let them build what they need.
@@ -156,6 +191,12 @@ class VideoDistiller(BaseModel):
             self._teachers_of[name] = head.choose(tuple(self.teachers))
             if not self._teachers_of[name]:
                 raise ValueError(f"head '{name}' has no teacher; add one to `teachers`")
+            chosen = [self.teachers[t] for t in self._teachers_of[name]]
+            if head.one_way and any(isinstance(t, Peer) for t in chosen):
+                raise ValueError(
+                    f"head '{name}' is a {type(head).__name__}, from which no teacher "
+                    f'can learn (mutual=True): {head.one_way}'
+                )
             head.meet(
                 self.student, {t: self.teachers[t] for t in self._teachers_of[name]}
             )
@@ -209,9 +250,12 @@ class VideoDistiller(BaseModel):
     def load_teachers(self) -> None:
         """Read the teachers' files, and let the heads take what is constant."""
         device = next(self.student.parameters()).device
-        for teacher in self.teachers.values():
+        for teacher in self.frozen.values():
             teacher.load()
             teacher.to(device)
+        for name, partner in self.partners.items():
+            partner.init_weights()
+            self.teachers[name].load()
         for name, head in self.heads.items():
             head.prepare({t: self.teachers[t] for t in self._teachers_of[name]})
 
@@ -230,7 +274,7 @@ class VideoDistiller(BaseModel):
         """Move the teachers along, to the device only: they keep their precision."""
         super()._apply(fn, *args, **kwargs)
         device = fn(torch.empty(0)).device
-        for teacher in self.teachers.values():
+        for teacher in self.frozen.values():
             if teacher.loaded:
                 teacher.to(device)
         return self
@@ -279,16 +323,37 @@ class VideoDistiller(BaseModel):
         views = Views(to_clip(inputs, self.view.format_shape))
         # teachers first: their memory is free again when the student's graph is built
         teachers = {
-            name: teacher(views, data_samples)
-            for name, teacher in self.teachers.items()
+            name: teacher(views, data_samples) for name, teacher in self.frozen.items()
         }
         clip = views[self.view]
+        others = {name: views[partner.view] for name, partner in self.partners.items()}
         views.clear()
-        student, own = self._student_loss(clip, data_samples, targets)
+        student, label = self._student_loss(clip, data_samples, targets)
+        # behind the student, which draws the random numbers that it would alone
+        learning = {
+            name: partner._student_loss(others[name], data_samples, targets)
+            for name, partner in self.partners.items()
+        }
+        teachers.update({name: each.detached() for name, (each, _) in learning.items()})
         for outputs in teachers.values():
             outputs.wait()
         if self.bank is not None:
             self.bank.observe(data_samples, student, teachers)
+        entries = self._objective(student, label, teachers, targets)
+        peer = dict(student=student.detached())
+        for name, learned in learning.items():
+            back = self.partners[name]._objective(*learned, peer, targets)
+            entries.update({f'{name}_{key}': value for key, value in back.items()})
+        return entries
+
+    def _objective(
+        self,
+        student: Outputs,
+        own: dict[str, Tensor],
+        teachers: Mapping[str, Outputs],
+        targets: Targets,
+    ) -> dict[str, Tensor]:
+        """The balanced entries of the label's losses and the heads' terms."""
         terms: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
@@ -313,7 +378,7 @@ class VideoDistiller(BaseModel):
         neck = getattr(self.student, 'neck', None)
         if not targets.complete and getattr(neck, 'aux_head', None) is not None:
             raise ValueError(
-                f"the student's {type(neck).__name__} has an aux_head, whose loss "
+                f'the neck {type(neck).__name__} has an aux_head, whose loss '
                 'needs every label, and a clip of the batch has none (-1); leave it out'
             )
         taps = self.reader.recording(self.student)

@@ -37,6 +37,9 @@ class DistillationHead(nn.Module):
     diagnostics: Sequence[str] = ()
     """Terms that are logged and not part of the objective."""
 
+    one_way: str = ''
+    """Why no teacher can learn from the student by it; empty if one can."""
+
     def __init__(
         self,
         loss_weight: float = 1.0,
@@ -52,6 +55,21 @@ class DistillationHead(nn.Module):
         self.enabled = True
         self._tap = tap
         self._teacher_tap = tap if teacher_tap is None else teacher_tap
+
+    @classmethod
+    def reverse(cls, config: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+        """The config of the head by which a teacher learns from the student.
+
+        Args:
+            config: That of the head by which the student learns.
+            teacher: The one of its teachers that is to learn.
+        """
+        turned = {key: value for key, value in config.items() if key != 'teachers'}
+        tap = turned.pop('tap', None)
+        theirs = turned.pop('teacher_tap', None) or tap
+        if isinstance(theirs, Mapping) and 'name' not in theirs:
+            theirs = theirs[teacher]
+        return turned if tap is None else dict(turned, tap=theirs, teacher_tap=tap)
 
     def choose(self, available: Sequence[str]) -> tuple[str, ...]:
         """The teachers it learns from, out of those in the config.

@@ -101,6 +101,7 @@ class LogitsGraphHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
+    one_way = 'its edges weigh several teachers'
     diagnostics: Sequence[str] = ('marginal_error', 'iterations')
     cost_matrix: Tensor
 
@@ -158,12 +159,13 @@ class LogitsGraphHead(LogitsHead):
             return
         rows = []
         for name, teacher in teachers.items():
-            if teacher.classifier is None:
+            classifier = getattr(teacher, 'classifier', None)
+            if classifier is None:
                 raise ValueError(
                     f"teacher '{name}' has no linear classifier to take prototypes "
                     "from; set cost='binary'"
                 )
-            rows.append(teacher.classifier)
+            rows.append(classifier)
         cost = prototype_cost(rows, self.metric)
         check_conditionally_negative_definite(cost)
         if self.epsilon is None:

@@ -20,8 +20,11 @@ from mmvkd.models.losses import (
     quantiles,
 )
 from mmvkd.models.outputs import Outputs, Targets
-from mmvkd.models.teachers import Teacher
+from mmvkd.models.teachers import Peer, Teacher
 from mmvkd.registry import MODELS
+
+Stages = Mapping[str, list[Tensor]]
+"""A model's kernels by stage."""
 
 _COMPARE: dict[str, Callable[..., Tensor]] = dict(
     energy=jensen_shannon, quantile=quantile_distance
@@ -32,44 +35,61 @@ _DESCRIBE: dict[str, Callable[..., Tensor]] = dict(
 
 
 class _Pair(nn.Module):
-    """A stage of the student, and what its filters of one size should be like.
+    """A stage of the student and one of a teacher: their filters of one size.
 
     Args:
-        stage: Name.
+        stage: The student's.
+        teacher: Name.
+        other: The teacher's stage.
         size: Of the filters.
         volumes: See :func:`mmvkd.models.kernels.filters`.
-        theirs: The teacher's filters, (F, …).
         terms: What to compare.
     """
 
     def __init__(
         self,
         stage: str,
+        teacher: str,
+        other: str,
         size: Size,
         volumes: bool,
-        theirs: Tensor,
         terms: Iterable[str],
     ) -> None:
         super().__init__()
-        self.stage, self.size, self.volumes = stage, size, volumes
-        spectrum = kernel_spectrum(theirs.detach())
-        for term in terms:
-            target = _DESCRIBE[term](spectrum)
-            self.register_buffer(term, target, persistent=False)
+        self.stage, self.teacher, self.other = stage, teacher, other
+        self.size, self.volumes = size, volumes
+        self.terms = tuple(terms)
+
+    @torch.no_grad()
+    def aim(
+        self,
+        theirs: Stages,
+        most: Optional[int] = None,
+        generator: Optional[torch.Generator] = None,
+    ) -> None:
+        """Describe the teacher's filters, or about ``most`` of them, as constants."""
+        spectrum = self._spectrum(theirs[self.other], most, generator)
+        for term in self.terms:
+            self.register_buffer(term, _DESCRIBE[term](spectrum), persistent=False)
 
     def forward(
-        self,
-        own: Mapping[str, list[Tensor]],
-        most: int,
-        generator: torch.Generator,
+        self, own: Stages, most: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """The terms, from about ``most`` of the student's filters."""
-        members = filters(own[self.stage], self.volumes)[self.size]
-        spectrum = kernel_spectrum(_sample(members, most, generator))
+        spectrum = self._spectrum(own[self.stage], most, generator)
         return {
             term: _COMPARE[term](_DESCRIBE[term](spectrum), target)
             for term, target in self.named_buffers()
         }
+
+    def _spectrum(
+        self,
+        stage: list[Tensor],
+        most: Optional[int],
+        generator: Optional[torch.Generator],
+    ) -> Tensor:
+        members = filters(stage, self.volumes)[self.size]
+        return kernel_spectrum(_sample(members, most, generator))
 
 
 @MODELS.register_module()
@@ -92,7 +112,8 @@ class ParameterHead(DistillationHead):
         interval: Compute the terms in every so many iterations, that many times as
             strong; they are zero in between.
         max_filters: About the most filters of a stage and size to look at, drawn anew
-            each time; the teacher's are all looked at, once.
+            each time. Those of a frozen teacher are all looked at, once; of one that
+            learns, as many as of the student.
         seed: Of the draw, with the iteration.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
 
@@ -101,6 +122,7 @@ class ParameterHead(DistillationHead):
     """
 
     terms: dict[str, float]
+    pairs: Any
 
     def __init__(
         self,
@@ -123,6 +145,25 @@ class ParameterHead(DistillationHead):
         self.max_filters = max_filters
         self.seed = seed
         self.pairs = nn.ModuleList()
+        self._peers: dict[str, Peer] = {}
+
+    @classmethod
+    def reverse(cls, config: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+        """Likewise, with the stages the other way round.
+
+        Raises:
+            ValueError: if a stage of the teacher answers to two of the student.
+        """
+        turned = super().reverse(config, teacher)
+        stages = turned.get('stages')
+        if stages is not None:
+            turned['stages'] = {theirs: own for own, theirs in stages.items()}
+            if len(turned['stages']) < len(stages):
+                raise ValueError(
+                    f"ParameterHead cannot let teacher '{teacher}' learn (mutual=True) "
+                    f'by stages of which two answer to one: {stages}'
+                )
+        return turned
 
     def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
         """Remember the student, beside the tree of modules, and find its stages."""
@@ -131,29 +172,36 @@ class ParameterHead(DistillationHead):
         self._student = (student,)
         self._own_stages()
 
-    def _own_stages(self) -> dict[str, list[Tensor]]:
+    def _own_stages(self) -> Stages:
         (model,) = self._student
         return by_stage('student', kernels(model.named_parameters()), self.stages)
 
+    def _their_stages(self, name: str, teacher: Teacher) -> Stages:
+        chosen = None if self.stages is None else self.stages.values()
+        return by_stage(name, teacher.kernels(), chosen)
+
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:
-        """Describe the teachers' kernels, once.
+        """Find what corresponds, and describe the teachers' kernels.
 
         Raises:
             ValueError: if stages or sizes do not correspond.
         """
         self.pairs = nn.ModuleList()
+        # copies of the distiller copy these too, as the student
+        self._peers = {n: t for n, t in teachers.items() if isinstance(t, Peer)}
         own = self._own_stages()
         for name, teacher in teachers.items():
-            chosen = None if self.stages is None else self.stages.values()
-            theirs = by_stage(name, teacher.kernels(), chosen)
+            theirs = self._their_stages(name, teacher)
             if self.stages is None and len(theirs) != len(own):
                 raise ValueError(
                     f"ParameterHead: the student's stages are {', '.join(own)}, those "
                     f"of teacher '{name}' {', '.join(theirs)}; say stages=dict(...)"
                 )
+            answers = theirs if self.stages is None else self.stages.values()
             pairs, told = [], []
-            for stage, other in zip(own, chosen or theirs):
-                found, seen = self._pairs(stage, own[stage], theirs[other])
+            for stage, other in zip(own, answers):
+                between = (stage, name, other)
+                found, seen = self._pairs(between, own[stage], theirs[other])
                 pairs += found
                 told.append(f'{stage} {seen[0]} with {other} {seen[1]}')
             if not pairs:
@@ -161,25 +209,24 @@ class ParameterHead(DistillationHead):
                     f"ParameterHead: student and teacher '{name}' have no kernels of "
                     'one size, 3×3 or larger, in any stage'
                 )
+            for pair in pairs:
+                pair.aim(theirs)
             self.pairs.extend(pairs)
             print_log(
-                f"ParameterHead compares kernels of student and '{name}': "
+                f"ParameterHead compares kernels with those of '{name}': "
                 f'{"; ".join(told)}; the others have no spatial frequencies or no '
                 'partner of their size',
                 logger='current',
             )
 
     def _pairs(
-        self, stage: str, own: list[Tensor], theirs: list[Tensor]
+        self, between: tuple[str, str, str], own: list[Tensor], theirs: list[Tensor]
     ) -> tuple[list[_Pair], list[str]]:
-        """Pairs of a stage, and how many kernels of each model are in them."""
+        """Pairs of two stages, and how many kernels of each model are in them."""
         volumes = has_volumes(own) and has_volumes(theirs)
         mine, others = filters(own, volumes), filters(theirs, volumes)
         sizes = [size for size in mine if size in others]
-        pairs = [
-            _Pair(stage, size, volumes, torch.cat(others[size]), self.terms)
-            for size in sizes
-        ]
+        pairs = [_Pair(*between, size, volumes, self.terms) for size in sizes]
         seen = [
             f'{sum(len(groups[size]) for size in sizes)} of {len(members)}'
             for groups, members in ((mine, own), (others, theirs))
@@ -196,6 +243,10 @@ class ParameterHead(DistillationHead):
             return {term: nothing for term in self.terms}
         # equal on all ranks, whose kernels are
         generator = torch.Generator().manual_seed(self.seed + iteration)
+        theirs = {name: self._their_stages(name, t) for name, t in self._peers.items()}
+        for pair in self.pairs:
+            if pair.teacher in theirs:
+                pair.aim(theirs[pair.teacher], self.max_filters, generator)
         own = self._own_stages()
         each = [pair(own, self.max_filters, generator) for pair in self.pairs]
         return {
@@ -204,10 +255,12 @@ class ParameterHead(DistillationHead):
         }
 
 
-def _sample(members: list[Tensor], most: int, generator: torch.Generator) -> Tensor:
+def _sample(
+    members: list[Tensor], most: Optional[int], generator: Optional[torch.Generator]
+) -> Tensor:
     """Of each kernel's filters its share, at random; all if they are few."""
     total = sum(len(member) for member in members)
-    if total <= most:
+    if most is None or total <= most:
         return torch.cat(members)
     drawn = []
     for member in members:

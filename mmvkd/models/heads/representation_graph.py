@@ -85,6 +85,7 @@ class RepresentationGraphHead(DistillationHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
+    one_way = 'it pairs several teachers'
     teacher_queue: Tensor
     student_queue: Tensor
     queued: Tensor

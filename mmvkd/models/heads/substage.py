@@ -85,6 +85,7 @@ class SubstageHead(DistillationHead):
         ValueError: for a name that is not known.
     """
 
+    one_way = 'its hybrids go on through a frozen teacher'
     terms: dict[str, float]
     connectors: Any
     distances: Tensor

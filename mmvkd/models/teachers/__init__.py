@@ -1,10 +1,12 @@
-"""Teacher wrappers: a teacher's logits and tapped features for a batch, frozen."""
+"""Teacher wrappers: a frozen one's outputs for a batch, or a peer that learns."""
 
 from typing import Union
 
 from mmvkd.models.teachers.cached import CachedTeacher
+from mmvkd.models.teachers.peer import Peer
 from mmvkd.models.teachers.recognizer import RecognizerTeacher
 
-Teacher = Union[RecognizerTeacher, CachedTeacher]
+FrozenTeacher = Union[RecognizerTeacher, CachedTeacher]
+Teacher = Union[FrozenTeacher, Peer]
 
-__all__ = ['CachedTeacher', 'RecognizerTeacher', 'Teacher']
+__all__ = ['CachedTeacher', 'FrozenTeacher', 'Peer', 'RecognizerTeacher', 'Teacher']

@@ -1,0 +1,95 @@
+"""A recognizer that teaches while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional, Union
+
+from mmaction.models.recognizers import BaseRecognizer
+from torch import Tensor
+
+from mmvkd.models.kernels import kernels
+from mmvkd.models.outputs import ModelCard
+from mmvkd.models.probe import probe
+from mmvkd.models.recognizers import (
+    RecognizerConfig,
+    build_recognizer,
+    load_weights,
+    without_pretrained,
+)
+from mmvkd.models.taps import TapReader
+from mmvkd.models.views import ClipView
+
+_SETTINGS = ('type', 'model', 'checkpoint', 'view', 'recipe')
+
+
+class Peer:
+    """What the heads of another model see of a recognizer that learns.
+
+    The distiller whose student it is runs and moves it.
+
+    Args:
+        model: A config, or the recognizer itself.
+        checkpoint: See :class:`~mmvkd.models.teachers.RecognizerTeacher`; None to
+            leave the recognizer as it is initialized, its own ``pretrained`` included.
+        view: Likewise.
+        recipe: Likewise.
+    """
+
+    def __init__(
+        self,
+        model: Union[RecognizerConfig, BaseRecognizer],
+        checkpoint: Optional[str] = None,
+        view: Optional[Mapping[str, Any]] = None,
+        recipe: str = '',
+    ) -> None:
+        if checkpoint is not None:
+            model = without_pretrained(model)
+        self.name = 'teacher'
+        self.checkpoint = checkpoint
+        self.recipe = recipe
+        self.model = build_recognizer('teacher', model)
+        self.view = ClipView.of(self.model, view)
+
+    @classmethod
+    def config(cls, name: str, teacher: Mapping[str, Any]) -> dict[str, Any]:
+        """The config of a frozen teacher as that of one that learns.
+
+        Raises:
+            ValueError: if it cannot be.
+        """
+        kind = str(teacher.get('type'))
+        if kind.rpartition('.')[2] != 'RecognizerTeacher':
+            raise ValueError(
+                f"teacher '{name}' is a {kind}, which cannot learn (mutual=True); make "
+                'it a mmvkd.RecognizerTeacher'
+            )
+        for key in teacher:
+            if key not in _SETTINGS:
+                raise ValueError(
+                    f"teacher '{name}' learns (mutual=True), and '{key}' is for frozen "
+                    f'ones; it takes {", ".join(_SETTINGS[1:])}'
+                )
+        if 'loss' in name:
+            raise ValueError(
+                f"teacher '{name}' learns (mutual=True), so its name begins entries of "
+                "the log, and MMEngine sums every key with 'loss' in it; rename it"
+            )
+        return dict(teacher, type=cls)
+
+    def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
+        """Name it and look at its taps, given with a layout or None."""
+        self.name = name
+        layouts = {tap: layout for tap, layout in taps.items() if layout}
+        reader = TapReader(self.model, tuple(taps), layouts)
+        return probe(name, self.model, self.view, reader)
+
+    def load(self) -> None:
+        """Read the weights, if they are in a file."""
+        if self.checkpoint not in (None, 'random'):
+            role = f"teacher '{self.name}'"
+            load_weights(role, self.model, self.checkpoint, self.recipe)
+
+    def kernels(self) -> dict[str, Tensor]:
+        """The kernels of its convolutions as they are now, by module name."""
+        return kernels(self.model.named_parameters())
