@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from mmengine.config import DictAction
+from mmengine.logging import MMLogger
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.engine.launch import load_config
@@ -60,6 +61,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         config = load_config(args.config)
         if args.cfg_options is not None:
             config.merge_from_dict(args.cfg_options)
+        # an initialization tells of each parameter
+        MMLogger.get_instance('spectra', log_level='WARNING')
         mimicry = compare(
             config,
             [args.checkpoint, *args.against],
