@@ -121,9 +121,12 @@ def compare(
 
     Raises:
         FileNotFoundError: if a checkpoint or the list is missing.
-        ValueError: if the config has no teacher, or no such one, or no test set.
+        ValueError: if the config has no teacher, or no such one, or no test set, or if ``most``
+            is below 1.
         RuntimeError: if a checkpoint is not of the student.
     """
+    if most < 1:
+        raise ValueError(f'clips to look at must be 1 or more, got {most}')
     init_default_scope(config.get('default_scope') or 'mmaction')
     set_random_seed((config.get('randomness') or {}).get('seed') or 0)
     distiller, reference = _distiller(config, teacher)

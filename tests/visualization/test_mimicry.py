@@ -158,7 +158,6 @@ def test_stages_that_are_not_known_are_to_be_named() -> None:
     tsm = build_recognizer('student', tiny_tsm())
     short = build_recognizer('teacher', tiny_tsm())
     short.backbone.res_layers = []
-    with pytest.raises(
-        ValueError, match=r'4 of the student \(ResNetTSM\), none of .*--taps'
-    ):
+    told = r'4 of the student \(ResNetTSM\), none of the teacher .*--taps'
+    with pytest.raises(ValueError, match=told):
         pairs(tsm, short)
