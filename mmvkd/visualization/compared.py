@@ -121,8 +121,8 @@ def compare(
 
     Raises:
         FileNotFoundError: if a checkpoint or the list is missing.
-        ValueError: if the config has no teacher, or no such one, or no test set, or if ``most``
-            is below 1.
+        ValueError: if the config has no teacher, no such one or no test set, or if
+            ``most`` is below 1.
         RuntimeError: if a checkpoint is not of the student.
     """
     if most < 1:
