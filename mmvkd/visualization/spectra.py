@@ -50,7 +50,7 @@ def table(mimicry: Mimicry) -> str:
     lines = [f'{"stage":{wide[0]}}  {"student":{wide[1]}}  ' + _cells(MEASURES)]
     for block, students in blocks.items():
         for name, distances in students.items():
-            values = [f'{distances[m]:.4f}' if m in distances else '' for m in MEASURES]
+            values = [f'{distances[m]:.3g}' if m in distances else '' for m in MEASURES]
             lines.append(f'{block:{wide[0]}}  {name:{wide[1]}}  ' + _cells(values))
     return '\n'.join(line.rstrip() for line in lines)
 
@@ -82,12 +82,11 @@ def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) 
         _draw_temporal(temporal, stage, styles)
         _draw_kernels(spatial, stage, styles)
         _draw_distances(distances, stage, styles)
-        temporal.set_ylabel(f'{name}\n% of energy')
+        temporal.set_ylabel(f'{name}\n% of motion')
         if row == 0:
             temporal.set_title('features over time', size=9)
             spatial.set_title('kernels, flat = 1', size=9)
-            told = f'distance to {mimicry.teacher}, {BEFORE} = 1'
-            distances.set_title(told, size=9)
+            distances.set_title(f'distance to {mimicry.teacher}', size=9)
             figure.legend(
                 *temporal.get_legend_handles_labels(),
                 loc='outside upper center',
@@ -95,9 +94,10 @@ def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) 
                 fontsize=8.5,
             )
     temporal.set_xlabel('cycles in a clip')
+    distances.set_xlabel(f'{BEFORE} = 1')
     spatial.set_xlabel('spatial frequency, u + v')
     if scales:
-        _draw_scales(figure.add_subplot(grid[-1, :]), scales)
+        _draw_scales(figure.add_subplot(grid[-1, :2]), scales)
 
 
 def _styles(mimicry: Mimicry) -> dict[str, dict]:
@@ -142,7 +142,7 @@ def _draw_kernels(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> None:
         mean = np.bincount(order, shares) / np.bincount(order) * size**2
         axes.plot(mean, **style)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.15 * axes.dataLim.y1)
 
 
 def _draw_distances(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> None:
@@ -154,7 +154,12 @@ def _draw_distances(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> Non
         before = stage.distances[BEFORE]
         units = {m: d / before[m] for m, d in distances.items() if before[m] > 0}
         places = [MEASURES.index(measure) for measure in units]
-        axes.plot(list(units.values()), places, **dict(styles[name], ls='', ms=6))
+        axes.plot(
+            list(units.values()),
+            places,
+            **dict(styles[name], ls='', ms=6),
+            clip_on=False,
+        )
     axes.set_yticks(range(len(MEASURES)), MEASURES, size=8)
     axes.set_ylim(len(MEASURES) - 0.5, -0.5)
     axes.set_xlim(left=0)
@@ -167,7 +172,16 @@ def _draw_scales(axes: Axes, scales: Mapping[str, Curve]) -> None:
         marker = 'o' if len(steps) < 3 else None
         values = [curve[step] for step in steps]
         color = COLORS[(i + 4) % len(COLORS)]
-        axes.plot(steps, values, color=color, label=term, marker=marker, lw=1.3)
+        axes.plot(
+            steps,
+            values,
+            color=color,
+            label=term.replace('_', ' '),
+            marker=marker,
+            lw=1.3,
+        )
     axes.set_xlabel('iteration')
     axes.set_ylabel('learned scale s')
-    axes.legend(fontsize=7.5, loc='center left', bbox_to_anchor=(1, 0.5))
+    # in the free place beside it, which takes no width from the columns
+    legend = axes.legend(fontsize=8, loc='upper left', bbox_to_anchor=(1.02, 1))
+    legend.set_in_layout(False)

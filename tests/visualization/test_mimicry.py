@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from recognizer_toys import tiny_slowfast
+from recognizer_toys import tiny_slowfast, tiny_swin
 from torch import Tensor
 from toys import tiny_tsm
 
@@ -156,8 +156,7 @@ def test_stages_are_paired_in_their_order_and_pathways_one_by_one() -> None:
 
 def test_stages_that_are_not_known_are_to_be_named() -> None:
     tsm = build_recognizer('student', tiny_tsm())
-    short = build_recognizer('teacher', tiny_tsm())
-    short.backbone.res_layers = []
+    swin = build_recognizer('teacher', tiny_swin())
     told = r'4 of the student \(ResNetTSM\), none of the teacher .*--taps'
     with pytest.raises(ValueError, match=told):
-        pairs(tsm, short)
+        pairs(tsm, swin)

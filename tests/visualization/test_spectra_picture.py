@@ -81,7 +81,7 @@ def test_what_a_stage_lacks_is_left_out() -> None:
 def test_the_table_has_a_line_for_each_stage_and_student_and_the_mean() -> None:
     lines = [line.split() for line in table(mimicry()).splitlines()]
     assert lines[0] == ['stage', 'student', 'bands', 'energy', 'coherence', 'kernels']
-    assert lines[2] == ['stage1', 'ours', '0.1000', '0.2000', '0.5000', '0.0100']
+    assert lines[2] == ['stage1', 'ours', '0.1', '0.2', '0.5', '0.01']
     assert [line[:2] for line in lines[-3:]] == [['mean', name] for name in STUDENTS]
 
 
