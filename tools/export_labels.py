@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Optional
 
 import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.errors import ClearErrors
 from mmvkd.refined_labels import export_labels, read_labels
+from mmvkd.studies.figures import write_png
+from mmvkd.visualization.labels import draw_labels
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -32,9 +36,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         state = read_labels(args.checkpoint)
         table = export_labels(state, args.out)
         if args.picture:
-            from mmvkd.visualization.labels import picture
-
-            picture(state, args.picture)
+            write_png(Path(args.picture), partial(draw_labels, state=state))
     print(f'{args.out}: {len(state["lines"])} clips; confidences: {table}')
 
 

@@ -10,8 +10,8 @@ from typing import Optional
 
 import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.errors import ClearErrors
-from mmvkd.studies.figures import png
-from mmvkd.visualization.graph import draw, read_graphs
+from mmvkd.studies.figures import write_png
+from mmvkd.visualization.graph import draw_graph, read_graphs
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -32,9 +32,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         names = None
         if args.classes:
             names = Path(args.classes).read_text(encoding='utf-8').splitlines()
-        picture = png(partial(draw, graphs=graphs, classes=names))
         path = Path(args.out or Path(args.run) / 'graph.png')
-        path.write_bytes(picture)
+        write_png(path, partial(draw_graph, graphs=graphs, classes=names))
     for graph in graphs:
         last = {name: curve[max(curve)] for name, curve in graph.curves().items()}
         told = ', '.join(f'{name} {weight:.3f}' for name, weight in last.items())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
 from mmvkd.errors import ClearErrors
-from mmvkd.studies.figures import png
-from mmvkd.visualization.phases import draw_time_line, read_time_line
+from mmvkd.studies.figures import write_png
+from mmvkd.visualization.phases import draw_phases, read_time_line
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -25,9 +26,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     with ClearErrors(args.traceback):
-        picture = png(draw_time_line(read_time_line(args.run)))
+        line = read_time_line(args.run)
         path = Path(args.out or Path(args.run) / 'phases.png')
-        path.write_bytes(picture)
+        write_png(path, partial(draw_phases, line=line))
     print(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 import matplotlib
@@ -14,6 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmvkd.files import replacing
 from mmvkd.studies.summary import Row, Table, class_groups
 
 # of middle lightness: they stand on white and on black; told apart by the color-blind
@@ -102,6 +104,13 @@ def png(draw: Draw) -> bytes:
             metadata={'Software': None},
         )
     return buffer.getvalue()
+
+
+def write_png(path: Path, draw: Draw) -> None:
+    """Write what :func:`png` gives, all of it or nothing."""
+    image = png(draw)
+    with replacing(path) as temporary:
+        temporary.write_bytes(image)
 
 
 def svg(draw: Draw, label: str, salt: str) -> str:

@@ -109,7 +109,7 @@ def _add_classes(folder: Path, graphs: Mapping[str, Graph]) -> None:
             graph.by_class = network.by_class().numpy()
 
 
-def draw(
+def draw_graph(
     figure: Figure, graphs: Sequence[Graph], classes: Optional[Sequence[str]] = None
 ) -> None:
     """Draw each graph's last edges and their curves, and the trust by class.

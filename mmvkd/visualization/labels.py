@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from mmvkd.files import replacing
 from mmvkd.refined_labels import classes
-from mmvkd.studies.figures import COLORS, png
+from mmvkd.studies.figures import COLORS
 
 
 def transitions(rows: Tensor, columns: Tensor, num_classes: int) -> np.ndarray:
@@ -36,23 +34,17 @@ def transitions(rows: Tensor, columns: Tensor, num_classes: int) -> np.ndarray:
     return counts.view(num_classes + 1, -1).numpy()
 
 
-def picture(state: Mapping[str, Any], out: str) -> None:
-    """Draw a checkpoint's labels as a PNG file.
+def draw_labels(figure: Figure, state: Mapping[str, Any]) -> None:
+    """Draw a checkpoint's labels.
 
     Where the truth is known: true class against given label, true class against
     refined label, and the share of right labels over the epochs. Otherwise: given
     against refined label, and how many labels came or moved in each epoch.
 
     Args:
+        figure: To draw on; its size is set.
         state: See :func:`mmvkd.refined_labels.read_labels`.
-        out: The file.
     """
-    image = png(lambda figure: _draw(figure, state))
-    with replacing(Path(out)) as path:
-        path.write_bytes(image)
-
-
-def _draw(figure: Figure, state: Mapping[str, Any]) -> None:
     refined, given, clean = classes(state), state['given'], state['clean']
     m = state['soft'].shape[1]
     known = bool((clean >= 0).any())

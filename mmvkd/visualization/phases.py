@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from mmvkd.engine.phases import lengths_of
 from mmvkd.files import read_lines, run_logs
-from mmvkd.studies.figures import COLORS, Draw
+from mmvkd.studies.figures import COLORS
 
 Curve = list[tuple[float, float]]
 """Points of (epochs done, value)."""
@@ -75,32 +75,26 @@ def read_time_line(folder: str) -> TimeLine:
     )
 
 
-def draw_time_line(line: TimeLine) -> Draw:
-    """Phases as bands, accuracy above, distances below."""
-
-    def draw(figure: Figure) -> None:
-        top, bottom = figure.subplots(2, 1, sharex=True)
-        begin = 0
-        for i, (name, length) in enumerate(line.phases):
-            for axes in (top, bottom):
-                axes.axvspan(begin, begin + length, color=COLORS[i], alpha=0.12, lw=0)
-            if length:
-                place = dict(xytext=(2, 2), textcoords='offset points')
-                top.annotate(
-                    name, (begin, 1), xycoords=top.get_xaxis_transform(), **place
-                )
-            begin += length
-        top.plot(*_axes(line.accuracy), color=COLORS[0], marker='o', ms=3)
-        top.set_ylabel('accuracy')
-        for i, (name, curve) in enumerate(line.distances.items()):
-            bottom.plot(*_axes(curve), color=COLORS[i], label=name)
-        bottom.set_ylabel('distance')
-        bottom.set_xlabel('epoch')
-        if line.distances:
-            bottom.set_yscale('log')
-            bottom.legend(ncols=2, fontsize=7)
-
-    return draw
+def draw_phases(figure: Figure, line: TimeLine) -> None:
+    """Draw phases as bands, accuracy above, distances below."""
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    begin = 0
+    for i, (name, length) in enumerate(line.phases):
+        for axes in (top, bottom):
+            axes.axvspan(begin, begin + length, color=COLORS[i], alpha=0.12, lw=0)
+        if length:
+            place = dict(xytext=(2, 2), textcoords='offset points')
+            top.annotate(name, (begin, 1), xycoords=top.get_xaxis_transform(), **place)
+        begin += length
+    top.plot(*_axes(line.accuracy), color=COLORS[0], marker='o', ms=3)
+    top.set_ylabel('accuracy')
+    for i, (name, curve) in enumerate(line.distances.items()):
+        bottom.plot(*_axes(curve), color=COLORS[i], label=name)
+    bottom.set_ylabel('distance')
+    bottom.set_xlabel('epoch')
+    if line.distances:
+        bottom.set_yscale('log')
+        bottom.legend(ncols=2, fontsize=7)
 
 
 def _axes(curve: Curve) -> tuple[list[float], list[float]]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmvkd.models.heads.logits_graph import EdgeNetwork
 from mmvkd.studies.figures import png
-from mmvkd.visualization.graph import draw, read_graphs
+from mmvkd.visualization.graph import draw_graph, read_graphs
 
 
 def logged(folder: Path, *entries: dict, run: str = '20250101_000000') -> Path:
@@ -87,7 +87,7 @@ def test_a_picture_names_vertices_and_says_how_much_each_edge_weighs(
     graphs[0].by_class = torch.rand(2, 3).numpy()
     figure = Figure()
 
-    draw(figure, graphs, ['jump', 'run', 'sit'])
+    draw_graph(figure, graphs, ['jump', 'run', 'sit'])
 
     written = texts(figure)
     for name in ('tsm_r50', 'tsm_r34', 'student', 'logits graph', 'pairs', 'jump'):
@@ -95,7 +95,7 @@ def test_a_picture_names_vertices_and_says_how_much_each_edge_weighs(
     assert '0.75' in written and '1.00' in written
     (line, *_) = figure.axes[1].lines
     assert line.get_xydata().tolist() == [[20, 0.25], [40, 0.75]]
-    assert png(partial(draw, graphs=graphs)).startswith(b'\x89PNG')
+    assert png(partial(draw_graph, graphs=graphs)).startswith(b'\x89PNG')
 
 
 def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(
@@ -105,7 +105,7 @@ def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(
         logged(tmp_path, {'step': 5, 'g_trust_a': 1.0, 'h_edge_a-a': 1.0})
     )
     assert [graph.teachers for graph in graphs] == [['a'], ['a']]
-    assert png(partial(draw, graphs=graphs)).startswith(b'\x89PNG')
+    assert png(partial(draw_graph, graphs=graphs)).startswith(b'\x89PNG')
 
 
 def test_a_folder_without_a_graph_is_refused(tmp_path: Path) -> None:

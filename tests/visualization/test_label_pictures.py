@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from mmvkd.studies.figures import write_png
 from mmvkd.visualization import labels
 
 
@@ -32,7 +34,7 @@ def state(known: bool, num_classes: int = 3) -> dict[str, Any]:
 
 def drawn(content: dict[str, Any]) -> Figure:
     figure = Figure()
-    labels._draw(figure, content)
+    labels.draw_labels(figure, content)
     return figure
 
 
@@ -66,5 +68,6 @@ def test_without_the_truth_the_matrix_is_from_given_to_refined() -> None:
 @pytest.mark.parametrize('num_classes', [3, 60])
 def test_a_picture_is_written(tmp_path: Path, num_classes: int) -> None:
     out = tmp_path / 'new' / 'labels.png'
-    labels.picture(state(known=True, num_classes=num_classes), str(out))
+    content = state(known=True, num_classes=num_classes)
+    write_png(out, partial(labels.draw_labels, state=content))
     assert cv2.imread(str(out)).shape[1] > 500

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import cv2
 import pytest
+from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from mmvkd.studies.figures import png
-from mmvkd.visualization.phases import TimeLine, draw_time_line, read_time_line
+from mmvkd.visualization.phases import TimeLine, draw_phases, read_time_line
 
 PHASES = dict(front=dict(epochs=1), whole={})
 
@@ -70,10 +71,9 @@ def test_each_phase_has_its_band_and_each_substage_its_curve(tmp_path: Path) -> 
         dict(stage1=[(1, 5.0), (3, 0.5)], stage2=[(1, 2.0), (3, 1.0)]),
     )
     found = []
-    draw = draw_time_line(line)
 
-    def look(figure: object) -> None:
-        draw(figure)
+    def look(figure: Figure) -> None:
+        draw_phases(figure, line)
         found.extend(figure.axes)
 
     path = tmp_path / 'phases.png'

@@ -1,0 +1,172 @@
+"""How near students come to their teacher, stage by stage: spectra and distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+
+from mmvkd.models.connectors import match_size
+from mmvkd.models.kernels import filters
+from mmvkd.models.losses import (
+    band_weights,
+    frequency_energy,
+    jensen_shannon,
+    kernel_spectrum,
+    spectrum_coherence,
+    spectrum_energy,
+    temporal_spectrum,
+)
+
+BEFORE = 'before'
+"""The student as training starts from it."""
+
+MEASURES = ('bands', 'energy', 'coherence', 'kernels')
+"""What tells student from teacher: see :func:`temporal_distances` for the first three,
+:func:`kernel_distance` for the last."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Spectra of one stage by model, and how far each student is from the teacher.
+
+    Args:
+        temporal: What :func:`energy_shares` gives, the mean over the clips.
+        kernels: What :func:`kernel_shares` gives; empty if it gives nothing.
+        distances: By student and measure, the mean over the clips.
+    """
+
+    temporal: dict[str, list[float]]
+    kernels: dict[str, list[float]]
+    distances: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Mimicry:
+    """Students next to their teacher.
+
+    Args:
+        teacher: Its name.
+        students: Their names, :data:`BEFORE` first.
+        clips: How many were looked at.
+        stages: By name.
+    """
+
+    teacher: str
+    students: tuple[str, ...]
+    clips: int
+    stages: dict[str, Stage]
+
+    def mean(self) -> dict[str, dict[str, float]]:
+        """Distances averaged over the stages that have them."""
+        found: dict[str, dict[str, float]] = {}
+        for student in self.students:
+            each = [stage.distances[student] for stage in self.stages.values()]
+            found[student] = {
+                measure: sum(values) / len(values)
+                for measure in MEASURES
+                if (values := [d[measure] for d in each if measure in d])
+            }
+        return found
+
+    def plain(self) -> dict[str, Any]:
+        """For a JSON file."""
+        return dict(asdict(self), mean=self.mean())
+
+
+def energy_shares(feature: Tensor) -> Tensor:
+    r"""How a feature's energy spreads over temporal frequencies, all channels alike.
+
+    .. math:: m_0 = \frac{E_0}{\sum_f w_f E_f},\quad
+              m_f = \frac{w_f E_f}{\sum_{g>0} w_g E_g},\quad
+              E_f = \sum_{chw} |\hat X_{fchw}|^2
+
+    with :math:`w_0 = 1` and 2, …, 2, 1 for the bands, which stand for their twins. So
+    the mean over time (f = 0) is set against all energy, and each band of motion
+    against that of all motion, which the mean would drown.
+
+    Args:
+        feature: ``(N, C, T, H, W)``, T of 2 or more.
+
+    Returns:
+        ``(N, 1 + T // 2)``, f in cycles per clip.
+    """
+    frames = feature.shape[2]
+    # [N, F]
+    energy = temporal_spectrum(feature).abs().square().sum(dim=(1, 3, 4))
+    # of sum 1; the frequencies but 0 are T − 1
+    motion = energy[:, 1:] * band_weights(frames).to(energy) * (frames - 1)
+    total = motion.sum(1, keepdim=True)
+    tiny = torch.finfo(energy.dtype).tiny
+    static = energy[:, :1] / (energy[:, :1] + total).clamp_min(tiny)
+    return torch.cat([static, motion / total.clamp_min(tiny)], dim=1)
+
+
+def temporal_distances(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
+    """How far a student's temporal spectrum is from the teacher's, without a connector.
+
+    The mean over time is left out, and channels are summed over before anything is
+    compared, so neither their number nor their order matters.
+
+    * ``bands``: how fast. Squared Hellinger distance of the bands' shares in the
+      clip's energy of motion: of what a picture of spectra shows. 0 to 1.
+    * ``energy``: how fast, and where. The same of its shares in positions and bands;
+      :func:`~mmvkd.models.losses.spectrum_energy`. 0 to 1. Blind to the direction of
+      time, as ``bands`` is.
+    * ``coherence``: when. :func:`~mmvkd.models.losses.spectrum_coherence` of the
+      activity, which is the root mean square over channels, by position. 0 to 2, about
+      1 for what is unrelated. It sees a reversal.
+
+    Sizes are matched as the spectrum head does: see
+    :func:`~mmvkd.models.connectors.match_size`.
+
+    Args:
+        student: ``(N, C, T, H, W)``.
+        teacher: ``(N, C', T', H', W')``, T and T' of 2 or more.
+
+    Returns:
+        Of each clip, (N,).
+    """
+    own, theirs = match_size(student, teacher)
+    # [N, C·H·W, T, 1, 1]
+    anywhere = [x.transpose(2, 4).flatten(1, 3)[..., None, None] for x in (own, theirs)]
+    # [N, 1, T, H, W]
+    activity = [x.square().mean(1, keepdim=True).sqrt() for x in (own, theirs)]
+    return dict(
+        bands=spectrum_energy(anywhere[0], anywhere[1], static_weight=0),
+        energy=spectrum_energy(own, theirs, static_weight=0),
+        coherence=spectrum_coherence(activity[0], activity[1], static_weight=0),
+    )
+
+
+@torch.no_grad()
+def kernel_shares(
+    student: Iterable[Tensor], teacher: Iterable[Tensor]
+) -> Optional[tuple[Tensor, Tensor]]:
+    """Share of each spatial frequency in the energy of a stage's kernels.
+
+    Of the sizes that both models have, the one of most filters counts; kernels that
+    extend in time are averaged over it.
+
+    Args:
+        student: Kernels, (O, I, …).
+        teacher: Likewise.
+
+    Returns:
+        The student's and the teacher's, (k²,); None if they have no size in common.
+    """
+    own, theirs = filters(student, volumes=False), filters(teacher, volumes=False)
+    common = [size for size in theirs if size in own]
+    if not common:
+        return None
+    size = max(common, key=lambda each: sum(map(len, theirs[each])))
+    spectra = [kernel_spectrum(torch.cat(found[size])) for found in (own, theirs)]
+    return frequency_energy(spectra[0]), frequency_energy(spectra[1])
+
+
+def kernel_distance(student: Tensor, teacher: Tensor) -> float:
+    """Jensen–Shannon divergence of two such spectra, 0 to log 2."""
+    return jensen_shannon(student, teacher).item()

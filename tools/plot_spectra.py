@@ -1,0 +1,84 @@
+"""Draw what students learned of their teacher's spectra, and by how much, by stage."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
+
+import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
+from mmvkd.engine.launch import load_config
+from mmvkd.errors import ClearErrors
+from mmvkd.files import write_json
+from mmvkd.studies.figures import write_png
+from mmvkd.visualization.compared import compare, run_folder
+from mmvkd.visualization.mimicry import MEASURES
+from mmvkd.visualization.spectra import draw_spectra, read_scales, table
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f'Distances ({", ".join(MEASURES)}) are 0 for a student that is as its '
+        'teacher is; the first two see how fast what moves, coherence when.',
+    )
+    parser.add_argument('config', help='path, or name such as mmvkd::distill/….py')
+    parser.add_argument('checkpoint', help="of its student: a file or a run's folder")
+    parser.add_argument(
+        '--against', nargs='+', default=[], help='checkpoints of other such students'
+    )
+    parser.add_argument('--clips', help="annotation list; default: the test set's")
+    parser.add_argument(
+        '--max-clips', type=int, default=128, help='clips of it (default: 128)'
+    )
+    parser.add_argument(
+        '--taps',
+        nargs='+',
+        default=[],
+        help='modules, as NAME or STUDENT=TEACHER; default: the stages',
+    )
+    parser.add_argument('--teacher', help='its name; default: the first one')
+    parser.add_argument(
+        '--out', help="PNG file; default: spectra.png in the checkpoint's folder"
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='as in tools/train.py'
+    )
+    parser.add_argument(
+        '--traceback', action='store_true', help='show where an error comes from'
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    args = parse_args(argv)
+    with ClearErrors(args.traceback):
+        config = load_config(args.config)
+        if args.cfg_options is not None:
+            config.merge_from_dict(args.cfg_options)
+        # an initialization tells of each parameter
+        MMLogger.get_instance('spectra', log_level='WARNING')
+        mimicry = compare(
+            config,
+            [args.checkpoint, *args.against],
+            clips=args.clips,
+            taps=args.taps,
+            teacher=args.teacher,
+            most=args.max_clips,
+        )
+        folder = run_folder(args.checkpoint)
+        scales = read_scales(folder)
+        path = Path(args.out or folder / 'spectra.png')
+        write_png(path, partial(draw_spectra, mimicry=mimicry, scales=scales))
+        write_json(path.with_suffix('.json'), dict(mimicry.plain(), scales=scales))
+    print(table(mimicry))
+    print(path)
+
+
+if __name__ == '__main__':
+    main()
