@@ -51,6 +51,20 @@ def test_a_student_stands_beside_the_teacher_in_a_picture_a_table_and_numbers(
     assert said[-1] == str(out)
 
 
+def test_before_is_what_training_starts_from(project: Project, tmp_path: Path) -> None:
+    config = project.distiller(
+        'still', optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0))
+    )
+    tool('train')([config, '--no-validate', '--work-dir', str(tmp_path / 'still')])
+
+    plot([config, str(tmp_path / 'still'), '--max-clips', '1'])
+
+    found = json.loads((tmp_path / 'still' / 'spectra.json').read_text())
+    for stage in found['stages'].values():
+        assert stage['kernels']['before'] == stage['kernels']['still']
+        assert stage['kernels']['before'] != stage['kernels']['t']
+
+
 def fails(capsys: pytest.CaptureFixture, *argv: str) -> str:
     """The line that the tool ends with."""
     with pytest.raises(SystemExit):
