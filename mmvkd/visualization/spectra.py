@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from mmvkd.files import read_lines, run_logs
 from mmvkd.studies.figures import COLORS
@@ -93,7 +93,7 @@ def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) 
                 ncols=min(4, len(styles)),
                 fontsize=8.5,
             )
-    temporal.set_xlabel('cycles in a clip')
+    temporal.set_xlabel('mean, % of all  |  cycles in a clip')
     distances.set_xlabel(f'{BEFORE} = 1')
     spatial.set_xlabel('spatial frequency, u + v')
     if scales:
@@ -146,23 +146,21 @@ def _draw_kernels(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> None:
 
 
 def _draw_distances(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> None:
-    """A dot for each student and measure."""
+    """A dot for each student and measure, none where there is no distance."""
     axes.axvline(1, color=_GRAY, ls=':', lw=1.3)
     for name, distances in stage.distances.items():
         if name == BEFORE:
             continue
         before = stage.distances[BEFORE]
-        units = {m: d / before[m] for m, d in distances.items() if before[m] > 0}
+        units = {m: d / before[m] for m, d in distances.items() if before[m] > 0 < d}
         places = [MEASURES.index(measure) for measure in units]
-        axes.plot(
-            list(units.values()),
-            places,
-            **dict(styles[name], ls='', ms=6),
-            clip_on=False,
-        )
+        axes.plot(list(units.values()), places, **dict(styles[name], ls='', ms=6))
     axes.set_yticks(range(len(MEASURES)), MEASURES, size=8)
     axes.set_ylim(len(MEASURES) - 0.5, -0.5)
-    axes.set_xlim(left=0)
+    axes.set_xscale('log')
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
     axes.grid(axis='y', visible=False)
 
 

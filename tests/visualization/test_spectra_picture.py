@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def drawn(found: Mimicry, scales: dict) -> Figure:
     figure = Figure()
     draw_spectra(figure, found, scales)
     return figure
+
+
+def assert_laid_out(found: Mimicry) -> None:
+    with warnings.catch_warnings():
+        # that there was no place for the axes
+        warnings.simplefilter('error')
+        png(partial(draw_spectra, mimicry=found, scales={}))
 
 
 def test_each_stage_has_its_spectra_and_the_distances_to_the_teacher() -> None:
@@ -73,9 +81,12 @@ def test_what_a_stage_lacks_is_left_out() -> None:
     for distances in stage.distances.values():
         del distances['kernels']
     stage.distances['before']['bands'] = 0.0
+    # that is the teacher: on an axis of logarithms it has no place
+    stage.distances['kd'].update(energy=0.0, coherence=0.0)
     _, kernels, distances = drawn(found, {}).axes
     assert not kernels.lines
-    assert [len(line.get_xdata()) for line in distances.lines[1:]] == [2, 2]
+    assert [len(line.get_xdata()) for line in distances.lines[1:]] == [2, 0]
+    assert_laid_out(found)
 
 
 def test_the_table_has_a_line_for_each_stage_and_student_and_the_mean() -> None:
