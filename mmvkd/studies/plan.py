@@ -22,6 +22,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import string
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,18 +161,16 @@ class Study:
     def runs_of(self, methods: Sequence[str]) -> list[str]:
         """The runs of some methods' cells, with all that they need; of none, all.
 
+        First come those for which the most others wait.
+
         Raises:
             StudyError: If there is no such method.
         """
         for name in methods:
             _known(f"method '{name}'", name, self.methods)
-        names = {
-            run
-            for cell in self.cells
-            if not methods or cell.method in methods
-            for run in self.chain(cell.run)
-        }
-        return [name for name in self.runs if name in names]
+        ends = {c.run for c in self.cells if not methods or c.method in methods}
+        wanted = Counter(run for end in ends for run in self.chain(end))
+        return sorted(filter(wanted.get, self.runs), key=lambda name: -wanted[name])
 
 
 def load_study(path: str, folder: Optional[str] = None) -> Study:

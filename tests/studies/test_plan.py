@@ -50,6 +50,13 @@ def test_cells_are_methods_times_seeds_and_a_shared_run_is_there_once() -> None:
     assert found.teachers == {'': {'tsm_r50-seed7': 'tsm_r50'}}
 
 
+def test_what_the_most_runs_wait_for_comes_first() -> None:
+    found = study()
+    assert found.runs_of([])[0] == 'tsm_r50-seed7'
+    assert found.runs_of([])[1:] == [n for n in found.runs if n != 'tsm_r50-seed7']
+    assert found.runs_of(['student']) == ['student-seed0', 'student-seed1']
+
+
 def test_the_folder_of_a_needed_run_is_the_teachers_checkpoint() -> None:
     found = study()
     line = train_step(found, found.runs['kd-seed0']).line()
