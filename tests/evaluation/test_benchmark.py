@@ -314,6 +314,11 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         Setting(device='cuda')
 
 
+def test_teachers_that_learn_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='those of the config learn'):
+        bench(tmp_path, whole(distilling(mutual=True)))
+
+
 # The report
 
 
