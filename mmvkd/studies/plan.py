@@ -403,7 +403,9 @@ def _format(value: Any, fields: Mapping[str, Mapping[str, str]], used: set[str])
     try:
         needed = {word for _, word, _, _ in string.Formatter().parse(value) if word}
         used |= needed
-        return value.format_map(words)
+        # a word alone keeps its type
+        alone = value[1:-1] in needed and value[0] == '{'
+        return words[value[1:-1]] if alone else value.format_map(words)
     except (KeyError, ValueError, IndexError) as error:
         raise StudyError(
             f"'{value}' uses a word that is not there ({error}); there are: "

@@ -118,6 +118,18 @@ def test_label_settings_change_runs_but_those_that_keep_to_one() -> None:
     assert weak.needs == found.runs['kd-seed0'].needs
 
 
+def test_a_word_alone_keeps_its_type() -> None:
+    noisy = {'train_dataloader.dataset.noise': '{noise}', 'title': 'of {noise}'}
+    found = study(
+        labels=dict(clean=dict(noise=0), noisy=dict(noise=0.4)),
+        methods=dict(student=dict(config=STUDENT, options=noisy)),
+    )
+    assert found.runs['student-noisy-seed0'].options == {
+        'train_dataloader.dataset.noise': 0.4,
+        'title': 'of 0.4',
+    }
+
+
 def test_a_method_may_have_seeds_of_its_own() -> None:
     methods = dict(
         student=dict(config=STUDENT, seeds=[0, 1, 2]),
