@@ -96,7 +96,7 @@ def recognizers(word: str, config: Config) -> dict[str, dict[str, Any]]:
     if model.type != 'mmvkd.VideoDistiller':
         return dict(student=recognizer_config(model))
     found = dict(student=named(word, model.student.config))
-    for name, teacher in model.teachers.items():
+    for name, teacher in model.get('teachers', {}).items():
         found[name] = named(word, teacher.model.config)
     return found
 
