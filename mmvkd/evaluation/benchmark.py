@@ -1,7 +1,8 @@
 """What a distillation step costs beside its parts, which run by turns.
 
-A step needs one training step of the student and one inference of the teachers; what
-it takes beyond their sum is waste.
+A step needs one training step of the student and one inference of the teachers, and
+where heads run teachers on from the student's features, those suffixes; what it takes
+beyond their sum is waste.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -22,11 +23,13 @@ from mmvkd.evaluation.variants import (
     DISTILLATION,
     LOADED,
     STUDENT,
+    SUFFIXES,
     TEACHERS,
     Bench,
     Setting,
     Variant,
 )
+from mmvkd.seeding import seed_shared
 
 LOADING = 'data loading'
 
@@ -73,7 +76,11 @@ class Ratio:
 def by_turns(
     variants: Mapping[str, Variant], setting: Setting
 ) -> dict[str, list[float]]:
-    """Seconds of each step: each round runs every variant once, another one first."""
+    """Seconds of each step: each round runs every variant once, another one first.
+
+    What heads draw is seeded by the round, as by the iteration in training: all
+    variants of a round make the same draw, so that their times can be compared.
+    """
     names = list(variants)
     times: dict[str, list[float]] = {name: [] for name in names}
     clock = _clock(torch.device(setting.device))
@@ -81,6 +88,7 @@ def by_turns(
         gc.collect()
         first = number % len(names)
         for name in names[first:] + names[:first]:
+            seed_shared(number)
             given = variants[name].prepare()
             gc.disable()
             try:
@@ -92,6 +100,11 @@ def by_turns(
     return times
 
 
+def needed(names: Collection[str]) -> tuple[str, ...]:
+    """Those of the variants that a distillation step cannot do without."""
+    return (STUDENT, TEACHERS, *([SUFFIXES] if SUFFIXES in names else []))
+
+
 def ratios_of(times: Mapping[str, Sequence[float]], plain_kd: bool) -> list[Ratio]:
     """The ratios whose parts are all there.
 
@@ -101,7 +114,7 @@ def ratios_of(times: Mapping[str, Sequence[float]], plain_kd: bool) -> list[Rati
     """
     whole = _BOUND_KD if plain_kd else _BOUND_HEADS
     wanted = [
-        (DISTILLATION, (STUDENT, TEACHERS), whole),
+        (DISTILLATION, needed(times), whole),
         (CACHED, (STUDENT,), _BOUND_CACHED),
         (f'{CACHED}{LOADED}', (f'{STUDENT}{LOADED}',), _BOUND_CACHED),
     ]
@@ -165,7 +178,7 @@ def measure(
     Args:
         config: Of a distiller, or of a recognizer alone.
         setting: How.
-        folder: For stores of made-up outputs; empty.
+        folder: For made-up weights and stores of outputs; empty.
         peaks: Gives the peak memory of variants; None leaves it out.
 
     Raises:
@@ -173,8 +186,8 @@ def measure(
     """
     bench = Bench(config, setting, folder)
     notes = []
-    if bench.distills and not bench.can_cache:
-        notes.append(f'{CACHED}: not measured; the student blends clips of a batch')
+    if bench.distills and bench.caching_problem is not None:
+        notes.append(f'{CACHED}: not measured; {bench.caching_problem}')
     names = list(bench.names)
     if bench.loading_problem is None:
         names += bench.loaded_names

@@ -15,14 +15,12 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from mmvkd.evaluation.benchmark import Spread, by_turns
+from mmvkd.evaluation.benchmark import Spread, by_turns, needed
 from mmvkd.evaluation.complexity import student_config
 from mmvkd.evaluation.variants import (
-    CACHED,
     DISTILLATION,
     HEAD,
     STUDENT,
-    TEACHERS,
     Bench,
     Setting,
     plain,
@@ -36,7 +34,6 @@ AXES: Mapping[str, Sequence[int]] = dict(
     classes=(10, 100, 400, 700),
     processes=(1, 2, 4, 8),
 )
-SUM = f'{STUDENT} + {TEACHERS}'
 _HEADS = 'heads alone'
 
 
@@ -47,13 +44,18 @@ class Point:
     value: int
     times: Mapping[str, Sequence[float]]
 
+    @property
+    def parts(self) -> str:
+        """What the step needs, as the sum it is drawn as."""
+        return ' + '.join(needed(self.times))
+
     def series(self) -> dict[str, Spread]:
         """What the picture shows: the step, its parts and their sum."""
         heads = [values for name, values in self.times.items() if name.startswith(HEAD)]
-        parts = [self.times[STUDENT], self.times[TEACHERS]]
+        parts = [self.times[name] for name in needed(self.times)]
         found = {
             DISTILLATION: self.times[DISTILLATION],
-            SUM: [sum(each) for each in zip(*parts)],
+            self.parts: [sum(each) for each in zip(*parts)],
             STUDENT: self.times[STUDENT],
         }
         if heads:
@@ -155,8 +157,8 @@ def _times(
     config: dict[str, Any], setting: Setting, folder: Path
 ) -> dict[str, list[float]]:
     bench = Bench(config, setting, folder)
-    names = [name for name in bench.names if name != CACHED]
-    return by_turns({name: bench.variant(name) for name in names}, setting)
+    variants = {name: bench.variant(name) for name in bench.online_names}
+    return by_turns(variants, setting)
 
 
 def _one_of(
@@ -216,7 +218,7 @@ def draw(figure: Figure, found: Mapping[str, Sequence[Point]]) -> None:
             axes.plot(
                 values,
                 [spread.median for spread in spreads],
-                '--' if name == SUM else '-',
+                '--' if name == points[0].parts else '-',
                 marker='o',
                 ms=4,
                 color=color,

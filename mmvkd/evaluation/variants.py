@@ -10,8 +10,8 @@ import copy
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from mmvkd.evaluation.complexity import student_config, view_shape
 from mmvkd.models.distillers import VideoDistiller
+from mmvkd.models.heads import DistillationHead
 from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.recognizers import build_recognizer, without_pretrained
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
@@ -35,6 +36,7 @@ from mmvkd.registry import MODELS
 
 STUDENT = 'student step'
 TEACHERS = 'teacher inference'
+SUFFIXES = 'hybrid suffixes'
 DISTILLATION = 'distillation step'
 CACHED = 'cached step'
 HEAD = 'head '
@@ -92,7 +94,8 @@ class Bench:
     Args:
         config: Of a distiller, or of a recognizer alone.
         setting: How it is measured.
-        folder: Where stores of made-up teacher outputs are, or will be.
+        folder: Where made-up teacher weights and stores of their outputs are, or will
+            be.
     """
 
     def __init__(
@@ -130,14 +133,25 @@ class Bench:
         """The variants that need no data set."""
         if not self.distills:
             return [STUDENT]
-        heads = [f'{HEAD}{name}' for name in self.model.get('heads') or {}]
-        cached = [CACHED] if self.can_cache else []
-        return [STUDENT, TEACHERS, DISTILLATION, *heads, *cached]
+        cached = [CACHED] if self.caching_problem is None else []
+        return [*self.online_names, *cached]
 
     @property
-    def can_cache(self) -> bool:
-        """Whether teachers may be cached: not where clips of a batch are blended."""
-        return not (self.student.get('data_preprocessor') or {}).get('blending')
+    def online_names(self) -> list[str]:
+        """Those of a distiller whose teachers are there."""
+        teachers = _online(self.online).values()
+        suffixes = [SUFFIXES] if any(t.offers_hybrid for t in teachers) else []
+        heads = [f'{HEAD}{name}' for name in self.model.get('heads') or {}]
+        return [STUDENT, TEACHERS, *suffixes, DISTILLATION, *heads]
+
+    @cached_property
+    def caching_problem(self) -> Optional[str]:
+        """Why the distiller cannot have cached teachers, None if it can."""
+        try:
+            self._built(self._all_cached())
+        except ValueError as error:
+            return str(error)
+        return None
 
     @property
     def loaded_names(self) -> list[str]:
@@ -163,6 +177,8 @@ class Bench:
             return Variant(self._step(name), lambda: _copied(data))
         if name == TEACHERS:
             return self._teachers()
+        if name == SUFFIXES:
+            return self._suffixes()
         return self._head(name[len(HEAD) :])
 
     def _step(self, name: str) -> Callable[[dict], Any]:
@@ -212,15 +228,8 @@ class Bench:
 
     def _head(self, name: str) -> Variant:
         """A head's terms and their gradients, the models' outputs being there."""
-        model = self.online
-        head = model.heads[name]
-        views, samples, targets = self._seen()
-        names = head.choose(self.teacher_names)
-        chosen = {t: model.frozen[t](views, samples) for t in names}
-        for outputs in chosen.values():
-            outputs.wait()
-        with torch.no_grad(), self._optimizer(model).optim_context(model):
-            student, _ = model._student_loss(views[model.view], samples, targets)
+        head = self.online.heads[name]
+        student, chosen, targets = self._given(head)
 
         def leaves() -> Outputs:
             head.zero_grad()
@@ -232,6 +241,41 @@ class Bench:
             sum(x for key, x in terms.items() if key not in head.diagnostics).backward()
 
         return Variant(run, leaves)
+
+    def _suffixes(self) -> Variant:
+        """What of the teachers runs on from the student's features, and back to them.
+
+        Only the heads know what that is: they run before, which is not timed. One that
+        draws it makes the same draw as in the other variants of the round.
+        """
+        heads = [(head, *self._given(head)) for head in self.online.heads.values()]
+
+        def ask() -> list[Callable[[], Tensor]]:
+            suffixes: list[Callable[[], Tensor]] = []
+            for head, student, chosen, targets in heads:
+                noting = {t: _noting(x, suffixes) for t, x in chosen.items()}
+                head(student, noting, targets)
+            return suffixes
+
+        def run(suffixes: list[Callable[[], Tensor]]) -> None:
+            for suffix in suffixes:
+                suffix().sum().backward()
+
+        return Variant(run, ask)
+
+    def _given(
+        self, head: DistillationHead
+    ) -> tuple[Outputs, dict[str, Outputs], Targets]:
+        """What a head gets in a step, but for the student's graph."""
+        model = self.online
+        views, samples, targets = self._seen()
+        names = head.choose(self.teacher_names)
+        chosen = {t: model.frozen[t](views, samples) for t in names}
+        for outputs in chosen.values():
+            outputs.wait()
+        with torch.no_grad(), self._optimizer(model).optim_context(model):
+            student, _ = model._student_loss(views[model.view], samples, targets)
+        return student, chosen, targets
 
     # Models
 
@@ -260,45 +304,53 @@ class Bench:
 
     def _cached_distiller(self) -> VideoDistiller:
         self.write_stores()
-        model = self._distiller(
-            {name: self._cached_settings(name) for name in self._settings}
-        )
+        model = self._distiller(self._all_cached())
         for teacher in model.teachers.values():
             if isinstance(teacher, CachedTeacher):
                 teacher.check_data({}, 1)
         return model
 
     def _distiller(self, teachers: Mapping[str, Any]) -> VideoDistiller:
-        torch.manual_seed(0)
-        model = MODELS.build(dict(self.model, teachers=teachers)).to(self.device)
+        model = self._built(teachers).to(self.device)
         model.load_teachers()
         return model
+
+    def _built(self, teachers: Mapping[str, Any]) -> VideoDistiller:
+        """The distiller, which reads no file before it loads its teachers."""
+        torch.manual_seed(0)
+        return MODELS.build(dict(self.model, teachers=teachers))
+
+    def _all_cached(self) -> dict[str, dict[str, Any]]:
+        return {name: self._cached_settings(name) for name in self._settings}
 
     def _cached_settings(self, name: str) -> dict[str, Any]:
         return dict(
             self._settings[name],
             type='mmvkd.CachedTeacher',
-            checkpoint=str(self.folder / 'made up'),
+            checkpoint=str(self.folder / f'{name}.pth'),
             store=str(self.folder / name),
         )
 
     def write_stores(self) -> None:
-        """Write stores of the online teachers' outputs for a batch, over and over.
+        """Write the online teachers, and their outputs for a batch, over and over.
 
-        They have an entry for each clip of the data set if it is there, else for each
-        of the batch.
+        The stores have an entry for each clip of the data set if it is there, else for
+        each of the batch.
         """
         if all(is_store(str(self.folder / name)) for name in self._settings):
             return
         clips = self.setting.batch
         if self.loading_problem is None:
             clips = max(clips, len(self._dataset))
+        self.folder.mkdir(parents=True, exist_ok=True)
         views, samples, _ = self._seen()
         for name, online in _online(self.online).items():
             cached = CachedTeacher(**_without_type(self._cached_settings(name)))
             cached.attach(name, dict.fromkeys(online.reader.names))
             outputs = online(views, samples)
             outputs.wait()
+            # before the store, whose fingerprint they are a part of
+            torch.save(online.model.state_dict(), cached.checkpoint)
             kept = cached.kept(outputs)
             layout = cached.layout(kept, self.multi_label, clips, 1)
             made_of = dict(teacher=cached.fingerprint(), data={})
@@ -406,6 +458,20 @@ def _online(model: VideoDistiller) -> dict[str, RecognizerTeacher]:
         for name, teacher in model.teachers.items()
         if isinstance(teacher, RecognizerTeacher)
     }
+
+
+def _noting(outputs: Outputs, asked: list[Callable[[], Tensor]]) -> Outputs:
+    """The same outputs; what is asked of their hybrid is also put in ``asked``."""
+    hybrid = outputs.hybrid
+    if hybrid is None:
+        return outputs
+
+    def run(given: Mapping[str, Tensor]) -> Tensor:
+        leaves = {tap: _leaf(feature) for tap, feature in given.items()}
+        asked.append(partial(hybrid, leaves))
+        return hybrid(given)
+
+    return replace(outputs, hybrid=run)
 
 
 def _without_type(config: Mapping[str, Any]) -> dict[str, Any]:

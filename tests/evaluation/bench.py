@@ -37,6 +37,12 @@ def distilling(**changes: Any) -> dict[str, Any]:
     return config(changes.pop('student', student), **changes)
 
 
+def staged(**head: Any) -> dict[str, Any]:
+    """A config whose head runs the teacher on from the student's features."""
+    substage = dict(type='mmvkd.SubstageHead', **head)
+    return whole(distilling(heads=dict(substage=substage)))
+
+
 def loading(annotations: str, **changes: Any) -> dict[str, Any]:
     """A train_dataloader over a list."""
     sampler = dict(type='mmvkd.SeededSampler', shuffle=True)

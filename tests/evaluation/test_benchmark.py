@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from bench import NOWHERE, ONE, bench, distilling, loading, whole
+from bench import NOWHERE, ONE, bench, distilling, loading, staged, whole
 from mmaction.models import BaseRecognizer
 from recognizer_toys import teacher, tiny_slowfast
 from toys import CLASSES, tiny_tsm
@@ -33,6 +33,7 @@ from mmvkd.evaluation.variants import (
     DISTILLATION,
     LOADED,
     STUDENT,
+    SUFFIXES,
     TEACHERS,
     Bench,
     Setting,
@@ -138,6 +139,76 @@ def test_a_config_whose_teacher_is_cached_is_measured_with_both(
     )
 
 
+def test_a_cached_teacher_has_the_weights_that_wrote_its_store(tmp_path: Path) -> None:
+    teachers = dict(a=teacher(checkpoint=NOWHERE), b=teacher(checkpoint=NOWHERE))
+    heads = dict(parameter=dict(type='mmvkd.ParameterHead'))
+    parts = bench(tmp_path, whole(distilling(teachers=teachers, heads=heads)))
+    step = parts.variant(CACHED)
+    step.run(step.prepare())
+    for name, cached in parts._cached_distiller().teachers.items():
+        theirs = parts.online.teachers[name].kernels()
+        for key, kernel in cached.kernels().items():
+            assert torch.equal(kernel, theirs[key]), key
+        assert cached.store.fingerprint['teacher']['weights'] is not None
+
+
+@pytest.fixture
+def suffixes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """What teachers run on from, call by call."""
+    given: list[dict[str, torch.Tensor]] = []
+    original = RecognizerTeacher.hybrid
+
+    def hybrid(self: Any, inputs: Any, features: Any) -> Any:
+        given.append(dict(features))
+        return original(self, inputs, features)
+
+    monkeypatch.setattr(RecognizerTeacher, 'hybrid', hybrid)
+    return given
+
+
+@pytest.mark.parametrize(('hybrids', 'count'), [('one', 1), ('all', 3)])
+def test_suffixes_alone_run_from_given_features_and_back_to_them(
+    hybrids: str, count: int, tmp_path: Path, calls: Counter, suffixes: list
+) -> None:
+    parts = bench(tmp_path, staged(hybrids=hybrids))
+    variant = parts.variant(SUFFIXES)
+    given = variant.prepare()
+    ran_on: list[int] = []
+    models = parts.online.student, parts.online.teachers['t'].model
+    for model in models:
+        first = model.backbone.conv1.conv
+        first.register_forward_hook(lambda *args: ran_on.append(1))
+    suffixes.clear()
+    calls.clear()
+    variant.run(given)
+    assert calls == dict(backward=count)
+    assert len(suffixes) == count
+    assert all(x.grad is not None for call in suffixes for x in call.values())
+    assert ran_on == []
+    assert all(x.grad is None for model in models for x in model.parameters())
+
+
+def test_suffixes_alone_are_those_that_the_step_of_the_round_draws(
+    tmp_path: Path, suffixes: list
+) -> None:
+    parts = bench(tmp_path, staged())
+    drawn: dict[str, list[str]] = {SUFFIXES: [], DISTILLATION: []}
+
+    def noting(name: str) -> Variant:
+        variant = parts.variant(name)
+
+        def run(given: Any) -> None:
+            suffixes.clear()
+            variant.run(given)
+            drawn[name] += [tap for call in suffixes for tap in call]
+
+        return Variant(run, variant.prepare)
+
+    by_turns({n: noting(n) for n in drawn}, Setting(2, 32, steps=5, warmup=0))
+    assert drawn[SUFFIXES] == drawn[DISTILLATION]
+    assert len(drawn[SUFFIXES]) == 5 and len(set(drawn[SUFFIXES])) > 1
+
+
 def test_a_training_step_moves_no_weight_but_does_all_else(tmp_path: Path) -> None:
     parts = bench(tmp_path)
     step = parts.variant(DISTILLATION)
@@ -177,6 +248,7 @@ def test_the_variants_are_those_of_the_config(tmp_path: Path) -> None:
     )
     blended = bench(tmp_path, whole(distilling(student=student)))
     assert CACHED not in blended.names
+    assert str(blended.caching_problem).startswith('MixupBlending blends clips')
     for _ in range(2):
         step = blended.variant(DISTILLATION)
         step.run(step.prepare())
@@ -211,6 +283,18 @@ def test_frames_that_teachers_need_are_not_the_plain_students(tmp_path: Path) ->
     given = step.prepare()
     assert given['inputs'][0].shape[0] == 8
     step.run(given)
+
+
+def test_teachers_that_a_head_runs_on_are_not_cached(tmp_path: Path) -> None:
+    loader = loading(write_list(tmp_path, 5))
+    parts = bench(tmp_path, dict(staged(), train_dataloader=loader))
+    heads = ['head substage']
+    assert parts.names == [STUDENT, TEACHERS, SUFFIXES, DISTILLATION, *heads]
+    assert parts.loaded_names == [f'{STUDENT}{LOADED}']
+    late = dict(late=dict(student='backbone.layer4'))
+    alone = staged(terms=dict(combination=0), substages=late)
+    features = bench(tmp_path / 'stores', alone)
+    assert features.names == [STUDENT, TEACHERS, DISTILLATION, *heads, CACHED]
 
 
 # Real clips
@@ -285,6 +369,9 @@ def test_ratios_are_of_rounds_and_of_medians() -> None:
     both = ratios_of({**times, CACHED: [1, 2, 5]}, plain_kd=True)
     assert [r.of for r in both] == [DISTILLATION, CACHED]
     assert both[1].spread.median == 1
+    (staged,) = ratios_of({**times, SUFFIXES: [1, 2, 4]}, plain_kd=False)
+    assert staged.over == (STUDENT, TEACHERS, SUFFIXES)
+    assert (staged.spread.median, staged.of_fastest) == (1, 2 / 3)
     assert ratios_of({STUDENT: [1]}, plain_kd=True) == []
 
 
@@ -344,6 +431,22 @@ def test_a_report_has_every_part_as_text_and_as_plain_values(tmp_path: Path) -> 
         lines = [line for line in text.splitlines() if line.startswith(f'{name}  ')]
         assert len(lines) == 1, name
     assert '2 clips of 4 x 3 x 32 x 32, 2 rounds, CPU' in text
+
+
+def test_a_report_says_why_no_cached_step_was_measured(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def peaks(names: Any) -> dict[str, int]:
+        asked.extend(names)
+        return dict.fromkeys(names, 2**20)
+
+    report = measure(staged(), ONE, tmp_path, peaks)
+    assert list(report.times) == bench(tmp_path, staged()).names
+    assert asked == [STUDENT, TEACHERS, DISTILLATION]
+    note, _ = report.notes
+    assert note.startswith(f"{CACHED}: not measured; teacher 't' is a CachedTeacher")
+    (ratio,) = report.ratios
+    assert ratio.over == (STUDENT, TEACHERS, SUFFIXES)
 
 
 def test_a_recognizer_alone_is_reported_without_ratios() -> None:

@@ -12,11 +12,12 @@ from recognizer_toys import teacher
 from toys import tiny_tsm
 
 from mmvkd.evaluation import growth
-from mmvkd.evaluation.growth import SUM, Point, at, draw, plain_growth
+from mmvkd.evaluation.growth import Point, at, draw, plain_growth
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
     STUDENT,
+    SUFFIXES,
     TEACHERS,
 )
 from mmvkd.studies.figures import png
@@ -95,7 +96,9 @@ def points() -> list[Point]:
 
 def test_the_picture_shows_the_step_beside_the_sum_of_its_parts() -> None:
     series = points()[1].series()
-    assert series[SUM].median == 3.5
+    assert series[f'{STUDENT} + {TEACHERS}'].median == 3.5
+    staged = Point(1, {**points()[1].times, SUFFIXES: [1.0, 1.0]}).series()
+    assert staged[f'{STUDENT} + {TEACHERS} + {SUFFIXES}'].median == 4.5
     assert series['heads alone'].median == pytest.approx(0.3)
     picture = png(partial(draw, found=dict(teachers=points(), frames=points())))
     assert picture.startswith(b'\x89PNG')
