@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
+from mmengine.logging import MessageHub
 
 from mmvkd.evaluation.variants import (
     CACHED,
@@ -60,7 +61,8 @@ class Ratio:
         of: The variant.
         over: The others.
         spread: Of the ratios round by round, which share what else the machine does.
-        of_medians: The ratio of the medians.
+        of_means: The ratio of the means, which also count what is not done in each
+            step.
         of_fastest: The ratio of the fastest rounds, which were disturbed least.
         bound: What it should not exceed.
     """
@@ -68,7 +70,7 @@ class Ratio:
     of: str
     over: tuple[str, ...]
     spread: Spread
-    of_medians: float
+    of_means: float
     of_fastest: float
     bound: float
 
@@ -78,8 +80,9 @@ def by_turns(
 ) -> dict[str, list[float]]:
     """Seconds of each step: each round runs every variant once, another one first.
 
-    What heads draw is seeded by the round, as by the iteration in training: all
-    variants of a round make the same draw, so that their times can be compared.
+    A round is an iteration to the heads: they draw the same in all its variants, so
+    that these can be compared, and what they compute now and then, they compute in
+    some rounds.
     """
     names = list(variants)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -89,6 +92,7 @@ def by_turns(
         first = number % len(names)
         for name in names[first:] + names[:first]:
             seed_shared(number)
+            MessageHub.get_current_instance().update_info('iter', number)
             given = variants[name].prepare()
             gc.disable()
             try:
@@ -124,11 +128,11 @@ def ratios_of(times: Mapping[str, Sequence[float]], plain_kd: bool) -> list[Rati
             continue
         sums = [sum(parts) for parts in zip(*(times[name] for name in over))]
         rounds = [whole / parts for whole, parts in zip(times[of], sums)]
-        of_medians, of_fastest = (
+        of_means, of_fastest = (
             middle(times[of]) / sum(middle(times[name]) for name in over)
-            for middle in (statistics.median, min)
+            for middle in (statistics.fmean, min)
         )
-        found.append(Ratio(of, over, Spread.of(rounds), of_medians, of_fastest, bound))
+        found.append(Ratio(of, over, Spread.of(rounds), of_means, of_fastest, bound))
     return found
 
 
@@ -234,7 +238,7 @@ def memory_ratios(memory: Mapping[str, int]) -> list[dict[str, Any]]:
 def table(report: Report) -> str:
     """The report as lines of text."""
     width = max(map(len, report.times))
-    lines = [_line(width, '', 'median', 'quartiles', 'peak memory')]
+    lines = [_line(width, '', 'median', 'quartiles', 'mean', 'peak memory')]
     for name, values in report.times.items():
         spread = Spread.of(values)
         peak = report.memory.get(name)
@@ -244,6 +248,7 @@ def table(report: Report) -> str:
                 name,
                 _time(spread.median),
                 f'{_time(spread.lower)} to {_time(spread.upper)}',
+                _time(statistics.fmean(values)),
                 '' if peak is None else f'{peak / 2**20:,.0f} MiB',
             )
         )
@@ -252,6 +257,7 @@ def table(report: Report) -> str:
             f'{ratio.of} / ({" + ".join(ratio.over)})',
             f'{ratio.spread.median:.3f}',
             f'{ratio.spread.lower:.3f} to {ratio.spread.upper:.3f}',
+            f'{ratio.of_means:.3f}',
             f'{ratio.of_fastest:.3f}',
             f'{ratio.bound:.2f}',
         )
@@ -262,13 +268,15 @@ def table(report: Report) -> str:
             f'{ratio["ratio"]:.3f}',
             '',
             '',
+            '',
             f'{ratio["bound"]:.2f}',
         )
         for ratio in report.memory_ratios
     ]
     if rows:
         width = max(len(row[0]) for row in rows)
-        lines += ['', _line(width, '', 'ratio', 'quartiles', 'of fastest', 'bound')]
+        heads = ('ratio', 'quartiles', 'of means', 'of fastest', 'bound')
+        lines += ['', _line(width, '', *heads)]
         lines += [_line(width, *row) for row in rows]
     about = report.about
     lines += [
@@ -295,7 +303,7 @@ def _about(config: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
 
 
 def _line(width: int, name: str, *cells: str) -> str:
-    padded = [f'{cell:>{w}}' for cell, w in zip(cells, (12, 26, 13, 8))]
+    padded = [f'{cell:>{w}}' for cell, w in zip(cells, (12, 26, 12, 13, 8))]
     return f'{name:<{width}}{"".join(padded)}'.rstrip()
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from bench import NOWHERE, ONE, bench, distilling, loading, staged, whole
 from mmaction.models import BaseRecognizer
+from mmengine.logging import MessageHub
 from recognizer_toys import teacher, tiny_slowfast
 from toys import CLASSES, tiny_tsm
 from videos import write_list
@@ -357,11 +358,19 @@ def test_variants_take_turns_and_warm_up(monkeypatch: pytest.MonkeyPatch) -> Non
     assert times == dict(a=[1, 1], b=[2, 2], c=[3, 3])
 
 
-def test_ratios_are_of_rounds_and_of_medians() -> None:
+def test_a_round_is_an_iteration_to_the_heads() -> None:
+    seen: list[int] = []
+    hub = MessageHub.get_current_instance()
+    variant = Variant(lambda _: seen.append(hub.get_info('iter')))
+    by_turns(dict(a=variant, b=variant), Setting(steps=2, warmup=1))
+    assert seen == [0, 0, 1, 1, 2, 2]
+
+
+def test_ratios_are_of_rounds_and_of_means() -> None:
     times = {STUDENT: [1, 2, 4], TEACHERS: [1, 2, 4], DISTILLATION: [2, 6, 12]}
     (ratio,) = ratios_of(times, plain_kd=True)
     assert ratio.spread == Spread(1.5, 1.25, 1.5)
-    assert ratio.of_medians == 1.5
+    assert ratio.of_means == pytest.approx(20 / 14)
     assert ratio.of_fastest == 1
     assert ratio.bound == 1.05
     (looser,) = ratios_of(times, plain_kd=False)
