@@ -468,8 +468,8 @@ def test_a_recognizer_alone_is_reported_without_ratios() -> None:
         ['a note'],
     )
     assert table(report).splitlines() == [
-        '                  median                 quartiles  peak memory',
-        'student step   500.00 ms    500.00 ms to 500.00 ms        3 MiB',
+        '                  median                 quartiles        mean  peak memory',
+        'student step   500.00 ms    500.00 ms to 500.00 ms   500.00 ms        3 MiB',
         '',
         '1 clips of 4 x 3 x 8 x 8, 1 rounds, CPU, 1 threads, torch 2',
         'a note',
