@@ -238,7 +238,9 @@ class Bench:
 
         def run(outputs: Outputs) -> None:
             terms = head(outputs, chosen, targets)
-            sum(x for key, x in terms.items() if key not in head.diagnostics).backward()
+            total = sum(x for key, x in terms.items() if key not in head.diagnostics)
+            if total.requires_grad:  # not where it computes nothing in this round
+                total.backward()
 
         return Variant(run, leaves)
 

@@ -26,7 +26,12 @@ from toys import batch, tiny_tsm
 
 from mmvkd.models import CachedTeacher, SubstageHead
 from mmvkd.models.connectors import match_size
-from mmvkd.models.losses import channel_moments, gaussian_distance, kd_loss
+from mmvkd.models.losses import (
+    channel_moments,
+    gaussian_distance,
+    kd_loss,
+    pearson_distance,
+)
 from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.registry import MODELS
 from mmvkd.seeding import seed_shared
@@ -188,6 +193,7 @@ def test_the_combination_is_cross_entropy_and_divergence_of_the_hybrid() -> None
         temperature=2.0,
         ce_weight=0.3,
         kd_weight=0.7,
+        grid=1,  # which a hybrid does not see
     ).eval()
     head, data = model.heads['s'], batch(clips=3)
     seen: dict[str, Any] = {}
@@ -412,3 +418,30 @@ def test_maps_of_other_sizes_meet_at_the_smaller_one() -> None:
     assert torch.isfinite(entries['loss_s_combination'])
     small, large = torch.rand(1, 2, 4, 8, 8), torch.rand(1, 2, 4, 16, 16)
     assert match_size(small, large)[1].shape == small.shape
+
+
+@pytest.mark.parametrize('term', ['correlation', 'distribution'])
+def test_large_maps_are_pooled_to_the_grid_before_they_are_compared(term: str) -> None:
+    model = staged(**one_term(term, weighting='fixed', grid=2)).eval()
+    head = model.heads['s']
+    seen: dict[str, Any] = {}
+    forward = SubstageHead.forward
+
+    def spy(student: Outputs, teachers: Any, targets: Targets) -> Any:
+        seen.update(student=student, teacher=teachers['t'])
+        return forward(head, student, teachers, targets)
+
+    head.forward = spy
+    got = losses(model, batch())[f'loss_s_{term}']
+    values = []
+    for j, stage in enumerate(STAGES, 1):
+        pair = [seen[x].features[f'backbone.layer{j}'] for x in ('student', 'teacher')]
+        frames = pair[0].shape[2]
+        mine, theirs = (F.adaptive_avg_pool3d(x, (frames, 2, 2)) for x in pair)
+        mine = head.connectors['t'][stage][0](mine)
+        if term == 'correlation':
+            values.append(pearson_distance(mine, theirs).mean())
+        else:
+            moments = channel_moments(mine), channel_moments(theirs)
+            values.append(gaussian_distance(*moments))
+    torch.testing.assert_close(got, torch.stack(values).mean())

@@ -66,7 +66,8 @@ class SubstageHead(DistillationHead):
         correlation: ``pearson``, per channel over positions; ``cka``, among the clips
             of the global batch; ``gram``, among the positions of a clip. The last two
             need no connector.
-        grid: Side that maps are pooled to for ``cka`` and ``gram``, if larger.
+        grid: Side that maps are pooled to, if larger, before they are compared: each
+            pass over a large map costs more than its convolution. Hybrids see all.
         connector: Config of the connector, one for each substage and teacher.
         hybrids: ``one`` draws a substage in each step, the same in all processes;
             ``all`` runs all hybrids, at more than twice the cost of a step.
@@ -95,7 +96,7 @@ class SubstageHead(DistillationHead):
         substages: Optional[Mapping[str, Mapping[str, Any]]] = None,
         terms: Optional[Mapping[str, float]] = None,
         correlation: str = 'pearson',
-        grid: int = 4,
+        grid: int = 8,
         connector: Optional[Mapping[str, Any]] = None,
         hybrids: str = 'one',
         combined: Optional[Sequence[str]] = None,
@@ -292,7 +293,10 @@ class SubstageHead(DistillationHead):
     ) -> dict[str, Tensor]:
         pairs = {
             stage: [
-                (student.features[mine], outputs.features[theirs])
+                (
+                    self._pooled(student.features[mine]),
+                    self._pooled(outputs.features[theirs]),
+                )
                 for mine, theirs in self._pairs[name][stage]
             ]
             for stage in self._stages
@@ -307,7 +311,7 @@ class SubstageHead(DistillationHead):
             terms['correlation'] = _mean(values, weights)
         if 'combination' in self._on:
             values = {
-                stage: self._combine(name, stage, mapped[stage], outputs, targets)
+                stage: self._combine(name, stage, student, outputs, targets)
                 for stage in behind
             }
             terms['combination'] = _mean(values, weights)
@@ -380,10 +384,10 @@ class SubstageHead(DistillationHead):
             if self.correlation == 'pearson':
                 values.append(clip_mean(pearson_distance(mine, theirs)))
             elif self.correlation == 'cka':
-                rows = (gather(self._pooled(x).flatten(1)) for x in (mine, theirs))
+                rows = (gather(x.flatten(1)) for x in (mine, theirs))
                 values.append(cka_distance(*rows))
             else:
-                both = map(self._pooled, match_size(mine, theirs))
+                both = match_size(mine, theirs)
                 values.append(clip_mean(gram_distance(*both)))
         return torch.stack(values).mean()
 
@@ -392,7 +396,12 @@ class SubstageHead(DistillationHead):
         return to_size(feature, (frames, *(min(side, self.grid) for side in sides)))
 
     def _combine(
-        self, name: str, stage: str, pairs: Pairs, outputs: Outputs, targets: Targets
+        self,
+        name: str,
+        stage: str,
+        student: Outputs,
+        outputs: Outputs,
+        targets: Targets,
     ) -> Tensor:
         """What the hybrid network that leaves the student behind ``stage`` gets wrong.
 
@@ -400,9 +409,11 @@ class SubstageHead(DistillationHead):
             ValueError: for blended labels.
         """
         given = {}
-        for (_, tap), (mine, _) in zip(self._pairs[name][stage], pairs):
+        taps = self._pairs[name][stage]
+        for (mine, tap), connector in zip(taps, self.connectors[name][stage]):
             whole = outputs.features[tap]
-            given[tap] = to_size(mine, whole.shape[2:]).to(whole.dtype)
+            own, _ = match_size(student.features[mine], whole)
+            given[tap] = to_size(connector(own), whole.shape[2:]).to(whole.dtype)
         assert outputs.hybrid is not None
         logits = outputs.hybrid(given).float()
         divergence = kd_loss(logits, outputs.logits.float(), self.temperature)
