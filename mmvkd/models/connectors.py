@@ -44,6 +44,11 @@ def to_size(feature: Tensor, size: Sequence[int]) -> Tensor:
     return feature
 
 
+def coarse(feature: Tensor, grid: int) -> Tensor:
+    """A feature (N, C, T, H, W) with its map pooled to ``grid`` a side, if larger."""
+    return _pool(feature, *(min(side, grid) for side in feature.shape[3:]))
+
+
 def _pool(feature: Tensor, height: int, width: int) -> Tensor:
     if tuple(feature.shape[3:]) == (height, width):
         return feature

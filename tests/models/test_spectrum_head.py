@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from recognizer_toys import (
     backward,
     distiller,
@@ -52,15 +53,16 @@ def test_terms_are_the_losses_averaged_over_clips_with_their_weights() -> None:
     own, theirs = feature(2, 3, 4, 5, 5), feature(2, 3, 4, 5, 5, seed=1)
     weights = dict(amplitude=2.0, energy=0.5, coherence=3.0)
     settings: dict = dict(static_weight=0.4, bands=[1.0, 0.2])
-    head = attached((3, 4, 5, 5), (3, 4, 5, 5), terms=weights, connector=IDENTITY)
-    chosen = attached(
-        (3, 4, 5, 5), (3, 4, 5, 5), terms=weights, connector=IDENTITY, **settings
-    )
-    for made, kwargs in ((head, {}), (chosen, settings)):
+    shapes = ((3, 4, 5, 5), (3, 4, 5, 5))
+    common: dict = dict(terms=weights, connector=IDENTITY)
+    # maps are pooled to 2 by 2, if nothing else is said
+    for grid, chosen, kwargs in ((2, {}, {}), (5, dict(grid=5, **settings), settings)):
+        made = attached(*shapes, **common, **chosen)
+        pair = [F.adaptive_avg_pool3d(x, (4, grid, grid)) for x in (own, theirs)]
         expected = dict(
-            amplitude=2 * spectrum_amplitude(own, theirs, **kwargs).mean(),
-            energy=0.5 * spectrum_energy(own, theirs, **kwargs).mean(),
-            coherence=3 * spectrum_coherence(own, theirs, **kwargs).mean(),
+            amplitude=2 * spectrum_amplitude(*pair, **kwargs).mean(),
+            energy=0.5 * spectrum_energy(*pair, **kwargs).mean(),
+            coherence=3 * spectrum_coherence(*pair, **kwargs).mean(),
         )
         got = terms(made, own, theirs)
         assert set(got) == set(made.terms) == set(expected)
@@ -130,6 +132,11 @@ def test_energy_alone_learns_no_connector() -> None:
 def test_a_term_of_weight_zero_is_left_out() -> None:
     head = SpectrumHead(tap='a', terms=dict(amplitude=0.0, coherence=1.0))
     assert list(head.terms) == ['coherence']
+
+
+def test_a_grid_below_one_is_told() -> None:
+    with pytest.raises(ValueError, match='grid is 1 or more, got 0'):
+        SpectrumHead(tap='a', grid=0)
 
 
 @pytest.mark.parametrize(

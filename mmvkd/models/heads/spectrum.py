@@ -8,7 +8,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor, nn
 
-from mmvkd.models.connectors import match_size
+from mmvkd.models.connectors import coarse, match_size
 from mmvkd.models.gather import clip_mean
 from mmvkd.models.heads.base import DistillationHead, TapConfig, chosen_terms
 from mmvkd.models.losses import (
@@ -45,10 +45,13 @@ class SpectrumHead(DistillationHead):
         static_weight: Share of the mean over time (f = 0) against all motion, 0 to 1.
         bands: A factor for each frequency of motion, 1, 2, … cycles per clip, half as
             many as the teacher's feature has frames; equal if None.
+        grid: Side that maps are pooled to, if larger, before all else: what a quarter
+            of the picture does is what moves, and spectra of every position cost more
+            than a tenth of a step.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
 
     Raises:
-        ValueError: for an unknown term, or none.
+        ValueError: for an unknown term, none, or a grid below 1.
     """
 
     terms: dict[str, float]
@@ -60,12 +63,16 @@ class SpectrumHead(DistillationHead):
         connector: Optional[Mapping[str, Any]] = None,
         static_weight: float = 0.25,
         bands: Optional[Sequence[float]] = None,
+        grid: int = 2,
         **kwargs: Any,
     ) -> None:
         super().__init__(tap=tap, **kwargs)
+        if grid < 1:
+            raise ValueError(f'SpectrumHead: grid is 1 or more, got {grid}')
         self.terms = chosen_terms(self, terms or dict(amplitude=1.0), tuple(_TERMS))
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
         self.settings = dict(static_weight=static_weight, bands=bands)
+        self.grid = grid
         self.connectors = nn.ModuleDict()
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
@@ -89,11 +96,12 @@ class SpectrumHead(DistillationHead):
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
         """The terms, averaged over the teachers."""
-        feature = student.features[self._student_tap]
+        feature = coarse(student.features[self._student_tap], self.grid)
         found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
         for name, outputs in teachers.items():
             # space first: the connector then works on the smaller map
-            plain, target = match_size(feature, outputs.features[self._taps[name]])
+            theirs = coarse(outputs.features[self._taps[name]], self.grid)
+            plain, target = match_size(feature, theirs)
             if name in self.connectors:
                 mapped = self.connectors[name](plain)
             for term, values in found.items():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmaction.models.recognizers import BaseRecognizer
 from torch import Tensor, nn
 
-from mmvkd.models.connectors import match_size, to_size
+from mmvkd.models.connectors import coarse, match_size, to_size
 from mmvkd.models.gather import clip_mean, gather
 from mmvkd.models.heads.base import DistillationHead, _tap, chosen_terms
 from mmvkd.models.losses import (
@@ -96,7 +96,7 @@ class SubstageHead(DistillationHead):
         substages: Optional[Mapping[str, Mapping[str, Any]]] = None,
         terms: Optional[Mapping[str, float]] = None,
         correlation: str = 'pearson',
-        grid: int = 8,
+        grid: int = 4,
         connector: Optional[Mapping[str, Any]] = None,
         hybrids: str = 'one',
         combined: Optional[Sequence[str]] = None,
@@ -294,8 +294,8 @@ class SubstageHead(DistillationHead):
         pairs = {
             stage: [
                 (
-                    self._pooled(student.features[mine]),
-                    self._pooled(outputs.features[theirs]),
+                    coarse(student.features[mine], self.grid),
+                    coarse(outputs.features[theirs], self.grid),
                 )
                 for mine, theirs in self._pairs[name][stage]
             ]
@@ -390,10 +390,6 @@ class SubstageHead(DistillationHead):
                 both = match_size(mine, theirs)
                 values.append(clip_mean(gram_distance(*both)))
         return torch.stack(values).mean()
-
-    def _pooled(self, feature: Tensor) -> Tensor:
-        frames, *sides = feature.shape[2:]
-        return to_size(feature, (frames, *(min(side, self.grid) for side in sides)))
 
     def _combine(
         self,
