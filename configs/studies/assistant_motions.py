@@ -4,29 +4,19 @@ The assistant is a distilled TSM-R34. Two controls tell what the chain is worth:
 student taught by the TSM-R50 itself, and by a TSM-R34 that was trained alone.
 """
 
+_base_ = './_motions.py'
+
 name = 'assistant_motions'
 title = 'An assistant between TSM-R50 and TSM-R18, on Motions'
-data = 'motions'
-environment = dict(MMVKD_SIZE='32')
-options = {'train_cfg.max_epochs': 6, 'param_scheduler.1.end': 6}
-seeds = [0, 1, 2]
-student = 'student'
-baselines = ['student', 'dist']
-requires = {
-    'data/motions/motions_train_list.txt': (
-        'make it with: python tools/data/make_motions.py data/motions'
-    )
-}
 _longer = {'train_cfg.max_epochs': 12, 'param_scheduler.1.end': 12}
-_teacher = dict(seed=0, threads=2, options=_longer)
 runs = dict(
-    tsm_r50=dict(_teacher, config='mmvkd::teachers/tsm_r50.py', title='TSM-R50'),
-    tsm_r34=dict(_teacher, config='mmvkd::teachers/tsm_r34.py', title='TSM-R34'),
+    tsm_r34=dict(
+        config='mmvkd::teachers/tsm_r34.py', seed=0, options=_longer, title='TSM-R34'
+    ),
     assistant=dict(
         config='mmvkd::distill/staged_tsm_r50_to_r18.py',
         needs=['tsm_r50'],
         seed=0,
-        threads=2,
         options=dict(_longer, **{'model.student.config': 'mmvkd::teachers/tsm_r34.py'}),
         title='TSM-R34, distilled',
     ),
@@ -35,11 +25,11 @@ _r34 = 'model.teachers.tsm_r34.checkpoint'
 methods = dict(
     student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),
     dist=dict(
-        config='mmvkd::distill/dist_tsm_r50_to_r18.py', needs=['tsm_r50'], title='DIST'
+        _base_._tsm, config='mmvkd::distill/dist_tsm_r50_to_r18.py', title='DIST'
     ),
     direct=dict(
+        _base_._tsm,
         config='mmvkd::distill/staged_tsm_r50_to_r18.py',
-        needs=['tsm_r50'],
         title='staged, from TSM-R50',
     ),
     smaller=dict(

@@ -3,27 +3,13 @@
 The first four rows have three seeds, the others one.
 """
 
+_base_ = './_motions.py'
+
 name = 'collaborative_motions'
 title = 'Spectrum and parameters on Motions: TSM-R50 to TSM-R18'
-data = 'motions'
-environment = dict(MMVKD_SIZE='32')
-options = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
-seeds = [0, 1, 2]
-student = 'student'
 baselines = ['student', 'kd', 'dist']
-requires = {
-    'data/motions/motions_train_list.txt': (
-        'make it with: python tools/data/make_motions.py data/motions'
-    )
-}
-_longest = {'train_cfg.max_epochs': 20, 'param_scheduler.1.end': 20}
-runs = dict(
-    tsm_r50=dict(
-        config='mmvkd::teachers/tsm_r50.py', seed=0, options=_longest, title='TSM-R50'
-    )
-)
-_tsm = dict(needs=['tsm_r50'])
-_one = dict(_tsm, seed=0)
+_tsm = _base_._tsm
+_one = _base_._one
 _spectrum = dict(_one, config='mmvkd::distill/spectrum_tsm_r50_to_r18.py')
 _parameter = dict(_one, config='mmvkd::distill/parameter_tsm_r50_to_r18.py')
 _both = dict(config='mmvkd::distill/collaborative_tsm_r50_to_r18.py')
