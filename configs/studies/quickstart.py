@@ -11,7 +11,7 @@ options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}
 seeds = [0]
 student = 'student'
 _longer = {'train_cfg.max_epochs': 6, 'param_scheduler.1.end': 6}
-_longest = {'train_cfg.max_epochs': 12, 'param_scheduler.1.end': 12}
+_longest = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
 # side by side, a core each
 runs = dict(
     tsm_r50=dict(
