@@ -1,4 +1,4 @@
-"""Teachers, the student alone and the distilled student, on small Motions.
+"""Teachers, the student alone and distilled students, on small Motions.
 
 The teachers train for longer: what they learned is what distillation saves.
 """
@@ -30,5 +30,11 @@ methods = dict(
         config='mmvkd::distill/logits_graph_tsm_r50_to_r18.py',
         needs=['tsm_r50', 'tsm_r34'],
         title='graph-distilled',
+    ),
+    collaborative=dict(
+        _shared,
+        config='mmvkd::distill/collaborative_tsm_r34_to_r18.py',
+        needs=['tsm_r34'],
+        title='spectrum-distilled',
     ),
 )
