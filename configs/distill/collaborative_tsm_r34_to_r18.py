@@ -1,4 +1,4 @@
-"""Spectrum and parameters, balanced (after arXiv 2009.06902), TSM-R50 to R18."""
+"""Spectrum and parameters, balanced (after arXiv 2009.06902), TSM-R34 to R18."""
 
 _base_ = ['../_base_/pairs/tsm_r34_to_r18.py', '../_base_/collaborative.py']
 
