@@ -192,7 +192,16 @@ def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
     axes.set_xlabel('epoch')
     axes.set_ylabel('validation accuracy, %')
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc='outside lower center', ncols=2, fontsize=8.5)
+    _legend(figure)
+
+
+def _legend(figure: Figure) -> None:
+    """Below the axes, in two columns if both fit."""
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    columns = 1 if max(map(len, labels), default=0) > 28 else 2
+    # an inch of height for five more rows
+    figure.set_figheight(figure.get_figheight() + (2 - columns) * len(labels) / 10)
+    figure.legend(loc='outside lower center', ncols=columns, fontsize=8.5)
 
 
 def _cost(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
@@ -223,7 +232,7 @@ def _cost(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> Non
         axes.set_xlim(left=0)
         axes.set_xlabel(label)
         axes.set_ylabel('accuracy, %')
-    figure.legend(loc='outside lower center', ncols=2, fontsize=8.5)
+    _legend(figure)
 
 
 def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
