@@ -1,7 +1,4 @@
-"""Collaborative distillation on Motions: its terms alone, together and balanced.
-
-The first four rows have three seeds, the others one.
-"""
+"""Collaborative distillation on Motions: its terms alone, together and balanced."""
 
 _base_ = './_motions.py'
 
@@ -9,9 +6,8 @@ name = 'collaborative_motions'
 title = 'Spectrum and parameters on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'kd', 'dist']
 _tsm = _base_._tsm
-_one = _base_._one
-_spectrum = dict(_one, config='mmvkd::distill/spectrum_tsm_r50_to_r18.py')
-_parameter = dict(_one, config='mmvkd::distill/parameter_tsm_r50_to_r18.py')
+_spectrum = dict(_tsm, config='mmvkd::distill/spectrum_tsm_r50_to_r18.py')
+_parameter = dict(_tsm, config='mmvkd::distill/parameter_tsm_r50_to_r18.py')
 _both = dict(config='mmvkd::distill/collaborative_tsm_r50_to_r18.py')
 methods = dict(
     student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),
@@ -19,7 +15,7 @@ methods = dict(
     dist=dict(_tsm, config='mmvkd::distill/dist_tsm_r50_to_r18.py', title='DIST'),
     collaborative=dict(_tsm, **_both, title='spectrum + parameter, balanced'),
     fitnets=dict(
-        _one, config='mmvkd::distill/fitnets_tsm_r50_to_r18.py', title='FitNets'
+        _tsm, config='mmvkd::distill/fitnets_tsm_r50_to_r18.py', title='FitNets'
     ),
     amplitude=dict(
         _spectrum,
@@ -38,7 +34,7 @@ methods = dict(
         title='parameter, quantile',
     ),
     fixed=dict(
-        _one,
+        _tsm,
         **_both,
         options={
             'model.balancer.type': 'mmvkd.FixedBalancer',
@@ -46,11 +42,17 @@ methods = dict(
         },
         title='spectrum + parameter, fixed weights',
     ),
+    no_energy=dict(
+        _tsm,
+        **_both,
+        options={'model.heads.parameter.terms.energy': 0},
+        title='spectrum + parameter without energy, balanced',
+    ),
     free=dict(
-        _one,
+        _tsm,
         **_both,
         options={'model.balancer.anchor': None},
         title='spectrum + parameter, balanced, not anchored',
     ),
-    mutual=dict(_one, config='mmvkd::distill/mutual_tsm_r50_to_r18.py', title='mutual'),
+    mutual=dict(_tsm, config='mmvkd::distill/mutual_tsm_r50_to_r18.py', title='mutual'),
 )
