@@ -1,4 +1,7 @@
-"""Runs a study: each run once, several at a time, on after any kill."""
+"""Runs a study: each run once, several at a time, on after any kill.
+
+A run that a study beside it has finished, of the same fingerprint, is linked.
+"""
 
 from __future__ import annotations
 
@@ -267,13 +270,24 @@ class StudyRunner:
             )
         for name in stale:
             self.say(f'moved aside: {_move_aside(run_folder(self.study, name))}')
-        for name, value in prints.items():
+        new = [
+            name
+            for name in prints
+            if not (run_folder(self.study, name) / FINGERPRINT).is_file()
+        ]
+        beside = _finished_beside(self.study) if new else {}
+        for name in new:
             folder = run_folder(self.study, name)
-            if not (folder / FINGERPRINT).is_file():
-                # whatever else is there is of unknown origin
-                if folder.exists():
-                    _move_aside(folder)
-                write_json(folder / FINGERPRINT, value)
+            # whatever else is there is of unknown origin
+            if folder.exists() or folder.is_symlink():
+                _move_aside(folder)
+            found = beside.get(self.marks[name])
+            if found is None:
+                write_json(folder / FINGERPRINT, prints[name])
+                continue
+            folder.parent.mkdir(exist_ok=True)
+            folder.symlink_to(os.path.relpath(found, folder.parent))
+            self.say(f'{name}: taken from {found}')
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -489,6 +503,16 @@ def machine() -> str:
 def _plain(status: int) -> int:
     """An exit status that tells a signal as shells do."""
     return 128 - status if status < 0 else status
+
+
+def _finished_beside(study: Study) -> dict[str, Path]:
+    """Folders of runs that other studies have finished, by their fingerprint."""
+    found = {}
+    for file in sorted(study.folder.parent.glob(f'*/runs/*/{FINGERPRINT}')):
+        inside = study.folder in file.parents or file.parent.is_symlink()
+        if not inside and (file.parent / outcome.RESULT).is_file():
+            found[digest(read_json(file) or {})] = file.parent
+    return found
 
 
 def _move_aside(folder: Path) -> Path:

@@ -135,6 +135,38 @@ def test_a_finished_run_is_not_run_again(
     assert results(folder) == results(finished)
 
 
+def test_a_run_that_a_study_beside_it_has_finished_is_taken_from_there(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    folder = copy(finished, tmp_path)
+    kd = study_project.settings()['methods']['kd']
+    methods = dict(mine=dict(config=study_project.student), kd=kd)
+    other = study_project.declare(
+        'other', out='beside', seeds=[0], methods=methods, student='mine'
+    )
+    (folder / 'out' / 'runs' / 'kd-seed0' / 'result.json').unlink()
+    status, output = call(folder, other)
+    assert status == 0, output
+    runs = folder / 'beside' / 'runs'
+    assert {run.name: run.is_symlink() for run in runs.iterdir()} == {
+        'mine-seed0': True,  # by another name
+        'teacher-seed5': True,
+        'kd-seed0': False,  # that one had not finished
+    }
+    found = json.loads((folder / 'beside' / 'results.json').read_text())['runs']
+    before = results(finished)['runs']
+    assert found['mine-seed0']['metrics'] == before['student-seed0']['metrics']
+    assert found['kd-seed0']['metrics'] == before['kd-seed0']['metrics']
+
+    # what it was taken from is gone: it is run here
+    shutil.rmtree(folder / 'out')
+    status, output = call(folder, other, '--only', 'mine')
+    assert status == 0, output
+    assert not (runs / 'mine-seed0').is_symlink()
+    found = json.loads((folder / 'beside' / 'results.json').read_text())['runs']
+    assert found['mine-seed0']['metrics'] == before['student-seed0']['metrics']
+
+
 def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
