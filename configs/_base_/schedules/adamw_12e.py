@@ -23,7 +23,7 @@ param_scheduler = [
 ]
 optim_wrapper = dict(
     constructor='mmvkd.DistillOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=20, norm_type=2),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=16)
