@@ -14,6 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmvkd import compat
+from mmvkd.engine.host_memory import keep_freed_memory
 from mmvkd.models.recognizers import read_checkpoint
 
 _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
@@ -89,6 +90,7 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
         FileNotFoundError: If the checkpoint to start from is missing.
         RuntimeError: If it cannot be read.
     """
+    keep_freed_memory()
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     compat.force_safe_loading()
     _add_guards(config)

@@ -1,0 +1,44 @@
+"""mmvkd/engine/host_memory.py: what a process frees, it keeps."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from mmvkd.engine import host_memory
+
+# [MiB] that stay with the process when a tensor of 256 MiB is gone
+FREED = """
+import sys, torch
+from mmvkd.engine.host_memory import keep_freed_memory
+if sys.argv[1] == 'kept':
+    assert keep_freed_memory()
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) / 256
+torch.ones(1)
+before = resident()
+torch.ones(64 << 20)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='speaks to glibc alone')
+@pytest.mark.parametrize('kept', [True, False])
+def test_freed_memory_stays_with_the_process(
+    kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    words = [sys.executable, '-W', 'ignore', '-c', FREED, 'kept' if kept else '']
+    output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    stayed = float(output.splitlines()[-1])
+    assert stayed > 250 if kept else stayed < 20
+
+
+def test_a_host_with_an_accelerator_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host_memory, 'get_device', lambda: 'cuda')
+    assert not host_memory.keep_freed_memory()
