@@ -19,7 +19,7 @@ from mmengine.logging import MMLogger
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.errors import ClearErrors
 from mmvkd.studies import fingerprint
-from mmvkd.studies.commands import run_folder, train_step
+from mmvkd.studies.commands import make_step, run_folder
 from mmvkd.studies.outcome import RESULT
 from mmvkd.studies.plan import Study, load_study
 from mmvkd.studies.report import write_report
@@ -102,7 +102,7 @@ def _print_open(study: Study, only: Sequence[str]) -> None:
     ]
     print(f'{len(study.cells)} cells, {len(study.runs)} runs; to be run: {len(names)}')
     for name in names:
-        print(f'{name}\n  {train_step(study, study.runs[name]).line()}')
+        print(f'{name}\n  {make_step(study, study.runs[name]).line()}')
 
 
 if __name__ == '__main__':

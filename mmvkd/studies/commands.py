@@ -24,7 +24,7 @@ class Step:
     """A call of one of our tools.
 
     Args:
-        name: ``train`` or ``test``.
+        name: ``train``, ``test`` or ``cache``.
         script: File name of the tool.
         arguments: Behind it.
         environment: Variables that are set.
@@ -77,7 +77,7 @@ def train_step(study: Study, run: Run, resume: bool = False) -> Step:
     """
     folder = run_folder(study, run.name)
     count = (str(run.processes),) if run.processes > 1 else ()
-    needs = {k: checkpoint(study, k, name) for k, name in run.needs.items()}
+    needs = _needs(study, run)
     if resume:
         # it says where to start, and would be resumed from
         needs.pop('load_from', None)
@@ -89,6 +89,18 @@ def train_step(study: Study, run: Run, resume: bool = False) -> Step:
         (run.config, *count, *place, *options, *(('--resume',) if resume else ())),
         _environment(run),
     )
+
+
+def cache_step(study: Study, run: Run) -> Step:
+    """The store of a teacher's outputs; it goes on where it was stopped."""
+    store = {f'model.teachers.{run.caches}.store': _store(study, run.name)}
+    options = _options({**run.options, **_needs(study, run), **store})
+    return Step('cache', 'cache_teacher.py', (run.config, *options), _environment(run))
+
+
+def make_step(study: Study, run: Run) -> Step:
+    """The call that makes what other runs may need."""
+    return cache_step(study, run) if run.caches else train_step(study, run)
 
 
 def test_step(study: Study, run: Run) -> Step:
@@ -104,23 +116,36 @@ def test_step(study: Study, run: Run) -> Step:
     outputs = [*('--out', (folder / METRICS).as_posix())]
     outputs += ['--dump', (folder / PREDICTIONS).as_posix()]
     place = ('--work-dir', (folder / 'test').as_posix())
+    stores = {k: v for k, v in _needs(study, run).items() if k.endswith('.store')}
+    options = _options({**run.options, **stores})
     return Step(
         'test',
         'test.py',
-        (run.config, found, *place, *outputs, *_options(run.options)),
+        (run.config, found, *place, *outputs, *options),
         _environment(run),
     )
 
 
-def checkpoint(study: Study, key: str, name: str) -> str:
+def _needs(study: Study, run: Run) -> dict[str, str]:
+    return {key: _made(study, key, name) for key, name in run.needs.items()}
+
+
+def _made(study: Study, key: str, name: str) -> str:
     """What an option is given for a run that is needed.
 
-    A teacher takes the run's folder, for its best checkpoint; anything else a file.
+    A teacher takes the run's folder, for its best checkpoint, or its store; anything
+    else a file.
     """
+    if study.runs[name].caches:
+        return _store(study, name)
     folder = run_folder(study, name).as_posix()
     if key.startswith('model.teachers.'):
         return folder
     return find_checkpoint(folder) or f'{folder}/best_checkpoint_of_it.pth'
+
+
+def _store(study: Study, name: str) -> str:
+    return (run_folder(study, name) / 'store').as_posix()
 
 
 def _environment(run: Run) -> dict[str, str]:

@@ -17,9 +17,9 @@ from mmvkd.studies.commands import (
     METRICS,
     PREDICTIONS,
     Step,
+    make_step,
     run_folder,
     test_step,
-    train_step,
 )
 from mmvkd.studies.fingerprint import environment
 from mmvkd.studies.plan import Run, Study
@@ -33,31 +33,35 @@ def collect(study: Study, run: Run, mark: str) -> dict[str, Any]:
 
     Args:
         study: Of the run.
-        run: Trained and tested.
+        run: Trained and tested, or cached.
         mark: Digest of its fingerprint.
     """
     folder = run_folder(study, run.name)
-    test = test_step(study, run)
     result: dict[str, Any] = dict(
         state='finished',
         fingerprint=mark,
         config=run.config,
         seed=run.seed,
         processes=run.processes,
-        metrics=read_json(folder / METRICS),
-        checkpoint=Path(test.arguments[1]).name,
-        curve=curve(folder),
-        model=cost(study, run),
-        commands=commands(study, run, test),
+        commands=commands(study, run),
     )
-    result.update(of_predictions(folder / PREDICTIONS, study))
+    if not run.caches:
+        test = test_step(study, run)
+        result.update(
+            metrics=read_json(folder / METRICS),
+            checkpoint=Path(test.arguments[1]).name,
+            curve=curve(folder),
+            model=cost(study, run),
+            commands=commands(study, run, test),
+        )
+        result.update(of_predictions(folder / PREDICTIONS, study))
     write_json(folder / RESULT, result)
     return result
 
 
 def commands(study: Study, run: Run, test: Optional[Step] = None) -> dict[str, str]:
-    """The lines that train and test the run again."""
-    lines = dict(train=train_step(study, run).line())
+    """The lines that train (or cache) and test the run again."""
+    lines = dict(train=make_step(study, run).line())
     if test is not None:
         lines['test'] = test.line()
     return lines

@@ -71,6 +71,7 @@ _RUN = {
     'labels': str,
 }
 _METHOD = {**_RUN, 'seeds': (list, tuple)}
+_SHARED = {**_RUN, 'caches': str}
 _CHOICE = {'options': dict, 'environment': dict, 'data': str}
 
 
@@ -80,17 +81,18 @@ class StudyError(ValueError):
 
 @dataclass(frozen=True)
 class Run:
-    """One training and its test.
+    """One training and its test, or the store of a teacher's outputs.
 
     Args:
         name: Unique in the study; also its folder.
         config: As ``tools/train.py`` takes it.
         seed: Of the run.
-        needs: Names of runs by the option that gets their checkpoint.
+        needs: Names of runs by the option that gets their checkpoint or store.
         options: ``--cfg-options``, but for those of ``needs``.
         environment: Variables, those of the data set included.
         processes: More than one runs through ``tools/dist_train.sh``.
         threads: Of each process, on a CPU.
+        caches: The config's teacher whose outputs are kept, '' for a training.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Run:
     environment: Mapping[str, str] = field(default_factory=dict)
     processes: int = 1
     threads: int = 1
+    caches: str = ''
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
     for name, spec in {**shared, **methods}.items():
         if not isinstance(spec, Mapping) or 'config' not in spec:
             raise StudyError(f"'{name}' is {spec!r}; expected dict(config=…)")
-        _check(f"'{name}'", spec, _METHOD if name in methods else _RUN)
+        _check(f"'{name}'", spec, _METHOD if name in methods else _SHARED)
         if name in shared and name in methods:
             raise StudyError(f"'{name}' is both in `runs` and in `methods`")
     for axis in AXES:
@@ -226,7 +229,10 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
             if cell not in cells:
                 cells.append(cell)
             for key, need in expansion.runs[run].needs.items():
-                if key.startswith('model.teachers.') and need in expansion.shared:
+                teaches = key.startswith('model.teachers.') and key.endswith(
+                    'checkpoint'
+                )
+                if teaches and need in expansion.shared:
                     teachers[setting][need] = expansion.shared[need]
     student = settings.get('student', '')
     baselines = list(settings.get('baselines') or ([student] if student else []))
@@ -303,10 +309,16 @@ class _Expansion:
         spec = _format(plain, fields, used)
         seed = int(spec.get('seed', seed))
         needs, suffix = {}, {}
+        caches = spec.get('caches', '')
+        cached = [caches] if caches else []
         self._open.append(name)
         for need, key in _needs(spec).items():
             target = self.run(need, choice, seed)
-            needs[key] = target
+            store = self.runs[target].caches
+            if store:
+                cached.append(store)
+                key = key or f'model.teachers.{store}.store'
+            needs[key or f'model.teachers.{need}.checkpoint'] = target
             # a run differs by whatever the runs that it needs differ by
             for axis, value in self.uses[target].items():
                 if choice[axis] == value:
@@ -325,10 +337,14 @@ class _Expansion:
             config=spec['config'],
             seed=seed,
             needs=needs,
-            options=self._merged('options', choice, spec),
+            options={
+                **self._merged('options', choice, spec),
+                **{f'model.teachers.{t}.type': 'mmvkd.CachedTeacher' for t in cached},
+            },
             environment=self._environment(choice, spec),
             processes=int(spec.get('processes', 1)),
             threads=int(spec.get('threads', self.settings.get('threads', 1))),
+            caches=caches,
         )
         if self.runs.setdefault(full, made) != made:
             raise StudyError(
@@ -379,14 +395,10 @@ class _Expansion:
         return merged
 
 
-def _needs(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The option that gets each needed run's checkpoint."""
+def _needs(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """The option that gets what each needed run makes, '' for the usual one."""
     needs = spec.get('needs') or {}
-    if not isinstance(needs, Mapping):
-        needs = {name: '' for name in needs}
-    return {
-        name: key or f'model.teachers.{name}.checkpoint' for name, key in needs.items()
-    }
+    return needs if isinstance(needs, Mapping) else {name: '' for name in needs}
 
 
 def _format(value: Any, fields: Mapping[str, Mapping[str, str]], used: set[str]) -> Any:

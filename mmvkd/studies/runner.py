@@ -22,7 +22,14 @@ from typing import Any, Optional
 
 from mmvkd.files import read_json, read_lines, write_json, write_text
 from mmvkd.studies import outcome, processes
-from mmvkd.studies.commands import Step, run_folder, test_step, train_step
+from mmvkd.studies.commands import (
+    Step,
+    cache_step,
+    make_step,
+    run_folder,
+    test_step,
+    train_step,
+)
 from mmvkd.studies.fingerprint import (
     differences,
     digest,
@@ -159,19 +166,19 @@ class StudyRunner:
         self._active[pid] = _Active(run, slot, time.time(), progress(folder))
 
     def _keeper(self, run: Run, slot: int, study: int) -> int:
-        """The body of a run's keeper: train, test, collect."""
+        """The body of a run's keeper: train and test, or cache; collect."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         processes.adopt_orphans()
         folder = run_folder(self.study, run.name)
-        if not (folder / TRAINED).is_file():
-            resume = (folder / 'last_checkpoint').is_file()
-            step = train_step(self.study, run, resume)
-            status = self._step(run, study, slot, step, resume)
+        if run.caches:
+            step = cache_step(self.study, run)
+        else:
+            status = self._train(run, study, slot)
             if status:
                 return status
-            write_text(folder / TRAINED, '')
-        status = self._step(run, study, slot, test_step(self.study, run))
+            step = test_step(self.study, run)
+        status = self._step(run, study, slot, step)
         if status:
             return status
         log = folder / LOG
@@ -179,6 +186,17 @@ class StudyRunner:
             outcome.collect(self.study, run, self.marks[run.name]) is None
         )
         return _plain(processes.keep(processes.fork(body, log), study))
+
+    def _train(self, run: Run, study: int, slot: int) -> int:
+        folder = run_folder(self.study, run.name)
+        if (folder / TRAINED).is_file():
+            return 0
+        resume = (folder / 'last_checkpoint').is_file()
+        step = train_step(self.study, run, resume)
+        status = self._step(run, study, slot, step, resume)
+        if not status:
+            write_text(folder / TRAINED, '')
+        return status
 
     def _step(
         self, run: Run, study: int, slot: int, step: Step, resumed: bool = False
@@ -245,7 +263,7 @@ class StudyRunner:
         self.say(
             f'{run.name} FAILED{more}: {failure["reason"]}\n'
             f'  log: {log}\n'
-            f'  alone: {train_step(self.study, run).line()}\n'
+            f'  alone: {make_step(self.study, run).line()}\n'
             '  once mended, the same study command goes on'
         )
 
@@ -452,7 +470,7 @@ def times(study: Study) -> dict[str, Any]:
             runs[name] = dict(
                 seconds=round(sum(entry['seconds'] for entry in attempts), 1),
                 train=round(
-                    sum(e['seconds'] for e in attempts if e['step'] == 'train'), 1
+                    sum(e['seconds'] for e in attempts if e['step'] != 'test'), 1
                 ),
                 # the time of an attempt that was killed with the study is not known
                 interrupted=any(e['resumed'] or e['status'] for e in attempts),
@@ -534,7 +552,10 @@ def _last_error(log: Path) -> str:
 
 def _score(study: Study, name: str) -> str:
     result = read_json(run_folder(study, name) / outcome.RESULT)
-    return ', '.join(f'{k} {v:.4g}' for k, v in result['metrics'].items())
+    metrics = result.get('metrics')
+    if metrics is None:
+        return 'stored'
+    return ', '.join(f'{k} {v:.4g}' for k, v in metrics.items())
 
 
 def _span(seconds: float) -> str:

@@ -185,7 +185,7 @@ def _earlier(
     told = []
     for name in dict.fromkeys(name for cell in cells for name in cell['chain']):
         run = results['runs'][name]
-        if name not in rows and run['state'] == 'finished':
+        if name not in rows and 'metrics' in run:
             classes = f' of {run["classes"]} classes' if 'classes' in run else ''
             told.append(f'{name}: {percent(run["metrics"][TOP1])}{classes}')
     return told

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from mmvkd.studies.commands import option, train_step
+from mmvkd.studies.commands import make_step, option, train_step
 from mmvkd.studies.plan import Study, StudyError, load_study, make_study
 
 STUDENT = 'mmvkd::students/tsm_r18.py'
@@ -63,6 +63,34 @@ def test_the_folder_of_a_needed_run_is_the_teachers_checkpoint() -> None:
     assert 'model.teachers.tsm_r50.checkpoint=out/runs/tsm_r50-seed7' in line
     assert line.startswith('MMVKD_DATA=motions OMP_NUM_THREADS=1 python tools/train.py')
     assert '--seed 0' in line
+
+
+def test_a_store_of_the_teacher_takes_the_place_of_the_teacher() -> None:
+    views = {'train_dataloader.sampler.views': 2}
+    found = study(
+        runs=dict(
+            tsm_r50=dict(config='mmvkd::teachers/tsm_r50.py', seed=7),
+            store=dict(
+                config=KD, caches='tsm_r50', needs=['tsm_r50'], seed=7, options=views
+            ),
+        ),
+        methods=dict(
+            student=dict(config=STUDENT),
+            kd=dict(config=KD, needs=['tsm_r50', 'store'], options=views),
+        ),
+    )
+    assert found.chain('kd-seed1') == ['tsm_r50-seed7', 'store-seed7', 'kd-seed1']
+    assert found.teachers == {'': {'tsm_r50-seed7': 'tsm_r50'}}
+    store = make_step(found, found.runs['store-seed7']).line()
+    assert 'tools/cache_teacher.py' in store and '--seed' not in store
+    for line in (store, train_step(found, found.runs['kd-seed0']).line()):
+        for setting in (
+            'type=mmvkd.CachedTeacher',
+            'store=out/runs/store-seed7/store',
+            'checkpoint=out/runs/tsm_r50-seed7',
+        ):
+            assert f'model.teachers.tsm_r50.{setting}' in line
+        assert 'train_dataloader.sampler.views=2' in line
 
 
 def test_a_method_is_one_line() -> None:

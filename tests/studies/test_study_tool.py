@@ -167,6 +167,46 @@ def test_a_run_that_a_study_beside_it_has_finished_is_taken_from_there(
     assert found['mine-seed0']['metrics'] == before['student-seed0']['metrics']
 
 
+def test_a_method_learns_from_a_store_that_the_study_wrote(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    settings = study_project.settings()
+    views = {
+        'train_dataloader.sampler.views': 2,
+        'default_hooks.logger.type': 'LoggerHook',
+        'default_hooks.logger.interval': 1,
+    }
+    kd = dict(settings['methods']['kd'], options=views)
+    study = study_project.declare(
+        'stored',
+        seeds=[0],
+        runs=dict(settings['runs'], store=dict(kd, caches='teacher', seed=5)),
+        methods=dict(
+            student=dict(config=study_project.student, options=views),
+            kd=kd,
+            stored=dict(kd, needs=['teacher', 'store']),
+        ),
+    )
+    folder = copy(finished, tmp_path)
+    status, output = call(folder, study, '--fresh')
+    assert status == 0, output
+    found = results(folder)['runs']
+    assert found['store-seed5'].keys() == {
+        *('state', 'fingerprint', 'config', 'seed', 'processes', 'commands')
+    }
+    online, stored = (
+        _losses(folder / 'out' / 'runs' / name) for name in ('kd-seed0', 'stored-seed0')
+    )
+    # the store is of half precision
+    assert online != stored == pytest.approx(online, rel=1e-2)
+
+
+def _losses(run: Path) -> list[float]:
+    """Step by step."""
+    lines = [json.loads(line) for line in next(run.rglob('scalars.json')).open()]
+    return [line['loss'] for line in lines if 'loss' in line]
+
+
 def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
