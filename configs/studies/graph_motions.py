@@ -5,29 +5,46 @@ sees the teachers' mean alone. One teacher is replaced by one that knows nothing
 uniform and under learned edges.
 """
 
-_base_ = './_self_supervised.py'
+_base_ = ['./_motions.py', './_self_supervised.py']
 
 name = 'graph_motions'
 title = 'Graphs of self-supervised teachers on Motions: four TSM-R50 to TSM-R18'
 seeds = [0]
-student = 'student'
 baselines = ['student', 'kd', 'dist']
+_all = list(_base_._tasks)
+_kd = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
+_graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
+# as many views of a clip as there are epochs; what the teachers say of them is kept
+_views = {'train_dataloader.sampler.views': 8}
 runs = {
-    name: dict(teacher, seed=0, options=_base_._longer)
-    for name, teacher in _base_._teachers.items()
+    **{
+        name: dict(run, seed=0, options=_base_._longest)
+        for name, run in {**_base_._pretexts, **_base_._teachers}.items()
+    },
+    **{
+        f'{task}_store': dict(
+            config=_graph, caches=task, needs=[task], seed=0, options=_views
+        )
+        for task in _all
+    },
 }
 _thrice = dict(seeds=[0, 1, 2])
-_kd = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
-_all = list(_base_._tasks)
-_graph = dict(config='mmvkd::distill/graph_tsm_r50_to_r18.py', needs=_all)
 _logits = 'model.heads.logits_graph'
 _representation = 'model.heads.representation_graph'
 _without_logits = {f'{_logits}.loss_weight': 0}
 _without_representation = {f'{_representation}.loss_weight': 0}
 _uniform = {f'{_logits}.edges': 'uniform', f'{_representation}.edges': 'uniform'}
 _learned = {f'{_logits}.edges': 'learned', f'{_representation}.edges': 'learned'}
-_random = {'model.teachers.coherence.checkpoint': 'random'}
-_but_one = dict(_graph, needs=[task for task in _all if task != 'coherence'])
+_variants = dict(
+    logits=('logits graph', _without_representation),
+    logits_uniform=('logits graph, uniform', {**_without_representation, **_uniform}),
+    representation=('representation graph', _without_logits),
+    uniform=('both, uniform', _uniform),
+    learned=('both, learned', _learned),
+)
+_four = [*_all, *(f'{task}_store' for task in _all)]
+_but_one = [name for name in _four if 'coherence' not in name]
+_random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
 methods = dict(
     student=dict(_thrice, config='mmvkd::students/tsm_r18.py', title='student alone'),
     kd=dict(_thrice, config=_kd, needs=['tsm_r50'], title='KD, labels alone'),
@@ -37,7 +54,9 @@ methods = dict(
         needs=['tsm_r50'],
         title='DIST, labels alone',
     ),
-    graph=dict(_thrice, **_graph, title='both graphs'),
+    graph=dict(
+        _thrice, config=_graph, needs=_four, options=_views, title='both graphs'
+    ),
     **{
         f'kd_{task}': dict(
             config=_kd,
@@ -46,33 +65,28 @@ methods = dict(
         )
         for task, title in _base_._tasks.items()
     },
-    kd_all=dict(
-        config='mmvkd::distill/kd_self_supervised_r50_to_r18.py',
-        needs=_all,
-        title='KD, all four',
-    ),
-    dist_all=dict(
-        config='mmvkd::distill/dist_self_supervised_r50_to_r18.py',
-        needs=_all,
-        title='DIST, all four',
-    ),
-    logits=dict(_graph, options=_without_representation, title='logits graph'),
-    logits_uniform=dict(
-        _graph,
-        options=dict(_without_representation, **_uniform),
-        title='logits graph, uniform',
-    ),
-    representation=dict(_graph, options=_without_logits, title='representation graph'),
-    uniform=dict(_graph, options=_uniform, title='both, uniform'),
-    learned=dict(_graph, options=_learned, title='both, learned'),
-    random_uniform=dict(
-        _but_one,
-        options=dict(_random, **_uniform),
-        title='both, uniform, a teacher random',
-    ),
-    random_learned=dict(
-        _but_one,
-        options=dict(_random, **_learned),
-        title='both, learned, a teacher random',
-    ),
+    **{
+        f'{name}_all': dict(
+            config=f'mmvkd::distill/{name}_self_supervised_r50_to_r18.py',
+            needs=_four,
+            options=_views,
+            title=f'{name.upper()}, all four',
+        )
+        for name in ('kd', 'dist')
+    },
+    **{
+        name: dict(
+            config=_graph, needs=_four, options={**_views, **options}, title=title
+        )
+        for name, (title, options) in _variants.items()
+    },
+    **{
+        f'random_{name}': dict(
+            config=_graph,
+            needs=_but_one,
+            options={**_random, **options},
+            title=f'both, {name}, a teacher random',
+        )
+        for name, options in dict(uniform=_uniform, learned=_learned).items()
+    },
 )

@@ -4,14 +4,15 @@ With all labels, and with a tenth of them, whose clips are seen ten times as oft
 tasks ask of all clips.
 """
 
-_base_ = './_self_supervised.py'
+_base_ = ['./_motions.py', './_self_supervised.py']
 
 name = 'pretext_motions'
 title = 'Pretext tasks on Motions: TSM-R50 fine-tuned, with all and with few labels'
-options = _base_._longer
+options = _base_._longest
 seeds = [0]
-baselines = ['tsm_r50']
-runs = {f'{task}_pretext': dict(labels='all') for task in _base_._tasks}
+student = ''
+baselines = ['alone']
+runs = {name: dict(run, labels='all') for name, run in _base_._pretexts.items()}
 labels = dict(
     all=dict(),
     tenth=dict(
@@ -26,4 +27,7 @@ labels = dict(
         }
     ),
 )
-methods = _base_._teachers
+methods = dict(
+    alone=dict(config='mmvkd::teachers/tsm_r50.py', title='TSM-R50, labels alone'),
+    **_base_._teachers,
+)

@@ -238,9 +238,10 @@ def test_an_option_that_no_command_line_holds_is_refused() -> None:
 def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
     found = load_study(str(STUDIES / 'graph_motions.py'))
     chain = found.chain('graph-seed1')
-    assert len(chain) == 9
+    assert len(chain) == 13
     for task in ('sorting', 'registration', 'coherence', 'odd_one_out'):
-        assert chain.index(f'{task}_pretext-seed0') < chain.index(f'{task}-seed0')
+        names = [f'{task}{part}-seed0' for part in ('_pretext', '', '_store')]
+        assert sorted(names, key=chain.index) == names
         line = train_step(found, found.runs[f'{task}-seed0']).line()
         assert f'backbone.init_cfg.checkpoint={found.folder}/runs/{task}_pre' in line
     assert len(found.teachers['']) == 5
@@ -250,9 +251,13 @@ def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
 def test_a_random_teacher_takes_the_place_of_a_trained_one(edges: str) -> None:
     found = load_study(str(STUDIES / 'graph_motions.py'))
     run, whole = (found.runs[f'{m}-seed0'] for m in (f'random_{edges}', edges))
-    (gone,) = set(whole.needs) - set(run.needs)
-    assert run.options == {**whole.options, gone: 'random'}
-    assert set(whole.options.values()) == {edges}
+    gone = 'model.teachers.coherence'
+    parts = {f'{gone}.checkpoint', f'{gone}.store'}
+    assert set(whole.needs) - set(run.needs) == parts
+    changed = {**whole.options, f'{gone}.checkpoint': 'random'}
+    changed.pop(f'{gone}.type')
+    assert run.options == changed
+    assert [v for k, v in run.options.items() if 'edges' in k] == [edges, edges]
 
 
 def test_pretext_tasks_see_every_clip_and_few_labels_teach_the_classes() -> None:
