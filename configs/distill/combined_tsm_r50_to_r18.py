@@ -1,0 +1,21 @@
+"""Graphs, spectrum, parameters and substages in a cascade: TSM-R50 teaches TSM-R18."""
+
+_base_ = [
+    '../_base_/pairs/tsm_r50_to_r18.py',
+    '../_base_/graph.py',
+    '../_base_/collaborative.py',
+    '../_base_/cascade.py',
+]
+
+work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
+model = dict(
+    heads=dict(
+        logits_graph=_base_.logits_graph,
+        representation_graph=_base_.representation_graph,
+        spectrum=_base_.spectrum,
+        parameter=_base_.parameter,
+        substage=dict(type='mmvkd.SubstageHead'),
+    ),
+    balancer=_base_.balancer,
+)
+default_hooks = dict(cascade=_base_.cascade)
