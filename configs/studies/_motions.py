@@ -15,10 +15,25 @@ requires = {
 }
 # from nothing, the deepest network is the last to learn
 _longest = {'train_cfg.max_epochs': 20, 'param_scheduler.1.end': 20}
+# of students: as many augmentations of each clip as epochs, the same for all, so that
+# what the teacher says of them can be kept
+_views = {'train_dataloader.sampler.views': 8}
 runs = dict(
     tsm_r50=dict(
         config='mmvkd::teachers/tsm_r50.py', seed=0, options=_longest, title='TSM-R50'
-    )
+    ),
+    kept=dict(
+        config='mmvkd::distill/collaborative_tsm_r50_to_r18.py',
+        caches='tsm_r50',
+        needs=['tsm_r50'],
+        seed=0,
+        options=_views,
+    ),
 )
-_tsm = dict(needs=['tsm_r50'])
-_one = dict(_tsm, seeds=[0])
+_online = dict(needs=['tsm_r50'], options=_views)
+_tsm = dict(needs=['tsm_r50', 'kept'], options=_views)
+_student = dict(
+    config='mmvkd::students/tsm_r18.py', options=_views, title='student alone'
+)
+_kd = dict(_tsm, config='mmvkd::distill/kd_tsm_r50_to_r18.py', title='KD')
+_dist = dict(_tsm, config='mmvkd::distill/dist_tsm_r50_to_r18.py', title='DIST')

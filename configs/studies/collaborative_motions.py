@@ -5,54 +5,51 @@ _base_ = './_motions.py'
 name = 'collaborative_motions'
 title = 'Spectrum and parameters on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'kd', 'dist']
-_tsm = _base_._tsm
-_spectrum = dict(_tsm, config='mmvkd::distill/spectrum_tsm_r50_to_r18.py')
-_parameter = dict(_tsm, config='mmvkd::distill/parameter_tsm_r50_to_r18.py')
-_both = dict(config='mmvkd::distill/collaborative_tsm_r50_to_r18.py')
+_spectrum = 'mmvkd::distill/spectrum_tsm_r50_to_r18.py'
+_parameter = 'mmvkd::distill/parameter_tsm_r50_to_r18.py'
+_both = 'mmvkd::distill/collaborative_tsm_r50_to_r18.py'
+_without = {
+    'coherence': {'model.heads.spectrum.terms.coherence': 0},
+    'energy': {'model.heads.parameter.terms.energy': 0},
+    'quantile': {'model.heads.parameter.terms.quantile': 0},
+    'anchor': {'model.balancer.anchor': None},
+    'balancer': {
+        'model.balancer.type': 'mmvkd.FixedBalancer',
+        'model.heads.parameter.loss_weight': 10.0,
+    },
+}
+_rows = dict(
+    collaborative=(_both, 'spectrum + parameter, balanced', {}),
+    no_energy=(_both, 'the same, kernels without energy', _without['energy']),
+    free=(_both, 'the same, not anchored', _without['anchor']),
+    fixed=(_both, 'the same, fixed weights', _without['balancer']),
+    spectrum=(_spectrum, 'spectrum with phase', {}),
+    amplitude=(_spectrum, 'spectrum, amplitude', _without['coherence']),
+    quantile=(_parameter, 'parameter, quantile', _without['energy']),
+    energy=(_parameter, 'parameter, energy', _without['quantile']),
+)
 methods = dict(
-    student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),
-    kd=dict(_tsm, config='mmvkd::distill/kd_tsm_r50_to_r18.py', title='KD'),
-    dist=dict(_tsm, config='mmvkd::distill/dist_tsm_r50_to_r18.py', title='DIST'),
-    collaborative=dict(_tsm, **_both, title='spectrum + parameter, balanced'),
+    student=_base_._student,
+    kd=_base_._kd,
+    dist=_base_._dist,
+    **{
+        name: dict(
+            _base_._tsm,
+            config=config,
+            title=title,
+            options={**_base_._views, **options},
+        )
+        for name, (config, title, options) in _rows.items()
+    },
+    # what it compares and who learns cannot be kept
     fitnets=dict(
-        _tsm, config='mmvkd::distill/fitnets_tsm_r50_to_r18.py', title='FitNets'
+        _base_._online,
+        config='mmvkd::distill/fitnets_tsm_r50_to_r18.py',
+        title='FitNets',
     ),
-    amplitude=dict(
-        _spectrum,
-        options={'model.heads.spectrum.terms.coherence': 0},
-        title='spectrum, amplitude',
+    mutual=dict(
+        _base_._online,
+        config='mmvkd::distill/mutual_tsm_r50_to_r18.py',
+        title='mutual',
     ),
-    spectrum=dict(_spectrum, title='spectrum with phase'),
-    energy=dict(
-        _parameter,
-        options={'model.heads.parameter.terms.quantile': 0},
-        title='parameter, energy',
-    ),
-    quantile=dict(
-        _parameter,
-        options={'model.heads.parameter.terms.energy': 0},
-        title='parameter, quantile',
-    ),
-    fixed=dict(
-        _tsm,
-        **_both,
-        options={
-            'model.balancer.type': 'mmvkd.FixedBalancer',
-            'model.heads.parameter.loss_weight': 10.0,
-        },
-        title='spectrum + parameter, fixed weights',
-    ),
-    no_energy=dict(
-        _tsm,
-        **_both,
-        options={'model.heads.parameter.terms.energy': 0},
-        title='spectrum + parameter without energy, balanced',
-    ),
-    free=dict(
-        _tsm,
-        **_both,
-        options={'model.balancer.anchor': None},
-        title='spectrum + parameter, balanced, not anchored',
-    ),
-    mutual=dict(_tsm, config='mmvkd::distill/mutual_tsm_r50_to_r18.py', title='mutual'),
 )
