@@ -21,25 +21,20 @@ runs = dict(
         title='TSM-R34, distilled',
     ),
 )
-_r34 = 'model.teachers.tsm_r34.checkpoint'
+_views = _base_._views
+_from_r34 = dict(config='mmvkd::distill/staged_tsm_r34_to_r18.py', options=_views)
 methods = dict(
-    student=dict(config='mmvkd::students/tsm_r18.py', title='student alone'),
-    dist=dict(
-        _base_._tsm, config='mmvkd::distill/dist_tsm_r50_to_r18.py', title='DIST'
-    ),
+    student=_base_._student,
+    dist=_base_._dist,
     direct=dict(
-        _base_._tsm,
+        _base_._online,
         config='mmvkd::distill/staged_tsm_r50_to_r18.py',
         title='staged, from TSM-R50',
     ),
-    smaller=dict(
-        config='mmvkd::distill/staged_tsm_r34_to_r18.py',
-        needs=['tsm_r34'],
-        title='staged, from TSM-R34',
-    ),
+    smaller=dict(_from_r34, needs=['tsm_r34'], title='staged, from TSM-R34'),
     chain=dict(
-        config='mmvkd::distill/staged_tsm_r34_to_r18.py',
-        needs=dict(assistant=_r34),
+        _from_r34,
+        needs=dict(assistant='model.teachers.tsm_r34.checkpoint'),
         title='staged, from the assistant',
     ),
 )

@@ -14,8 +14,7 @@ baselines = ['student', 'kd', 'dist']
 _all = list(_base_._tasks)
 _kd = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
 _graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
-# as many views of a clip as there are epochs; what the teachers say of them is kept
-_views = {'train_dataloader.sampler.views': 8}
+_views = _base_._views
 runs = {
     **{
         name: dict(run, seed=0, options=_base_._longest)
@@ -46,14 +45,9 @@ _four = [*_all, *(f'{task}_store' for task in _all)]
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
 methods = dict(
-    student=dict(_thrice, config='mmvkd::students/tsm_r18.py', title='student alone'),
-    kd=dict(_thrice, config=_kd, needs=['tsm_r50'], title='KD, labels alone'),
-    dist=dict(
-        _thrice,
-        config='mmvkd::distill/dist_tsm_r50_to_r18.py',
-        needs=['tsm_r50'],
-        title='DIST, labels alone',
-    ),
+    student=dict(_thrice, **_base_._student),
+    kd=dict(_thrice, **{**_base_._kd, 'title': 'KD, labels alone'}),
+    dist=dict(_thrice, **{**_base_._dist, 'title': 'DIST, labels alone'}),
     graph=dict(
         _thrice, config=_graph, needs=_four, options=_views, title='both graphs'
     ),
@@ -61,6 +55,7 @@ methods = dict(
         f'kd_{task}': dict(
             config=_kd,
             needs={task: 'model.teachers.tsm_r50.checkpoint'},
+            options=_views,
             title=f'KD, {title}',
         )
         for task, title in _base_._tasks.items()
