@@ -229,10 +229,7 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
             if cell not in cells:
                 cells.append(cell)
             for key, need in expansion.runs[run].needs.items():
-                teaches = key.startswith('model.teachers.') and key.endswith(
-                    'checkpoint'
-                )
-                if teaches and need in expansion.shared:
+                if key.startswith('model.teachers.') and need in expansion.shared:
                     teachers[setting][need] = expansion.shared[need]
     student = settings.get('student', '')
     baselines = list(settings.get('baselines') or ([student] if student else []))
@@ -273,7 +270,7 @@ class _Expansion:
         self.axes = {axis: settings.get(axis) or {'': {}} for axis in AXES}
         self.titles = {k: v.get('title') for k, v in shared.items()}
         self.runs: dict[str, Run] = {}
-        self.shared: dict[str, str] = {}  # titles of runs that are no method's
+        self.shared: dict[str, str] = {}  # titles of trained runs that are no method's
         self.uses: dict[str, dict[str, str]] = {}  # what a run's name must tell
         self._open: list[str] = []
 
@@ -352,7 +349,7 @@ class _Expansion:
                 f"into the name '{template}', as in '{template}_{{pair}}'"
             )
         self.uses[full] = uses
-        if template in self.titles:
+        if template in self.titles and not caches:
             self.shared[full] = self.titles[template] or name
         return full
 
