@@ -32,16 +32,7 @@ methods = dict(
     student=_base_._student,
     kd=_base_._kd,
     dist=_base_._dist,
-    **{
-        name: dict(
-            _base_._tsm,
-            config=config,
-            title=title,
-            options={**_base_._views, **options},
-        )
-        for name, (config, title, options) in _rows.items()
-    },
-    # what it compares and who learns cannot be kept
+    # what FitNets compares and a teacher that learns cannot be kept
     fitnets=dict(
         _base_._online,
         config='mmvkd::distill/fitnets_tsm_r50_to_r18.py',
@@ -51,5 +42,15 @@ methods = dict(
         _base_._online,
         config='mmvkd::distill/mutual_tsm_r50_to_r18.py',
         title='mutual',
+        seeds=[0],
     ),
+    **{
+        name: dict(
+            _base_._tsm,
+            config=config,
+            title=title,
+            options={**_base_._views, **options},
+        )
+        for name, (config, title, options) in _rows.items()
+    },
 )
