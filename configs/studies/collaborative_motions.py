@@ -42,7 +42,6 @@ methods = dict(
         _base_._online,
         config='mmvkd::distill/mutual_tsm_r50_to_r18.py',
         title='mutual',
-        seeds=[0],
     ),
     **{
         name: dict(
