@@ -24,6 +24,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmvkd.engine.host_memory import keep_freed_memory
 from mmvkd.evaluation.complexity import student_config, view_shape
 from mmvkd.models.distillers import VideoDistiller
 from mmvkd.models.heads import DistillationHead
@@ -101,6 +102,7 @@ class Bench:
     def __init__(
         self, config: Mapping[str, Any], setting: Setting, folder: Path
     ) -> None:
+        keep_freed_memory()  # as the tools that train do
         init_default_scope(config.get('default_scope') or 'mmaction')
         self.config, self.setting, self.folder = config, setting, folder
         self.device = torch.device(setting.device)
