@@ -18,8 +18,8 @@ from mmengine.logging import MMLogger
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.errors import ClearErrors
-from mmvkd.studies import fingerprint
 from mmvkd.studies.commands import make_step, run_folder
+from mmvkd.studies.machine import has_accelerator
 from mmvkd.studies.outcome import RESULT
 from mmvkd.studies.plan import Study, load_study
 from mmvkd.studies.report import write_report
@@ -76,7 +76,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             args.jobs,
             args.only,
             args.fresh,
-            in_process=not fingerprint.has_accelerator(),
+            in_process=not has_accelerator(),
             say=lambda text: print(text, flush=True),
         )
         try:

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/pairs/tsm_r50_to_r18.py',
     '../_base_/graph.py',
     '../_base_/collaborative.py',
-    '../_base_/cascade.py',
+    '../_base_/staged.py',
 ]
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
@@ -14,7 +14,7 @@ model = dict(
         representation_graph=_base_.representation_graph,
         spectrum=_base_.spectrum,
         parameter=_base_.parameter,
-        substage=dict(type='mmvkd.SubstageHead'),
+        substage=_base_.substage,
     ),
     balancer=_base_.balancer,
 )

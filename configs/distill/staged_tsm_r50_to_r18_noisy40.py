@@ -4,5 +4,5 @@ _base_ = './staged_tsm_r50_to_r18.py'
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 train_dataloader = dict(dataset=dict(type='mmvkd.WeakLabels', noise=0.4))
-# labels stay while the student's classifier does not learn, and an epoch longer
-custom_hooks = [*_base_.custom_hooks, dict(type='mmvkd.PseudoLabelHook', warmup=3)]
+# labels stay while the student's classifier does not learn
+custom_hooks = [*_base_.custom_hooks, dict(type='mmvkd.PseudoLabelHook', warmup=2)]

@@ -1,7 +1,7 @@
 """Weak labels on Motions: 40 % of them wrong, or a tenth of them there.
 
-The teacher learned from right labels. DIST and the whole method, which refines the
-labels, have three seeds, the others one.
+The teacher learned from right labels. The student alone, DIST and the whole method,
+which refines the labels, have three seeds, the others one.
 """
 
 _base_ = './_motions.py'
@@ -17,16 +17,21 @@ _weak = {
     f'{_set}.labeled': '{labeled}',
 }
 _hook = 'default_hooks.pseudo_labels'
-# labels stay while the student's classifier does not learn, and an epoch longer
-_refined = {**_weak, f'{_hook}.type': 'mmvkd.PseudoLabelHook', f'{_hook}.warmup': 3}
-_student = dict(_base_._student, config='mmvkd::distill/alone_tsm_r18.py', seeds=[0])
+_refined = {
+    **_weak,
+    f'{_hook}.type': 'mmvkd.PseudoLabelHook',
+    f'{_hook}.warmup': 2,
+    f'{_hook}.momentum': 0.4,
+    f'{_hook}.teacher_weight': 0.8,
+}
+_student = dict(_base_._student, config='mmvkd::distill/alone_tsm_r18.py')
 _staged = dict(_base_._online, config='mmvkd::distill/staged_tsm_r50_to_r18.py')
 methods = dict(
     dist=dict(_base_._dist, options=_weak),
     staged_refined=dict(_staged, options=_refined, title='staged, labels refined'),
     student=dict(_student, options=_weak),
     student_refined=dict(
-        _student, options=_refined, title='student alone, labels refined'
+        _student, options=_refined, title='student alone, labels refined', seeds=[0]
     ),
     dist_refined=dict(
         _base_._dist, options=_refined, title='DIST, labels refined', seeds=[0]

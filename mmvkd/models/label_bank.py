@@ -56,8 +56,8 @@ class LabelBank:
         given: Tensor,
         num_classes: int,
         teachers: Sequence[str] = (),
-        momentum: float = 0.7,
-        teacher_weight: float = 0.5,
+        momentum: float = 0.4,
+        teacher_weight: float = 0.8,
         threshold: float = 0.5,
     ) -> None:
         self.given = given

@@ -17,6 +17,7 @@ import mmvkd
 from mmvkd.engine.launch import load_config
 from mmvkd.models.recognizers import recognizer_config
 from mmvkd.studies.commands import tools_folder
+from mmvkd.studies.machine import has_accelerator
 from mmvkd.studies.plan import Run, Study
 
 _PACKAGES = ('torch', 'numpy', 'mmengine', 'mmaction2', 'decord')
@@ -134,15 +135,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = 'none'
     return found
-
-
-def has_accelerator() -> bool:
-    """Whether runs will use one; asked without waking it, for runs are forked."""
-    if os.environ.get('CUDA_VISIBLE_DEVICES', 'unset') in ('', '-1'):
-        return False
-    return any(
-        map(os.path.exists, ('/dev/nvidiactl', '/dev/kfd', '/dev/davinci_manager'))
-    )
 
 
 def _resolved(node: Any) -> Any:

@@ -10,7 +10,7 @@ from mmvkd.files import read_json, write_text
 from mmvkd.studies.cells import about, row_cells, used_columns
 from mmvkd.studies.figures import pictures, png
 from mmvkd.studies.page import page
-from mmvkd.studies.runner import RESULTS, TIMES
+from mmvkd.studies.records import RESULTS, TIMES
 from mmvkd.studies.summary import Table, percent, tables
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
 import re
 import shutil
 import signal
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from mmvkd.files import read_json, read_lines, write_json, write_text
+from mmvkd.files import read_json, write_json, write_text
 from mmvkd.studies import outcome, processes
 from mmvkd.studies.commands import (
     Step,
@@ -34,18 +33,22 @@ from mmvkd.studies.fingerprint import (
     differences,
     digest,
     fingerprint,
-    has_accelerator,
-    versions,
 )
+from mmvkd.studies.machine import devices, has_accelerator, in_words
 from mmvkd.studies.plan import Run, Study, StudyError
+from mmvkd.studies.records import (
+    ATTEMPTS,
+    FINGERPRINT,
+    RESULTS,
+    TIMES,
+    progress,
+    results,
+    times,
+)
 
-FINGERPRINT = 'fingerprint.json'
 TRAINED = 'trained'
 FAILED = 'failed.json'
-ATTEMPTS = 'attempts.jsonl'
 LOG = 'run.log'
-RESULTS = 'results.json'
-TIMES = 'times.json'
 _KILLS = 3  # that a run survives in one call of the study
 _PAUSE = 0.2
 _NEWS = 60  # seconds between lines of progress where no terminal is
@@ -217,7 +220,7 @@ class StudyRunner:
             seconds=round(time.time() - start, 1),
             status=status,
             resumed=resumed,
-            machine=machine(),
+            machine=in_words(),
         )
         with open(folder / ATTEMPTS, 'a', encoding='utf-8') as file:
             file.write(json.dumps(entry) + '\n')
@@ -403,119 +406,6 @@ class StudyRunner:
         elif self._told:
             self.say(self._status())
         self._told = time.time()
-
-
-def results(
-    study: Study, failed: Optional[dict[str, dict[str, Any]]] = None
-) -> dict[str, Any]:
-    """All numbers of the study, without a time: the report is made of this alone."""
-    runs: dict[str, Any] = {}
-    tests: dict[str, str] = {}
-    for name, run in study.runs.items():
-        folder = run_folder(study, name)
-        result = read_json(folder / outcome.RESULT)
-        if result is None:
-            failure = (failed or {}).get(name)
-            result = dict(
-                state='failed' if failure else 'open',
-                config=run.config,
-                seed=run.seed,
-                commands=outcome.commands(study, run),
-            )
-            if failure:
-                result.update(reason=failure['reason'], log=failure['log'])
-        labels = result.pop('labels', None)
-        if labels is not None:
-            # once per test list
-            result['test_list'] = next(
-                (key for key, known in tests.items() if known == labels),
-                f'list{len(tests)}',
-            )
-            tests[result['test_list']] = labels
-        runs[name] = result
-    return dict(
-        format=1,
-        name=study.name,
-        title=study.title,
-        methods=dict(study.methods),
-        settings=list(study.settings),
-        student=study.student,
-        baselines=list(study.baselines),
-        teachers={key: dict(value) for key, value in study.teachers.items()},
-        classes=list(study.classes),
-        reversals=[list(pair) for pair in study.reversals],
-        remarks=list(study.remarks),
-        versions=versions(),
-        cells=[
-            dict(
-                method=cell.method,
-                setting=cell.setting,
-                seed=cell.seed,
-                run=cell.run,
-                chain=study.chain(cell.run),
-            )
-            for cell in study.cells
-        ],
-        runs=runs,
-        test_lists=tests,
-    )
-
-
-def times(study: Study) -> dict[str, Any]:
-    """What the runs cost; kept apart, as it is never twice the same."""
-    runs: dict[str, Any] = {}
-    for name in study.runs:
-        attempts = read_lines(run_folder(study, name) / ATTEMPTS)
-        if attempts:
-            runs[name] = dict(
-                seconds=round(sum(entry['seconds'] for entry in attempts), 1),
-                train=round(
-                    sum(e['seconds'] for e in attempts if e['step'] != 'test'), 1
-                ),
-                # the time of an attempt that was killed with the study is not known
-                interrupted=any(e['resumed'] or e['status'] for e in attempts),
-                machine=attempts[-1]['machine'],
-            )
-    return dict(runs=runs, latency_ms=read_json(study.folder / 'latency.json') or {})
-
-
-def progress(folder: Path) -> float:
-    """The share of a run's epochs that is done."""
-    if (folder / outcome.RESULT).is_file():
-        return 1.0
-    pointer = folder / 'last_checkpoint'
-    found = (
-        re.search(r'epoch_(\d+)', pointer.read_text()) if pointer.is_file() else None
-    )
-    print_ = read_json(folder / FINGERPRINT) or {}
-    epochs = (print_.get('config') or {}).get('train_cfg.max_epochs', '0')
-    if not found or not int(epochs):
-        return 0.0
-    return min(1.0, int(found[1]) / int(epochs)) * 0.98
-
-
-def devices() -> list[str]:
-    """Accelerators by number; none without."""
-    if not has_accelerator():
-        return []
-    named = os.environ.get('CUDA_VISIBLE_DEVICES')
-    if named:
-        return named.split(',')
-    return [str(i) for i in range(len(list(Path('/dev').glob('nvidia[0-9]*'))) or 1)]
-
-
-def machine() -> str:
-    """In words: cores and processor, or accelerator."""
-    words = f'{os.cpu_count()} cores, {platform.machine()}'
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        found = re.search(r'model name\s*:\s*(.+)', info.read_text())
-        words = f'{os.cpu_count()} cores, {found[1].strip()}' if found else words
-    for file in sorted(Path('/proc/driver/nvidia/gpus').glob('*/information')):
-        found = re.search(r'Model:\s*(.+)', file.read_text())
-        if found:
-            words += f', {found[1].strip()}'
-    return words
 
 
 def _plain(status: int) -> int:

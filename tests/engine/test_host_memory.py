@@ -10,7 +10,7 @@ import pytest
 
 from mmvkd.engine import host_memory
 
-# [MiB] that stay with the process when a tensor of 256 MiB is gone
+# [MiB] that stay with the process when tensors of 256 MiB are gone
 FREED = """
 import sys, torch
 from mmvkd.engine.host_memory import keep_freed_memory
@@ -20,21 +20,26 @@ def resident():
     return int(open('/proc/self/statm').read().split()[1]) / 256
 torch.ones(1)
 before = resident()
-torch.ones(64 << 20)
+size = int(sys.argv[2])
+tensors = [torch.ones(size << 18) for _ in range(256 // size)]
+del tensors
 print(resident() - before)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='speaks to glibc alone')
-@pytest.mark.parametrize('kept', [True, False])
-def test_freed_memory_stays_with_the_process(
-    kept: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ('asked', 'size', 'stays'),
+    [('kept', 16, True), ('kept', 64, False), ('', 16, False)],
+)
+def test_what_is_freed_stays_unless_it_is_large(
+    asked: str, size: int, stays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    words = [sys.executable, '-W', 'ignore', '-c', FREED, 'kept' if kept else '']
+    words = [sys.executable, '-W', 'ignore', '-c', FREED, asked, str(size)]
     output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     stayed = float(output.splitlines()[-1])
-    assert stayed > 250 if kept else stayed < 20
+    assert stayed > 250 if stays else stayed < 20
 
 
 def test_a_host_with_an_accelerator_is_left_alone(

@@ -63,7 +63,7 @@ def test_a_label_moves_as_the_equation_says() -> None:
 
 
 def test_only_a_confident_prediction_moves_a_label() -> None:
-    bank = LabelBank(torch.tensor([0, 0]), 3, ['t'], threshold=0.5)
+    bank = LabelBank(torch.tensor([0, 0]), 3, ['t'], momentum=0.7, threshold=0.5)
     sure, unsure = [0.1, 0.6, 0.3], [0.3, 0.4, 0.3]
     noted(bank, [0, 1], outputs(sure, unsure), outputs(sure, unsure))
     assert bank.update() == 1
@@ -72,7 +72,7 @@ def test_only_a_confident_prediction_moves_a_label() -> None:
 
 
 def test_the_mean_of_teachers_and_student_must_be_confident() -> None:
-    bank = LabelBank(torch.tensor([0]), 2, ['t'], threshold=0.6)
+    bank = LabelBank(torch.tensor([0]), 2, ['t'], teacher_weight=0.5, threshold=0.6)
     noted(bank, [0], outputs([0.99, 0.01]), outputs([0.01, 0.99]))
     assert bank.update() == 0
 

@@ -51,8 +51,8 @@ class PseudoLabelHook(Hook):
     def __init__(
         self,
         warmup: int = 1,
-        momentum: float = 0.7,
-        teacher_weight: float = 0.5,
+        momentum: float = 0.4,
+        teacher_weight: float = 0.8,
         threshold: float = 0.5,
         teachers: Optional[Sequence[str]] = None,
     ) -> None:

@@ -1,0 +1,41 @@
+"""The machine that a study runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+
+def has_accelerator() -> bool:
+    """Whether runs will use one; asked without waking it, for runs are forked."""
+    if os.environ.get('CUDA_VISIBLE_DEVICES', 'unset') in ('', '-1'):
+        return False
+    return any(
+        map(os.path.exists, ('/dev/nvidiactl', '/dev/kfd', '/dev/davinci_manager'))
+    )
+
+
+def devices() -> list[str]:
+    """Accelerators by number; none without."""
+    if not has_accelerator():
+        return []
+    named = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if named:
+        return named.split(',')
+    return [str(i) for i in range(len(list(Path('/dev').glob('nvidia[0-9]*'))) or 1)]
+
+
+def in_words() -> str:
+    """Its cores and processor, and its accelerators."""
+    words = f'{os.cpu_count()} cores, {platform.machine()}'
+    info = Path('/proc/cpuinfo')
+    if info.is_file():
+        found = re.search(r'model name\s*:\s*(.+)', info.read_text())
+        words = f'{os.cpu_count()} cores, {found[1].strip()}' if found else words
+    for file in sorted(Path('/proc/driver/nvidia/gpus').glob('*/information')):
+        found = re.search(r'Model:\s*(.+)', file.read_text())
+        if found:
+            words += f', {found[1].strip()}'
+    return words
