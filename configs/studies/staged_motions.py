@@ -1,13 +1,25 @@
 """Staged distillation on Motions, all labels right: its terms alone and together.
 
-The first three rows have three seeds, the others one. By default the correlation of
-substages is the only term, weighed by how far their distributions differ.
+The first four rows have three seeds, the others one. By default the correlation of
+substages is the only term, weighed by how far their distributions differ. In the last
+row a distilled TSM-R34 is the assistant between the TSM-R50 and the student.
 """
 
 _base_ = './_motions.py'
 
 name = 'staged_motions'
 title = 'Staged distillation on Motions: TSM-R50 to TSM-R18'
+_config = 'mmvkd::distill/staged_tsm_r50_to_r18.py'
+_longer = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
+runs = dict(
+    assistant=dict(
+        config=_config,
+        needs=['tsm_r50'],
+        seed=0,
+        options=dict(_longer, **{'model.student.config': 'mmvkd::teachers/tsm_r34.py'}),
+        title='TSM-R34, distilled',
+    ),
+)
 _substage = 'model.heads.substage'
 _phases = 'default_hooks.cascade.phases'
 _terms = ('correlation', 'combination', 'distribution')
@@ -22,7 +34,6 @@ _variants = dict(
         'staged, no cascade',
         {f'{_phases}.early.epochs': 0, f'{_phases}.middle.epochs': 0},
     ),
-    fixed=('staged, fixed weights', {f'{_substage}.weighting': 'fixed'}),
     **{
         name: (
             title,
@@ -32,11 +43,16 @@ _variants = dict(
     },
 )
 # the maps that they compare cannot be kept
-_staged = dict(_base_._online, config='mmvkd::distill/staged_tsm_r50_to_r18.py')
+_staged = dict(_base_._online, config=_config)
 methods = dict(
     student=_base_._student,
     dist=_base_._dist,
     staged=dict(_staged, title='staged'),
+    fixed=dict(
+        _staged,
+        options={**_base_._views, f'{_substage}.weighting': 'fixed'},
+        title='staged, fixed weights',
+    ),
     kd=dict(_base_._kd, seeds=[0]),
     **{
         name: dict(
@@ -44,4 +60,11 @@ methods = dict(
         )
         for name, (title, options) in _variants.items()
     },
+    chain=dict(
+        config='mmvkd::distill/staged_tsm_r34_to_r18.py',
+        needs=dict(assistant='model.teachers.tsm_r34.checkpoint'),
+        options=_base_._views,
+        seeds=[0],
+        title='staged, from an assistant',
+    ),
 )

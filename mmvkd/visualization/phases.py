@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from mmengine.config import Config
 
 from mmvkd.engine.phases import lengths_of
@@ -83,7 +84,7 @@ def draw_phases(figure: Figure, line: TimeLine) -> None:
         for axes in (top, bottom):
             axes.axvspan(begin, begin + length, color=COLORS[i], alpha=0.12, lw=0)
         if length:
-            place = dict(xytext=(2, 2), textcoords='offset points')
+            place = dict(xytext=(2, 2), textcoords='offset points', fontsize=7)
             top.annotate(name, (begin, 1), xycoords=top.get_xaxis_transform(), **place)
         begin += length
     top.plot(*_axes(line.accuracy), color=COLORS[0], marker='o', ms=3)
@@ -94,7 +95,11 @@ def draw_phases(figure: Figure, line: TimeLine) -> None:
     bottom.set_xlabel('epoch')
     if line.distances:
         bottom.set_yscale('log')
-        bottom.legend(ncols=2, fontsize=7)
+        bottom.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        bottom.yaxis.set_major_formatter('{x:g}')
+        bottom.yaxis.set_minor_formatter(NullFormatter())
+        beneath = dict(loc='lower center', bbox_to_anchor=(0.5, 1))
+        bottom.legend(ncols=len(line.distances), fontsize=7, **beneath)
 
 
 def _axes(curve: Curve) -> tuple[list[float], list[float]]:
