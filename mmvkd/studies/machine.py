@@ -27,7 +27,7 @@ def devices() -> list[str]:
     return [str(i) for i in range(len(list(Path('/dev').glob('nvidia[0-9]*'))) or 1)]
 
 
-def in_words() -> str:
+def describe_machine() -> str:
     """Its cores and processor, and its accelerators."""
     words = f'{os.cpu_count()} cores, {platform.machine()}'
     info = Path('/proc/cpuinfo')

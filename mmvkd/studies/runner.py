@@ -34,7 +34,7 @@ from mmvkd.studies.fingerprint import (
     digest,
     fingerprint,
 )
-from mmvkd.studies.machine import devices, has_accelerator, in_words
+from mmvkd.studies.machine import describe_machine, devices, has_accelerator
 from mmvkd.studies.plan import Run, Study, StudyError
 from mmvkd.studies.records import (
     ATTEMPTS,
@@ -220,7 +220,7 @@ class StudyRunner:
             seconds=round(time.time() - start, 1),
             status=status,
             resumed=resumed,
-            machine=in_words(),
+            machine=describe_machine(),
         )
         with open(folder / ATTEMPTS, 'a', encoding='utf-8') as file:
             file.write(json.dumps(entry) + '\n')
