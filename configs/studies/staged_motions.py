@@ -1,8 +1,8 @@
 """Staged distillation on Motions, all labels right: its terms alone and together.
 
-The first four rows have three seeds, the others one. By default the correlation of
-substages is the only term, weighed by how far their distributions differ. In the last
-row a distilled TSM-R34 is the assistant between the TSM-R50 and the student.
+The first five rows have three seeds, the others one. By default the correlation of
+substages is the only term, weighed by how far their distributions differ. The assistant
+between the TSM-R50 and the student is a distilled TSM-R34.
 """
 
 _base_ = './_motions.py'
@@ -53,6 +53,12 @@ methods = dict(
         options={**_base_._views, f'{_substage}.weighting': 'fixed'},
         title='staged, fixed weights',
     ),
+    chain=dict(
+        config='mmvkd::distill/staged_tsm_r34_to_r18.py',
+        needs=dict(assistant='model.teachers.tsm_r34.checkpoint'),
+        options=_base_._views,
+        title='staged, from an assistant',
+    ),
     kd=dict(_base_._kd, seeds=[0]),
     **{
         name: dict(
@@ -60,11 +66,4 @@ methods = dict(
         )
         for name, (title, options) in _variants.items()
     },
-    chain=dict(
-        config='mmvkd::distill/staged_tsm_r34_to_r18.py',
-        needs=dict(assistant='model.teachers.tsm_r34.checkpoint'),
-        options=_base_._views,
-        seeds=[0],
-        title='staged, from an assistant',
-    ),
 )

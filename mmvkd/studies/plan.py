@@ -70,7 +70,7 @@ _RUN = {
     'pair': str,
     'labels': str,
 }
-_METHOD = {**_RUN, 'seeds': (list, tuple)}
+_METHOD = {**_RUN, 'seeds': (list, tuple), 'settings': (list, tuple)}
 _SHARED = {**_RUN, 'caches': str}
 _CHOICE = {'options': dict, 'environment': dict, 'data': str}
 
@@ -224,6 +224,8 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
         names.append(setting)
         teachers[setting] = {}
         for method, seed in seeded:
+            if setting not in methods[method].get('settings', [setting]):
+                continue
             run = expansion.run(expansion.formatted(method, choice), choice, int(seed))
             cell = Cell(method, setting, expansion.runs[run].seed, run)
             if cell not in cells:
@@ -231,6 +233,9 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
             for key, need in expansion.runs[run].needs.items():
                 if key.startswith('model.teachers.') and need in expansion.shared:
                     teachers[setting][need] = expansion.shared[need]
+    for method, spec in methods.items():
+        for setting in spec.get('settings', ()):
+            _known(f"setting '{setting}' of '{method}'", setting, names)
     student = settings.get('student', '')
     baselines = list(settings.get('baselines') or ([student] if student else []))
     for name in [*baselines, *([student] if student else [])]:

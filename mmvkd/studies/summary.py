@@ -119,6 +119,8 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
             for cell in results['cells']
             if cell['method'] == method and cell['setting'] == setting
         ]
+        if not cells:
+            continue
         kind = 'baseline' if method in results['baselines'] else 'method'
         kind = 'student' if method == results['student'] else kind
         chains = {cell['run']: cell['chain'] for cell in cells}

@@ -169,6 +169,21 @@ def test_a_method_may_have_seeds_of_its_own() -> None:
     assert seeds == dict(student=[0, 1, 2], kd=[4], other=[0, 1])
 
 
+def test_a_method_may_have_cells_in_some_settings_alone() -> None:
+    def found(*settings: str) -> Study:
+        methods = dict(
+            student=dict(config=STUDENT, options=dict(noise='{noise}')),
+            kd=dict(config=KD, needs=['tsm_r50'], settings=list(settings)),
+        )
+        labels = dict(clean=dict(noise=0), noisy=dict(noise=0.4))
+        return study(methods=methods, labels=labels, seeds=[0])
+
+    cells = [(cell.method, cell.setting) for cell in found('noisy').cells]
+    assert cells == [('student', 'clean'), ('student', 'noisy'), ('kd', 'noisy')]
+    with pytest.raises(StudyError, match="setting 'nosy' of 'kd' is not known; near: "):
+        found('nosy')
+
+
 def test_pairs_fill_words_and_share_what_they_share() -> None:
     pairs = dict(
         small=dict(teacher='tsm_r50', student='tsm_r18'),

@@ -76,6 +76,14 @@ def test_open_cells_are_visibly_open(tmp_path: Path) -> None:
     assert '* fitnets, seed 2: not run yet' in text
 
 
+def test_a_method_without_cells_in_a_setting_has_no_row_there() -> None:
+    found = results()
+    found['cells'] = [c for c in found['cells'] if c['method'] != 'graph']
+    _, rows = table(found)
+    assert 'kd' in rows
+    assert 'graph' not in rows
+
+
 def test_a_cell_open_for_its_teacher_says_so() -> None:
     found = results()
     teacher = found['runs']['tsm_r50-seed0']
