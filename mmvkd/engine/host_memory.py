@@ -15,9 +15,9 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees, for its next tensors.
 
     By default glibc gives large blocks back to the system, which has to zero each page
-    when it hands them out again: a sixth of a step of TSM-R18 on 16 clips of 32 by 32
-    pixels (0.296 to 0.252 s with one thread). Blocks above 32 MiB still go back: kept,
-    they make the heap, and with it the peak, some percent larger.
+    when it hands them out again: a tenth of a step of TSM-R18 on 16 clips of 32 by 32
+    pixels (of the CPU's time 0.32 to 0.29 s with one thread). Blocks above 32 MiB still
+    go back: kept, they make the heap, and with it the peak, some percent larger.
 
     Returns:
         Whether it was asked for: not where there is an accelerator, or no glibc.
