@@ -18,7 +18,7 @@ from mmvkd.evaluation.variants import TEACHERS, Bench, Setting, plain
 # the optimizer's state is there from the second step on
 _STEPS = 3
 # on the host, where two of the same differ by some percent; their median counts
-_PROCESSES = 5
+_PROCESSES = 9
 
 
 def peak_memory(
