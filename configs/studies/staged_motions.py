@@ -29,6 +29,7 @@ _weights = dict(
     combination=('combination alone', (0, 1, 0)),
     distribution=('distribution alone', (0, 0, 1)),
 )
+_far = dict(distribution=dict(seeds=[0]))
 _variants = dict(
     at_once=(
         'staged, no cascade',
@@ -61,7 +62,12 @@ methods = dict(
     ),
     kd=_base_._kd,
     **{
-        name: dict(_staged, options={**_base_._views, **options}, title=title)
+        name: dict(
+            _staged,
+            options={**_base_._views, **options},
+            title=title,
+            **_far.get(name, {}),
+        )
         for name, (title, options) in _variants.items()
     },
 )
