@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Optional
 
 import torch
@@ -28,6 +28,9 @@ class FixedBalancer(nn.Module):
 
     def attach(self, terms: Sequence[str]) -> None:
         """Learn the names of the heads' terms, before the optimizer is built."""
+
+    def focus(self, terms: Collection[str]) -> None:
+        """Expect these alone, ``cls`` among them if the label's losses count."""
 
     def forward(
         self,
@@ -71,7 +74,7 @@ class UncertaintyBalancer(nn.Module):
     The scales are kept in range before each step, which is after the optimizer's: a
     clamp inside the loss would have no gradient that leads back. Without any label in
     the global batch, the classification says nothing about its noise, and its scale
-    stays.
+    has no gradient but what the optimizer remembers.
 
     Args:
         anchor: ``cls`` or None.
@@ -102,6 +105,11 @@ class UncertaintyBalancer(nn.Module):
         """Make a scale for the classification and for each term."""
         for name in ('cls', *terms):
             self.scales[name] = nn.Parameter(torch.zeros(()))
+
+    def focus(self, terms: Collection[str]) -> None:
+        """Freeze the scales of all others."""
+        for name, scale in self.scales.items():
+            scale.requires_grad = name in terms
 
     def forward(
         self,
@@ -155,7 +163,7 @@ class UncertaintyBalancer(nn.Module):
         """What the scales learn from: the values of the global batch."""
         stacked = torch.stack([value.detach().float() for value in values.values()])
         means = gather(stacked[None]).mean(0)
-        # what a phase turns off: its scales lack no gradient
+        # where nobody froze them, no scale may lack its gradient
         off = [scale for name, scale in self.scales.items() if name not in values]
         total = means.new_zeros(()) + 0 * sum(off)
         for name, mean in zip(values, means):

@@ -302,6 +302,16 @@ def wrong(name: str, **phase: Any) -> dict[str, Any]:
         (wrong('whole', epochs=2), "1 are left .*'whole'; it has epochs=2"),
         (wrong('whole', train=['head']), "the last phase, 'whole', trains the whole"),
         (wrong('back', rate=1), "phase 'back' has no field 'rate'; known: epochs, tr"),
+        (wrong('front', heads=['substage']), "heads of phase 'front' is a dict of wha"),
+        (
+            wrong('back', heads=dict(substage=dict(stages=['stage5']))),
+            "phase 'back', head 'substage': stages: 'stage5' is not one of",
+        ),
+        (
+            wrong('back', heads=dict(kd=dict(stages=['stage1']))),
+            "phase 'back', head 'kd': KDHead has no parts to choose, got",
+        ),
+        (wrong('back', heads={}, label=False), "'back' has neither heads nor label"),
         ({}, 'phases is empty'),
     ],
 )
@@ -325,13 +335,18 @@ def test_a_scheduler_of_other_phases_is_refused(
         runner.train()
 
 
-def test_a_head_without_parts_has_none_to_choose(
-    tmp_path: Path, lists: tuple[str, str]
+@pytest.mark.parametrize('schedulers', [0, 1])
+def test_a_rate_that_no_scheduler_sets_is_refused(
+    tmp_path: Path, lists: tuple[str, str], schedulers: int
 ) -> None:
-    config = cascade(tmp_path, lists, param_scheduler=[])
-    config.default_hooks.cascade.phases.front.heads = dict(kd=dict(stages=['stage1']))
-    with pytest.raises(ValueError, match='KDHead has no parts to choose, got'):
-        Runner.from_cfg(config).train()
+    phases = {name: dict(phase, lr=0.7) for name, phase in PHASES.items()}
+    other = [dict(type='mmvkd.PhaseLR', phases=phases)]
+    runner = Runner.from_cfg(
+        cascade(tmp_path, lists, param_scheduler=other[:schedulers])
+    )
+    with pytest.raises(ValueError, match=r'have the rates .* add .*PhaseLR'):
+        runner.train()
+    assert runner.iter == 0
 
 
 def test_a_student_alone_has_no_cascade(tmp_path: Path) -> None:

@@ -180,6 +180,16 @@ def test_what_a_phase_turns_off_keeps_its_scale_and_has_a_gradient() -> None:
     assert values['a'].grad.item() == pytest.approx(math.exp(0.7))
 
 
+def test_a_scale_out_of_focus_has_no_gradient() -> None:
+    balancer, values = made(), tensors(a=0.3)
+    balancer.focus(['a'])
+    balancer({}, values, dict(a=1.0))['loss_scales'].backward()
+    assert balancer.scales['cls'].grad is None and balancer.scales['b'].grad is None
+    assert balancer.scales['a'].grad != 0
+    balancer.focus(['cls', 'a', 'b'])
+    assert all(scale.requires_grad for scale in balancer.scales.values())
+
+
 def test_a_term_without_weight_neither_counts_nor_learns() -> None:
     balancer, values = made(), tensors(cls=1.0, a=0.3, b=5.0)
     objective(balancer, values, a=0.0).backward()

@@ -30,6 +30,7 @@ from mmvkd.models.losses import (
     channel_moments,
     gaussian_distance,
     kd_loss,
+    mmd,
     pearson_distance,
 )
 from mmvkd.models.outputs import Outputs, Targets
@@ -136,7 +137,11 @@ def test_unequal_numbers_of_substages_are_refused() -> None:
         (dict(correlation='dot'), "correlation 'dot' is unknown; known: pearson, cka"),
         (dict(hybrids='two'), "hybrids 'two' is unknown; known: one, all"),
         (dict(weighting='no'), "weighting 'no' is unknown; known: distribution"),
-        (dict(distance='emd'), "distance 'emd' is unknown; known: gaussian"),
+        (dict(distance='emd'), "distance 'emd' is unknown; known: gaussian, mmd"),
+        (
+            one_term('correlation', correlation='cka'),
+            "connector, which correlation='cka' alone does not train",
+        ),
         (dict(terms=dict(shape=1.0)), "terms has 'shape' .* be given to correlation"),
     ],
 )
@@ -275,6 +280,29 @@ def test_weights_are_the_smoothed_distances_over_their_mean() -> None:
     )
 
 
+def test_the_distance_may_be_the_discrepancy_of_the_clips_averages() -> None:
+    model = staged(**one_term('distribution', distance='mmd')).train()
+    head, seen = model.heads['s'], []
+    measure = head._measure
+    head._measure = lambda mapped: seen.append(mapped) or measure(mapped)
+    entries = losses(model, batch(clips=3))
+    for stage, pairs in seen[0].items():
+        own, other = (x.mean((2, 3, 4)) for x in pairs[0])
+        torch.testing.assert_close(entries[f's_distance_{stage}'], mmd(other, own))
+    assert entries['loss_s_distribution'].requires_grad
+
+
+@pytest.mark.parametrize('value', [float('inf'), float('nan')])
+def test_a_distance_that_overflows_is_not_remembered(value: float) -> None:
+    model = staged().train()
+    head = model.heads['s']
+    losses(model, batch())
+    before = head.distances.clone()
+    found = head._weigh(0, {'stage1': torch.tensor(value)})
+    assert torch.equal(head.distances, before)
+    assert all(weight.isfinite() for weight in found.values())
+
+
 def test_distances_are_saved_with_the_training_only_parts() -> None:
     model = staged().train()
     losses(model, batch())
@@ -345,7 +373,7 @@ def test_all_hybrids_run_if_asked_for() -> None:
         dict(),
         dict(one_term('combination')),
         dict(one_term('combination', weighting='fixed', combined=['stage1'])),
-        dict(one_term('correlation', correlation='cka')),
+        dict(correlation='cka', terms=dict(distribution=0.0)),
         dict(one_term('distribution', hybrids='all')),
     ],
 )

@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmvkd.engine.phases import lengths_of, phase_at
+from mmvkd.engine.schedulers import PhaseLR
 from mmvkd.models import VideoDistiller
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import find_module
@@ -23,7 +24,8 @@ class CascadeHook(Hook):
 
     After arXiv 2307.05201; our reading. What a phase leaves out is frozen: no gradient,
     no step of the optimizer, whose state of it stays as it is, and no new statistics of
-    BatchNorm. The phase is a function of the epoch, so a resumed run needs no state.
+    BatchNorm; so are the scales of terms that are off. The phase is a function of the
+    epoch, so a resumed run needs no state.
 
     Args:
         phases: By name, in order; a phase is a dict of
@@ -59,12 +61,7 @@ class CascadeHook(Hook):
         self.lengths = lengths_of(self.phases, runner.max_epochs)
         for name, phase in self.phases.items():
             self._modules(model, name)
-            for head in phase.get('heads') or {}:
-                if head not in model.heads:
-                    raise ValueError(
-                        f"phase '{name}' names head '{head}'; the model has "
-                        f'{", ".join(model.heads)}'
-                    )
+            _check_heads(model, name, phase)
         *_, last = self.phases
         if self.phases[last].get('train') is not None:
             raise ValueError(f"the last phase, '{last}', trains the whole student")
@@ -75,6 +72,7 @@ class CascadeHook(Hook):
                         f'the phases of the cascade last {self.lengths} epochs, those '
                         f'of {type(scheduler).__name__} {scheduler.lengths}'
                     )
+        self._check_rates(runner)
         # the optimizer holds these, whatever a phase freezes
         self._learnable = [p for p in model.parameters() if p.requires_grad]
 
@@ -112,6 +110,7 @@ class CascadeHook(Hook):
             head.requires_grad_(head.enabled)
             if head.enabled:
                 head.focus(**((chosen or {}).get(key) or {}))
+        model.distill['balancer'].focus(model.active_terms)
         for parameter in model.distill.parameters():
             if id(parameter) not in learnable:
                 parameter.requires_grad = False
@@ -119,6 +118,22 @@ class CascadeHook(Hook):
             if not parameter.requires_grad:
                 # a gradient that was accumulating would still move it
                 parameter.grad = None
+
+    def _check_rates(self, runner: Runner) -> None:
+        """Refuse rates of phases that no scheduler sets."""
+        rates = {name: phase.get('lr', 1.0) for name, phase in self.phases.items()}
+        read = [
+            scheduler.factors
+            for schedulers in _lists(runner.param_schedulers)
+            for scheduler in schedulers
+            if isinstance(scheduler, PhaseLR)
+        ]
+        if any(rate != 1 for rate in rates.values()) and rates not in read:
+            raise ValueError(
+                f'the phases have the rates {rates}, and no scheduler sets them; add '
+                "dict(type='mmvkd.PhaseLR', phases=…) with the same phases to "
+                'param_scheduler'
+            )
 
     def _modules(self, model: VideoDistiller, name: str) -> Optional[tuple[str, ...]]:
         """Modules of the student that learn in a phase, None for all."""
@@ -147,6 +162,30 @@ class CascadeHook(Hook):
                 ) from error
             modules.append(part)
         return tuple(modules)
+
+
+def _check_heads(model: VideoDistiller, name: str, phase: Mapping[str, Any]) -> None:
+    """Refuse heads, or parts of them, that are not there, and a phase without loss."""
+    chosen = phase.get('heads')
+    if chosen is None:
+        return
+    if not isinstance(chosen, Mapping):
+        raise ValueError(
+            f"heads of phase '{name}' is a dict of what is on by head, got {chosen!r}"
+        )
+    for key, parts in chosen.items():
+        if key not in model.heads:
+            raise ValueError(
+                f"phase '{name}' names head '{key}'; the model has "
+                f'{", ".join(model.heads)}'
+            )
+        try:
+            model.heads[key].focus(**(parts or {}))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"phase '{name}', head '{key}': {error}") from error
+        model.heads[key].focus()
+    if not chosen and not phase.get('label', True):
+        raise ValueError(f"phase '{name}' has neither heads nor label losses")
 
 
 def _inner(runner: Runner) -> Any:

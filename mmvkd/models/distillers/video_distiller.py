@@ -222,6 +222,14 @@ class VideoDistiller(BaseModel):
             [_key(name, term) for name, h in self.heads.items() for term in h.terms]
         )
 
+    @property
+    def active_terms(self) -> list[str]:
+        """Terms that the objective has now: of heads, and ``cls`` of the labels."""
+        terms = [
+            _key(n, term) for n, h in self.heads.items() for term in h.active_terms
+        ]
+        return ['cls', *terms] if self.label_loss else terms
+
     def _refuse_blending(self) -> None:
         blending = self.student.data_preprocessor.blending
         for name, teacher in self.teachers.items():

@@ -133,6 +133,11 @@ class DistillationHead(nn.Module):
                 f'{type(self).__name__} has no parts to choose, got {parts or args}'
             )
 
+    @property
+    def active_terms(self) -> Collection[str]:
+        """Those of :attr:`terms` that it gives as it is focused now."""
+        return self.terms if self.enabled else ()
+
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:

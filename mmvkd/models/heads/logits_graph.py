@@ -144,6 +144,13 @@ class LogitsGraphHead(LogitsHead):
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Refuse what logits cannot compare, and build the edge network."""
         super().attach(student, teachers)
+        count = len(teachers)
+        if count > 1 and self.self_loop is not None and self.self_loop < 1 / count:
+            raise ValueError(
+                f'self_loop={self.self_loop} is less than an equal share of '
+                f'{count} teachers, {1 / count:.3g}; at that share each vertex is the '
+                'mean of all'
+            )
         if self.edges == 'learned':
             self.edge_network = EdgeNetwork(len(teachers), student.num_classes)
         trust = (f'trust_{name}' for name in teachers)
@@ -187,7 +194,8 @@ class LogitsGraphHead(LogitsHead):
         log_trust = self._log_trust(logits, targets)
         among, to_student = self._edges(log_trust.detach())
         # [N, K, M]
-        vertices = among @ (logits / self.temperature).softmax(-1)
+        with torch.autocast(logits.device.type, enabled=False):
+            vertices = among @ (logits / self.temperature).softmax(-1)
         terms = self._match(vertices, to_student, q)
         if self.edges == 'learned' and targets.labels is not None:
             terms['edges'] = self._mixture_loss(logits, log_trust, targets.labels)
@@ -274,7 +282,7 @@ def _pairs(vertices: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 
 def _share(self_loop: float, k: int) -> float:
     """The share of the identity that gives this diagonal under uniform trust."""
-    return max(0.0, (self_loop - 1 / k) / (1 - 1 / k))
+    return (self_loop - 1 / k) / (1 - 1 / k)
 
 
 def _confidence(logits: Tensor, targets: Targets) -> Tensor:

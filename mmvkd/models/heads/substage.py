@@ -19,6 +19,7 @@ from mmvkd.models.losses import (
     gaussian_distance,
     gram_distance,
     kd_loss,
+    mmd,
     pearson_distance,
 )
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
@@ -32,7 +33,7 @@ Pairs = list[tuple[Tensor, Tensor]]
 
 _TERMS = ('correlation', 'combination', 'distribution')
 _CORRELATIONS = ('pearson', 'cka', 'gram')
-_DISTANCES = {'gaussian': gaussian_distance}
+_DISTANCES = ('gaussian', 'mmd')
 _WEIGHTINGS = ('distribution', 'fixed')
 _HYBRIDS = ('one', 'all')
 
@@ -54,14 +55,16 @@ class SubstageHead(DistillationHead):
     * *combination*: the hybrid network is the student up to substage j, the connector
       and the frozen teacher behind substage j; the term is its cross-entropy on the
       label and its divergence from the whole teacher;
-    * *distribution*: :math:`d_j` over the global batch, see
-      :func:`~mmvkd.models.losses.gaussian_distance`.
+    * *distribution*: :math:`d_j` over the global batch, see ``distance``. Where this
+      term is off, the connector that :math:`d_j` sees learns from the others, of which
+      ``pearson`` leaves the scale and shift of a channel open.
 
     Args:
         substages: By name, ``dict(student=…, teacher=…)``: the tap that ends a
             substage, or the taps if paths run side by side; ``teacher`` may be a dict
             by teacher name, and is what ``student`` is if left out. None cuts both as
-            :func:`~mmvkd.models.substages.substages` does.
+            :func:`~mmvkd.models.substages.substages` does. Of more paths than the
+            teacher has, the student's first ones learn.
         terms: :math:`\lambda` of the terms by name, 1 if left out; 0 turns one off.
         correlation: ``pearson``, per channel over positions; ``cka``, among the clips
             of the global batch; ``gram``, among the positions of a clip. The last two
@@ -76,14 +79,17 @@ class SubstageHead(DistillationHead):
         temperature: Of the hybrid's divergence from the teacher.
         ce_weight: Of the hybrid's cross-entropy, over labeled clips.
         kd_weight: Of that divergence.
-        distance: Of distributions: ``gaussian``.
+        distance: Of distributions: ``gaussian``, of the moments of each channel
+            (:func:`~mmvkd.models.losses.gaussian_distance`), or ``mmd``, of the clips'
+            averages over positions (:func:`~mmvkd.models.losses.mmd`).
         weighting: ``distribution`` as above; ``fixed`` for :math:`w_j = 1`.
         momentum: Share of the past in the smoothed distances.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`; taps are named
             in ``substages``.
 
     Raises:
-        ValueError: for a name that is not known.
+        ValueError: for a name that is not known, or substages that are weighed by what
+            a connector shows that nothing trains.
     """
 
     one_way = 'its hybrids go on through a frozen teacher'
@@ -112,7 +118,7 @@ class SubstageHead(DistillationHead):
         for name, value, known in (
             ('correlation', correlation, _CORRELATIONS),
             ('hybrids', hybrids, _HYBRIDS),
-            ('distance', distance, tuple(_DISTANCES)),
+            ('distance', distance, _DISTANCES),
             ('weighting', weighting, _WEIGHTINGS),
         ):
             if value not in known:
@@ -123,6 +129,16 @@ class SubstageHead(DistillationHead):
         self.terms = chosen_terms(
             self, {**dict.fromkeys(_TERMS, 1.0), **(terms or {})}, _TERMS
         )
+        if (
+            weighting == 'distribution'
+            and correlation != 'pearson'
+            and set(self.terms) == {'correlation'}
+        ):
+            raise ValueError(
+                "weighting='distribution' looks through a connector, which "
+                f"correlation='{correlation}' alone does not train; set "
+                "weighting='fixed' or give another term a weight"
+            )
         self.correlation = correlation
         self.grid = grid
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
@@ -131,7 +147,7 @@ class SubstageHead(DistillationHead):
         self.temperature = temperature
         self.ce_weight = ce_weight
         self.kd_weight = kd_weight
-        self.distance = _DISTANCES[distance]
+        self.distance = distance
         self.weighting = weighting
         self.momentum = momentum
         self.connectors = nn.ModuleDict()
@@ -269,6 +285,11 @@ class SubstageHead(DistillationHead):
             for stage, modules in connectors.items():
                 modules.requires_grad_(stage in self._stages)
 
+    @property
+    def active_terms(self) -> Sequence[str]:
+        """Those that the phase has."""
+        return self._on if self.enabled else ()
+
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
@@ -351,17 +372,17 @@ class SubstageHead(DistillationHead):
             return {}
         with torch.set_grad_enabled('distribution' in self._on):
             return {
-                stage: torch.stack(
-                    [
-                        self.distance(
-                            channel_moments(mine, _average),
-                            channel_moments(theirs, _average),
-                        )
-                        for mine, theirs in pairs
-                    ]
-                ).mean()
+                stage: torch.stack([self._apart(*pair) for pair in pairs]).mean()
                 for stage, pairs in mapped.items()
             }
+
+    def _apart(self, mine: Tensor, theirs: Tensor) -> Tensor:
+        """The distance of the distributions of two features."""
+        if self.distance == 'gaussian':
+            moments = (channel_moments(x, _average) for x in (mine, theirs))
+            return gaussian_distance(*moments)
+        own, other = (gather(x.float().mean((2, 3, 4))) for x in (mine, theirs))
+        return mmd(other, own)
 
     def _weigh(self, row: int, distances: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Smooth the distances, and weigh the substages by them."""
@@ -369,7 +390,9 @@ class SubstageHead(DistillationHead):
             if self.training and stage in distances:
                 past, new = self.distances[row, i], distances[stage].detach()
                 smooth = torch.lerp(new.to(past.dtype), past, self.momentum)
-                self.distances[row, i] = torch.where(past < 0, new, smooth)
+                now = torch.where(past < 0, new, smooth)
+                # a step that overflows in half precision is skipped, not remembered
+                self.distances[row, i] = torch.where(new.isfinite(), now, past)
         chosen = [self.names.index(stage) for stage in self._stages]
         known = torch.stack([self.distances[row, i] for i in chosen])
         if self.weighting == 'fixed':

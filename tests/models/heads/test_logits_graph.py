@@ -258,6 +258,17 @@ def test_learned_edges_have_finite_gradients_also_in_half_precision(
         assert found.grad.isfinite().all()
 
 
+def test_a_student_like_its_teacher_is_at_rest_in_half_precision_too() -> None:
+    head = graph(1, 400, cost='binary', temperature=1.0)
+    teacher = 3 * logits(classes=400)
+    student = teacher.clone().requires_grad_()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        terms = head(Outputs(student), {'t1': Outputs(teacher)}, targets())
+    terms[''].backward()
+    assert terms[''].item() < 1e-8
+    assert student.grad.abs().max() < 1e-6
+
+
 def test_what_edges_learned_is_saved_with_the_run_and_not_with_the_student() -> None:
     learned = dict(type='mmvkd.LogitsGraphHead', edges='learned')
     model = distiller(heads=dict(g=learned))
@@ -377,11 +388,12 @@ def test_diagnostics_are_logged_and_not_summed() -> None:
         (dict(edges='none'), "'none' is unknown; known: uniform, confidence, learned"),
         (dict(cost='other'), "'other' is unknown; known: prototype, binary"),
         (dict(self_loop=1.5), r'share in \[0, 1\], got 1.5'),
+        (dict(self_loop=0.3), 'self_loop=0.3 is less than an equal share of 2'),
     ],
 )
 def test_a_wrong_graph_is_told(wrong: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        LogitsGraphHead(**wrong)
+        graph(**wrong)
 
 
 @pytest.mark.parametrize('edges', ['uniform', 'confidence', 'learned'])

@@ -38,7 +38,7 @@ class TemporalCoherence(PretextTask):
         order = np.arange(length)
         label = np.random.randint(2)
         if label:
-            apart = np.random.randint(max(length // 4, 1), length)
+            apart = np.random.randint(-(-length // 4), length)
             first = np.random.randint(length - apart)
             order[[first, first + apart]] = first + apart, first
         return either_way(clip[:, order]), label
