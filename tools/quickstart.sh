@@ -17,13 +17,6 @@ say 'Motions: generated videos of 14 motions'
 say "teachers, the student alone, the distilled student ($out)"
 "$PYTHON" tools/study.py configs/studies/quickstart.py
 
-# where configs/distill looks for them
-mkdir -p work_dirs/motions
-for teacher in tsm_r50 tsm_r34; do
-    [ -e "work_dirs/motions/$teacher" ] ||
-        ln -s "../studies/quickstart/runs/$teacher-seed0" "work_dirs/motions/$teacher"
-done
-
 say "the distilled student again, by MMAction2's own test.py on the plain student's config"
 checkpoint=$(ls -t $out/runs/graph-seed0/best_*.pth | head -n 1)
 mmaction=$("$PYTHON" -c 'import importlib.util as u

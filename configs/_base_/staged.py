@@ -1,10 +1,6 @@
 """What substages match, and what learns when: the front of the student first."""
 
-# what measured best, see ../studies: the distributions weigh the substages
-substage = dict(
-    type='mmvkd.SubstageHead',
-    terms=dict(correlation=1.0, combination=0.0, distribution=0.0),
-)
+substage = dict(type='mmvkd.SubstageHead')
 
 _early = ['stage1', 'stage2']
 _middle = [*_early, 'stage3']

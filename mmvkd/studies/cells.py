@@ -29,7 +29,8 @@ def about(results: Mapping[str, Any], times: Mapping[str, Any]) -> list[str]:
     machines = sorted({run['machine'] for run in (times.get('runs') or {}).values()})
     told = [
         'Accuracy is top-1 on the test list, mean ± standard deviation over seeds. '
-        'Each method is compared with the best baseline over their common seeds; '
+        'Each method is compared with the best baseline, and with the student for its '
+        'share of the gap, over their common seeds; '
         'behind the difference stands in how many of these it is a gain. p is the '
         'exact sign-flip test over clips (McNemar’s, for one seed), after Holm; '
         '★ marks a gain with p < 0.05 that also exceeds the spread. “Within pairs” is '

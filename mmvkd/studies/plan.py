@@ -4,7 +4,8 @@ A study file is a config of plain values::
 
     name = 'baselines'
     data = 'motions'                      # MMVKD_DATA of every run
-    options = {'train_cfg.max_epochs': 30}  # --cfg-options of every run
+    # --cfg-options of every run: epochs, and where the schedule's cosine ends
+    options = {'train_cfg.max_epochs': 30, 'param_scheduler.1.end': 30}
     seeds = [0, 1, 2]
     student = 'student'
     runs = dict(tsm_r50=dict(config='mmvkd::teachers/tsm_r50.py', seed=0))

@@ -259,7 +259,10 @@ def _gap(rows: Sequence[Row]) -> list[str]:
         ]
     for row in rows:
         if row.kind != 'teacher' and row is not student and row.scores:
-            row.share = (row.mean - student.mean) / gap
+            common = set(row.scores) & set(student.scores)
+            if common:
+                gained = [row.scores[s] - student.scores[s] for s in common]
+                row.share = sum(gained) / len(gained) / gap
     return []
 
 

@@ -102,7 +102,13 @@ def changes(phases: Any = None, **head: Any) -> dict[str, Any]:
     """What makes :func:`runs.run_config` a cascade."""
     phases = copy.deepcopy(PHASES if phases is None else phases)
     teacher = dict(model=dict(_delete_=True, **tiny_student()))
-    head = dict(type='mmvkd.SubstageHead', hybrids='all', combined=['stage1'], **head)
+    head = dict(
+        type='mmvkd.SubstageHead',
+        terms=dict(combination=1.0, distribution=1.0),
+        hybrids='all',
+        combined=['stage1'],
+        **head,
+    )
     ends = dict(teacher_tap='backbone.layer2')
     return dict(
         model=dict(

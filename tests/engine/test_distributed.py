@@ -88,6 +88,7 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
         substage=dict(
             type='mmvkd.SubstageHead',
             correlation='cka',
+            terms=dict(combination=1.0, distribution=1.0),
             hybrids='all',
             combined=['front', 'back'],
             substages=dict(

@@ -39,7 +39,8 @@ def distilling(**changes: Any) -> dict[str, Any]:
 
 def staged(**head: Any) -> dict[str, Any]:
     """A config whose head runs the teacher on from the student's features."""
-    substage = dict(type='mmvkd.SubstageHead', **head)
+    terms = dict(dict(combination=1.0, distribution=1.0), **head.pop('terms', {}))
+    substage = dict(type='mmvkd.SubstageHead', terms=terms, **head)
     return whole(distilling(heads=dict(substage=substage)))
 
 

@@ -67,6 +67,7 @@ HEADS = {
         f'substage_{correlation}': dict(
             type='mmvkd.SubstageHead',
             correlation=correlation,
+            terms=dict(combination=1.0, distribution=1.0),
             hybrids='all',
             ce_weight=0.0,
             connector=dict(type='mmvkd.IdentityConnector'),

@@ -52,7 +52,10 @@ HEADS: dict[str, dict] = dict(
         edges='learned',
         dim=64,
     ),
-    substage=dict(type='mmvkd.SubstageHead'),
+    substage=dict(
+        type='mmvkd.SubstageHead',
+        terms=dict(combination=1.0, distribution=1.0),
+    ),
 )
 
 

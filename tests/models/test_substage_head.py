@@ -37,6 +37,7 @@ from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.registry import MODELS
 from mmvkd.seeding import seed_shared
 
+ALL = dict(correlation=1.0, combination=1.0, distribution=1.0)
 STAGES = ('stage1', 'stage2', 'stage3')
 
 
@@ -54,7 +55,8 @@ def short(stages: int = 3, num_classes: int = 4) -> dict[str, Any]:
 
 
 def staged(student: Any = None, model: Any = None, **head: Any) -> nn.Module:
-    """A distiller with a substage head."""
+    """A distiller with a substage head of all terms."""
+    head['terms'] = {**ALL, **head.get('terms', {})}
     return distiller(
         student=short() if student is None else student,
         teachers=dict(t=teacher(short() if model is None else model)),
@@ -150,6 +152,13 @@ def test_a_wrong_name_is_told(wrong: dict, match: str) -> None:
         SubstageHead(**wrong)
 
 
+def test_the_correlation_alone_is_the_default() -> None:
+    assert SubstageHead().terms == dict(correlation=1.0)
+    assert SubstageHead(terms=dict(combination=0.1)).terms == dict(
+        correlation=1.0, combination=0.1
+    )
+
+
 def test_a_wrong_substage_is_told() -> None:
     with pytest.raises(ValueError, match="combined: 'stage9' is not one of stage1, st"):
         staged(combined=['stage9'])
@@ -163,7 +172,8 @@ def test_a_teacher_that_ran_before_has_no_hybrid(tmp_path: Path) -> None:
         store=str(tmp_path / 'store'),
     )
     assert isinstance(MODELS.build(dict(cached)), CachedTeacher)
-    model = config(teachers=dict(t=cached), heads=dict(s=dict(type=SubstageHead)))
+    head = dict(type=SubstageHead, terms=ALL)
+    model = config(teachers=dict(t=cached), heads=dict(s=head))
     with pytest.raises(ValueError, match="'t' is a CachedTeacher, which cannot"):
         MODELS.build(model)
     # what it kept still teaches
@@ -439,7 +449,7 @@ def test_maps_of_other_sizes_meet_at_the_smaller_one() -> None:
     model = distiller(
         student=short(),
         teachers=dict(t=teacher(short(), view=view)),
-        heads=dict(s=dict(type='mmvkd.SubstageHead', hybrids='all')),
+        heads=dict(s=dict(type='mmvkd.SubstageHead', terms=ALL, hybrids='all')),
     )
     entries = backward(model, batch())
     assert without_gradient(model) == []

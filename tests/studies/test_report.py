@@ -45,6 +45,19 @@ def test_the_share_of_the_gap_is_told_where_it_exceeds_three_spreads() -> None:
     assert one.notes == []
 
 
+def test_the_share_of_the_gap_is_over_common_seeds() -> None:
+    found = results()
+    for name in ('graph-seed1', 'graph-seed2'):
+        found['runs'][name]['state'] = 'open'
+    _, rows = table(found)
+    graph, student = rows['graph'], rows['student']
+    assert list(graph.scores) == [0]
+    gap = rows['tsm_r50-seed0'].mean - student.mean
+    expected = (graph.scores[0] - student.scores[0]) / gap
+    assert graph.share == pytest.approx(expected)
+    assert student.scores[0] != pytest.approx(student.mean)
+
+
 @pytest.mark.parametrize(
     ('teacher', 'seeds', 'message'),
     [

@@ -31,7 +31,8 @@ from mmvkd.seeding import shared
 Pairs = list[tuple[Tensor, Tensor]]
 """Features of student and teacher at the end of a substage, one pair for each path."""
 
-_TERMS = ('correlation', 'combination', 'distribution')
+# by default what measured best
+_TERMS = dict(correlation=1.0, combination=0.0, distribution=0.0)
 _CORRELATIONS = ('pearson', 'cka', 'gram')
 _DISTANCES = ('gaussian', 'mmd')
 _WEIGHTINGS = ('distribution', 'fixed')
@@ -65,7 +66,8 @@ class SubstageHead(DistillationHead):
             by teacher name, and is what ``student`` is if left out. None cuts both as
             :func:`~mmvkd.models.substages.substages` does. Of more paths than the
             teacher has, the student's first ones learn.
-        terms: :math:`\lambda` of the terms by name, 1 if left out; 0 turns one off.
+        terms: :math:`\lambda` of the terms by name; if left out 1 of the correlation
+            and 0, which turns a term off, of the others.
         correlation: ``pearson``, per channel over positions; ``cka``, among the clips
             of the global batch; ``gram``, among the positions of a clip. The last two
             need no connector.
@@ -126,9 +128,7 @@ class SubstageHead(DistillationHead):
                     f"{name} '{value}' is unknown; known: {', '.join(known)}"
                 )
         self.substages = substages
-        self.terms = chosen_terms(
-            self, {**dict.fromkeys(_TERMS, 1.0), **(terms or {})}, _TERMS
-        )
+        self.terms = chosen_terms(self, {**_TERMS, **(terms or {})}, tuple(_TERMS))
         if (
             weighting == 'distribution'
             and correlation != 'pearson'
@@ -273,7 +273,7 @@ class SubstageHead(DistillationHead):
         self._behind = [stage for stage in self._stages if stage in self._combined]
         self._on = [
             term
-            for term in _chosen('terms', terms, _TERMS, _TERMS)
+            for term in _chosen('terms', terms, tuple(_TERMS), _TERMS)
             if term in self.terms and (term != 'combination' or self._behind)
         ]
         if not self._stages or not self._on:
