@@ -379,10 +379,10 @@ class SubstageHead(DistillationHead):
     def _apart(self, mine: Tensor, theirs: Tensor) -> Tensor:
         """The distance of the distributions of two features."""
         if self.distance == 'gaussian':
-            moments = (channel_moments(x, _average) for x in (mine, theirs))
-            return gaussian_distance(*moments)
-        own, other = (gather(x.float().mean((2, 3, 4))) for x in (mine, theirs))
-        return mmd(other, own)
+            own, other = (channel_moments(x, _average) for x in (mine, theirs))
+            return gaussian_distance(own, other)
+        rows = [gather(x.float().mean((2, 3, 4))) for x in (theirs, mine)]
+        return mmd(rows[0], rows[1])
 
     def _weigh(self, row: int, distances: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Smooth the distances, and weigh the substages by them."""
