@@ -11,22 +11,25 @@ from mmvkd.datasets.transforms.pretext.task import PretextTask, cells
 from mmvkd.registry import TRANSFORMS
 
 CLASSES = ('same', 'left', 'right', 'up', 'down', 'in', 'out')
-"""Where the view of the second half lies, seen from that of the first; the label."""
+"""Where the view of the last frame lies, seen from that of the first; the label."""
 
 _STEPS = dict(left=(0, -1), right=(0, 1), up=(-1, 0), down=(1, 0))
 
 
 @TRANSFORMS.register_module()
 class FrameRegistration(PretextTask):
-    """How must the second half of the clip be moved to lie on the first?
+    """How must the last frame be moved to lie on the first?
 
-    Each half is seen through a window of its own. That of the second half is the first
-    one's, shifted by a part of its side, or scaled about its center by ``zoom`` or
-    1 / ``zoom``; see :data:`CLASSES`. After arXiv 1804.10069; our reading.
+    One frame of the clip, drawn, stands for all. Each is seen through a window of its
+    own, which moves evenly from frame to frame: that of the last is the first one's,
+    shifted by a part of its side, or scaled about its center by ``zoom`` or
+    1 / ``zoom``; see :data:`CLASSES`. What moved in the clip itself would be one more
+    motion, and the answer to another question. After arXiv 1804.10069 and 2104.00240;
+    our reading.
 
     Short cuts that are shut besides those of :class:`PretextTask`:
 
-    * *Borders.* Both windows lie within the picture, at a random place and of a random
+    * *Borders.* All windows lie within the picture, at a random place and of a random
       size, so no edge is filled with anything.
     * *Resampling.* All windows, moved or not, are brought to the resolution of the
       smallest possible one and from there to the size of the picture.
@@ -34,8 +37,8 @@ class FrameRegistration(PretextTask):
     A clip without motion can be answered, one without any structure cannot.
 
     Args:
-        shift: Distance of shifted windows, as a part of their side.
-        zoom: Ratio of the sides of scaled windows, above 1.
+        shift: Distance of the last window from the first, as a part of their side.
+        zoom: Ratio of the sides of the last and the first, above 1.
         smallest: Side of the smallest window, as a part of the picture's.
         **kwargs: See :class:`PretextTask`; ``still`` is the contrast within a frame,
             here.
@@ -48,14 +51,14 @@ class FrameRegistration(PretextTask):
 
     def __init__(
         self,
-        shift: float = 0.15,
-        zoom: float = 1.25,
-        smallest: float = 0.6,
+        shift: float = 0.3,
+        zoom: float = 1.3,
+        smallest: float = 0.5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.shift, self.zoom, self.smallest = shift, zoom, smallest
-        # either window of a pair may be the larger one
+        # the first window may be the larger one, or the last
         self.largest = 1 / max(zoom, 1 + shift)
         if not (shift > 0 and zoom > 1 and 0 < smallest * zoom <= self.largest):
             raise ValueError(
@@ -67,50 +70,42 @@ class FrameRegistration(PretextTask):
         """Refuse a clip without structure.
 
         Raises:
-            ValueError: if every frame of ``clip``, (V, T, H, W, 3), is flat.
+            ValueError: if a frame of ``clip``, (V, T, H, W, 3), is flat.
         """
-        if np.ptp(cells(clip), axis=(2, 3)).max() <= self.still:
-            raise ValueError('its pictures are flat')
+        if np.ptp(cells(clip), axis=(2, 3)).max(-1).min() <= self.still:
+            raise ValueError('a picture of it is flat')
 
     def ask(self, clip: np.ndarray, results: dict[str, Any]) -> tuple[np.ndarray, int]:
-        """Crop each half by its window, and bring it back to the clip's size."""
+        """Show one frame through windows that move, at the clip's size."""
         label = np.random.randint(self.num_classes)
-        first, second = self.windows(CLASSES[label], clip.shape[2:4])
-        half = clip.shape[1] // 2
         size = clip.shape[2:4]
+        windows = self.windows(CLASSES[label], size, clip.shape[1])
         small = np.maximum(np.rint(self.smallest * np.array(size)), 1).astype(int)
-        clip = clip.copy()
-        for frame in (frame for view in clip for frame in view[:half]):
-            frame[...] = _through(frame, first, small)
-        for frame in (frame for view in clip for frame in view[half:]):
-            frame[...] = _through(frame, second, small)
-        return clip, label
+        pictures = clip[:, np.random.randint(clip.shape[1])]
+        seen = [[_through(p, w, small) for w in windows] for p in pictures]
+        return np.array(seen), label
 
-    def windows(
-        self, name: str, size: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Windows of both halves, each [[top, left], [bottom, right]] in pixels.
+    def windows(self, name: str, size: tuple[int, ...], length: int) -> np.ndarray:
+        """Windows of the frames, (T, 2, 2): [[top, left], [bottom, right]] in pixels.
 
         Args:
             name: Of :data:`CLASSES`.
             size: (H, W).
+            length: T.
         """
-        pixels = np.array(size)
         # so that no class has a window smaller than the smallest, or beyond the picture
         side = np.random.uniform(self.smallest * self.zoom, self.largest)
+        ratio = {'in': 1 / self.zoom, 'out': self.zoom}.get(name, 1.0)
+        way = np.linspace(0, 1, length)[:, None]
+        sides = side * ratio**way
+        # upper left corners, seen from the first one's
         step = self.shift * side * np.array(_STEPS.get(name, (0, 0)))
-        second = side * {'in': 1 / self.zoom, 'out': self.zoom}.get(name, 1.0)
-        corner = step + (side - second) / 2
-        # the corner of the first, so that both lie within [0, 1]²
-        low = np.maximum(0, -corner)
-        high = 1 - np.maximum(side, corner + second)
-        start = np.random.uniform(low, np.maximum(low, high))
-        return _pixels(start, side, pixels), _pixels(start + corner, second, pixels)
-
-
-def _pixels(start: np.ndarray, side: float, size: np.ndarray) -> np.ndarray:
-    corners = np.rint(np.stack([start, start + side]) * size).astype(int)
-    return np.clip(corners, 0, size)
+        corners = way * step + (side - sides) / 2
+        low = -corners.min(0)
+        high = 1 - (corners + sides).max(0)
+        corners += np.random.uniform(low, np.maximum(low, high))
+        edges = np.stack([corners, corners + sides], 1) * size
+        return np.clip(np.rint(edges).astype(int), 0, size)
 
 
 def _through(frame: np.ndarray, window: np.ndarray, small: np.ndarray) -> np.ndarray:
