@@ -13,6 +13,8 @@ from mmvkd.registry import TRANSFORMS
 CLASSES = ('same', 'left', 'right', 'up', 'down', 'in', 'out')
 """Where the view of the last frame lies, seen from that of the first; the label."""
 
+# all windows of a clip together leave room for a random place
+_REACH = 0.9
 _STEPS = dict(left=(0, -1), right=(0, 1), up=(-1, 0), down=(1, 0))
 
 
@@ -51,19 +53,20 @@ class FrameRegistration(PretextTask):
 
     def __init__(
         self,
-        shift: float = 0.3,
-        zoom: float = 1.3,
-        smallest: float = 0.5,
+        shift: float = 0.8,
+        zoom: float = 1.4,
+        smallest: float = 0.32,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.shift, self.zoom, self.smallest = shift, zoom, smallest
         # the first window may be the larger one, or the last
-        self.largest = 1 / max(zoom, 1 + shift)
+        self.largest = _REACH / max(zoom, 1 + shift)
         if not (shift > 0 and zoom > 1 and 0 < smallest * zoom <= self.largest):
             raise ValueError(
                 f'shift={shift}, zoom={zoom}, smallest={smallest}, expected shift > 0, '
-                'zoom > 1, smallest > 0 and smallest · zoom · max(zoom, 1 + shift) ≤ 1'
+                'zoom > 1, smallest > 0 and '
+                f'smallest · zoom · max(zoom, 1 + shift) ≤ {_REACH}'
             )
 
     def check(self, clip: np.ndarray) -> None:
