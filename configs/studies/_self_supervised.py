@@ -1,7 +1,8 @@
 """Self-supervised teachers: a backbone learns a task, then the classes.
 
-No label is read for the task. Teachers train for longer than students: what they
-learned is what distillation saves.
+No label is read for the task. Which part of a clip stands where is asked of those that
+see the order of frames already, after temporal coherence: from nothing, sorting was
+still at chance after 16 epochs of TSM-R18.
 """
 
 _tasks = dict(
@@ -10,13 +11,21 @@ _tasks = dict(
     coherence='temporal coherence',
     odd_one_out='odd-one-out',
 )
+_epochs = {'train_cfg.max_epochs': 24, 'param_scheduler.1.end': 24}
+_first = dict(coherence_pretext='load_from')
 _pretexts = {
-    f'{task}_pretext': dict(config=f'mmvkd::pretext/{task}_tsm_r50.py', seed=0)
+    f'{task}_pretext': dict(
+        config=f'mmvkd::pretext/{task}_tsm_r50.py',
+        seed=0,
+        options=_epochs,
+        needs=_first if task in ('sorting', 'odd_one_out') else {},
+    )
     for task in _tasks
 }
 _teachers = {
     task: dict(
         config=f'mmvkd::teachers/{task}_tsm_r50.py',
+        seed=0,
         needs={f'{task}_pretext': 'model.backbone.init_cfg.checkpoint'},
         title=f'TSM-R50, {title}',
     )

@@ -14,12 +14,11 @@ baselines = ['student', 'kd', 'dist']
 _all = list(_base_._tasks)
 _kd = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
 _graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
+_teachers = _base_._teachers
 _views = _base_._views
 runs = {
-    **{
-        name: dict(run, seed=0, options=_base_._longest)
-        for name, run in {**_base_._pretexts, **_base_._teachers}.items()
-    },
+    **_base_._pretexts,
+    **{name: dict(run, options=_base_._longest) for name, run in _teachers.items()},
     **{
         f'{task}_store': dict(
             config=_graph, caches=task, needs=[task], seed=0, options=_views
