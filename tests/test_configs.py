@@ -520,6 +520,18 @@ def test_the_main_job_has_four_self_supervised_teachers_and_both_graphs() -> Non
     assert kinds == {'mmvkd.LogitsGraphHead', 'mmvkd.RepresentationGraphHead'}
 
 
+@pytest.mark.parametrize('names', ['coherence', 'registration,pace'])
+def test_a_word_says_which_teachers_the_main_job_has(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('MMVKD_TEACHERS', names)
+    teachers = Config.fromfile(ROOT / 'configs' / MAIN).model.teachers
+    assert list(teachers) == names.split(',')
+    for name, teacher in teachers.items():
+        assert (ROOT / f'configs/teachers/{name}_tsm_r50.py').is_file()
+        assert teacher.model.config == f'mmvkd::teachers/{name}_tsm_r50.py'
+
+
 @pytest.mark.parametrize('task', TASKS)
 def test_the_main_job_leads_to_each_command_that_is_to_be_run_before_it(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,8 @@ see the order of frames already, after temporal coherence: from nothing, sorting
 still at chance after 16 epochs of TSM-R18.
 """
 
+_base_ = './_motions.py'
+
 _tasks = dict(
     sorting='frame sorting',
     registration='frame registration',
@@ -27,7 +29,18 @@ _teachers = {
         config=f'mmvkd::teachers/{task}_tsm_r50.py',
         seed=0,
         needs={f'{task}_pretext': 'model.backbone.init_cfg.checkpoint'},
+        options=_base_._longest,
         title=f'TSM-R50, {title}',
     )
     for task, title in _tasks.items()
+}
+_stores = {
+    f'{task}_store': dict(
+        config='mmvkd::distill/graph_tsm_r50_to_r18.py',
+        caches=task,
+        needs=[task],
+        seed=0,
+        options=_base_._views,
+    )
+    for task in _tasks
 }

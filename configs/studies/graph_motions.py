@@ -5,7 +5,7 @@ sees the teachers' mean alone. One teacher is replaced by one that knows nothing
 uniform and under learned edges.
 """
 
-_base_ = ['./_motions.py', './_self_supervised.py']
+_base_ = './_self_supervised.py'
 
 name = 'graph_motions'
 title = 'Graphs of self-supervised teachers on Motions: four TSM-R50 to TSM-R18'
@@ -14,18 +14,8 @@ baselines = ['student', 'kd', 'dist']
 _all = list(_base_._tasks)
 _kd = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
 _graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
-_teachers = _base_._teachers
 _views = _base_._views
-runs = {
-    **_base_._pretexts,
-    **{name: dict(run, options=_base_._longest) for name, run in _teachers.items()},
-    **{
-        f'{task}_store': dict(
-            config=_graph, caches=task, needs=[task], seed=0, options=_views
-        )
-        for task in _all
-    },
-}
+runs = {**_base_._pretexts, **_base_._teachers, **_base_._stores}
 _thrice = dict(seeds=[0, 1, 2])
 _logits = 'model.heads.logits_graph'
 _representation = 'model.heads.representation_graph'

@@ -1,7 +1,8 @@
-"""Four TSM-R50, each of another pretext task, teach TSM-R18."""
+"""Four TSM-R50, or those named, each of another pretext task, teach TSM-R18."""
 
 _base_ = ['../data.py', '../runtime.py']
 
+tasks = '{{$MMVKD_TEACHERS:sorting,registration,coherence,odd_one_out}}'
 model = dict(
     type='mmvkd.VideoDistiller',
     student=dict(config='mmvkd::students/tsm_r18.py'),
@@ -12,6 +13,6 @@ model = dict(
             checkpoint=f'work_dirs/{_base_.dataset}/{task}_tsm_r50',
             recipe=f'python tools/train.py configs/teachers/{task}_tsm_r50.py',
         )
-        for task in ('sorting', 'registration', 'coherence', 'odd_one_out')
+        for task in tasks.split(',')
     },
 )
