@@ -21,7 +21,7 @@ from mmvkd.studies.figures import COLORS
 Curve = dict[int, float]
 """A weight by iteration."""
 
-_LOGGED = re.compile(r'(?P<head>\w+?)_(?P<kind>trust|edge)_(?P<name>[\w-]+)')
+_LOGGED = re.compile(r'(?P<head>\w+?)_(?P<kind>trust|edge)_(?P<name>.+)')
 _STUDENT = 'student'
 _GRAY = '#8d8d8d'
 
@@ -82,8 +82,8 @@ def read_graphs(folder: Path) -> list[Graph]:
             graph = found.setdefault(head, Graph(head))
             if kind == 'trust':
                 graph.trust.setdefault(name, {})[entry['step']] = value
-            elif '-' in name:
-                first, second = name.split('-')
+            elif '+' in name:
+                first, second = name.split('+')
                 graph.pairs.setdefault((first, second), {})[entry['step']] = value
     if not found:
         raise FileNotFoundError(
@@ -197,6 +197,6 @@ def _draw_classes(
     axes.set_yticks(range(len(graph.trust)), list(graph.trust))
     if classes is not None and len(classes) == count:
         axes.set_xticks(range(count), list(classes), rotation=90, size=7)
-    axes.set_xlabel('class that the teacher says')
+    axes.set_xlabel('class that all teachers say')
     axes.set_title(f'{graph.head.replace("_", " ")}: trust by class, 0 to 1', size=9)
     axes.grid(visible=False)

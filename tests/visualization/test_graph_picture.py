@@ -31,7 +31,7 @@ def entry(step: int, trust: float) -> dict:
         'logits_graph_iterations': 20.0,
         'logits_graph_trust_tsm_r50': trust,
         'logits_graph_trust_tsm_r34': 1 - trust,
-        'pairs_edge_tsm_r50-tsm_r34': 1.0,
+        'pairs_edge_tsm_r50+tsm_r34': 1.0,
     }
 
 
@@ -102,7 +102,7 @@ def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(
     tmp_path: Path,
 ) -> None:
     graphs = read_graphs(
-        logged(tmp_path, {'step': 5, 'g_trust_a': 1.0, 'h_edge_a-a': 1.0})
+        logged(tmp_path, {'step': 5, 'g_trust_a': 1.0, 'h_edge_a+a': 1.0})
     )
     assert [graph.teachers for graph in graphs] == [['a'], ['a']]
     assert png(partial(draw_graph, graphs=graphs)).startswith(b'\x89PNG')

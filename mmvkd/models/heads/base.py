@@ -185,6 +185,12 @@ class LogitsHead(DistillationHead):
         raise NotImplementedError
 
 
+def of_label(values: Tensor, labels: Tensor) -> Tensor:
+    """What (N, K, M) holds of the label, (N, K); of any class where there is none."""
+    index = labels.clamp_min(0)[:, None, None].expand(-1, values.shape[1], 1)
+    return values.gather(2, index).squeeze(2)
+
+
 def chosen_terms(
     head: DistillationHead, weights: Mapping[str, float], known: Sequence[str]
 ) -> dict[str, float]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvkd.models.gather import clip_mean
-from mmvkd.models.heads.base import LogitsHead
+from mmvkd.models.heads.base import LogitsHead, of_label
 from mmvkd.models.losses import (
     binary_transport,
     check_conditionally_negative_definite,
@@ -83,13 +83,15 @@ class LogitsGraphHead(LogitsHead):
 
     Args:
         temperature: :math:`\tau`, softens all distributions. The factor
-            :math:`\tau^2` keeps the size of gradients, as in KD.
+            :math:`\tau^2` keeps the size of gradients, as in KD; with
+            ``cost='binary'``, which grows in proportion to a distance rather than
+            to its square, it is :math:`\tau`.
         edges: ``uniform``: :math:`a_k = 1/K`, and a self-loop in :math:`A`;
             ``confidence``: per clip, by the teachers' cross-entropy on the label, or by
             their entropy where there is none; ``learned``: per clip, by an
             :class:`EdgeNetwork`.
-        self_loop: The diagonal of :math:`A`; ½ + ½/K if None. Without it the
-            :math:`\tilde p_k` would all be equal, and the graph a mean.
+        self_loop: The diagonal of :math:`A` under uniform trust; ½ + ½/K if None.
+            Without it the :math:`\tilde p_k` would all be equal, and the graph a mean.
         barycentre: Match the barycentre of the vertices instead of one by one.
         cost: Ground cost D: ``prototype``, the distance of the teachers' normalized
             classifier rows; ``binary``, 0 or 1, in closed form.
@@ -204,11 +206,11 @@ class LogitsGraphHead(LogitsHead):
 
     def _match(self, vertices: Tensor, trust: Tensor, q: Tensor) -> dict[str, Tensor]:
         """The matching term of vertices (N, K, M) and the student's q (N, M)."""
-        scale = self.temperature**2
         if self.cost == 'binary':
             # [N, K]
             apart = binary_transport(*_pairs(vertices, q)).view_as(trust)
-            return {'': scale * clip_mean((trust * apart).sum(1))}
+            return {'': self.temperature * clip_mean((trust * apart).sum(1))}
+        scale = self.temperature**2
         solver: Any = dict(
             cost=self.cost_matrix,
             epsilon=self.epsilon,
@@ -265,14 +267,8 @@ class LogitsGraphHead(LogitsHead):
         the vertices is that of the teachers.
         """
         # [N, K]
-        log_p = _of_label((logits / self.temperature).log_softmax(-1), labels)
+        log_p = of_label((logits / self.temperature).log_softmax(-1), labels)
         return clip_mean(-(log_trust + log_p).logsumexp(1), labels >= 0)
-
-
-def _of_label(values: Tensor, labels: Tensor) -> Tensor:
-    """What (N, K, M) holds of the label, (N, K); of any class where there is none."""
-    index = labels.clamp_min(0)[:, None, None].expand(-1, values.shape[1], 1)
-    return values.gather(2, index).squeeze(2)
 
 
 def _pairs(vertices: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
@@ -292,5 +288,5 @@ def _confidence(logits: Tensor, targets: Targets) -> Tensor:
     doubt = -(log_p.exp() * log_p).sum(-1)
     if targets.labels is not None:
         known = (targets.labels >= 0)[:, None]
-        doubt = torch.where(known, -_of_label(log_p, targets.labels), doubt)
+        doubt = torch.where(known, -of_label(log_p, targets.labels), doubt)
     return -doubt

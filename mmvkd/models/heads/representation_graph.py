@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import DistillationHead, TapConfig
+from mmvkd.models.heads.base import DistillationHead, TapConfig, of_label
 from mmvkd.models.losses import (
     Sketch,
     bilinear_sketch,
@@ -26,33 +26,60 @@ from mmvkd.registry import MODELS
 _EDGES = ('uniform', 'learned')
 
 
-class PairClassifier(nn.Module):
-    """Classifies clips by the weighted sum of their pairs' vectors, to learn weights.
+class PairClassifiers(nn.Module):
+    r"""A linear classifier of each pair's vectors; what it has learned is the weight.
+
+    .. math:: b = \mathrm{softmax}_e(-\ell_e)
+
+    with :math:`\ell_e` the running mean of the classifier's cross-entropy. Pairs that
+    tell as much as others weigh as much; weights learned with a classifier that all
+    share, or with a mixture, go to one of them.
 
     Args:
         pairs: E.
         dim: D.
         num_classes: M.
-        gain: Length of the vectors, and of a step on a weight. At the rates that suit
-            a student, a classifier of unit vectors would learn for too long.
+        gain: Length of the vectors. At the rates that suit a student, classifiers of
+            unit vectors would learn for too long.
+        momentum: Share of the past in the running means.
     """
 
+    loss: Tensor
+
     def __init__(
-        self, pairs: int, dim: int, num_classes: int, gain: float = 10.0
+        self,
+        pairs: int,
+        dim: int,
+        num_classes: int,
+        gain: float = 10.0,
+        momentum: float = 0.9,
     ) -> None:
         super().__init__()
-        self.score = nn.Parameter(torch.zeros(pairs))
-        self.classifier = nn.Linear(dim, num_classes)
+        self.weight = nn.Parameter(torch.zeros(pairs, num_classes, dim))
+        self.bias = nn.Parameter(torch.zeros(pairs, num_classes))
         self.gain = gain
-
-    def weights(self) -> Tensor:
-        """Of the pairs, (E,), of sum 1; uniform at first."""
-        return (self.gain * self.score).softmax(0)
+        self.momentum = momentum
+        self.register_buffer('loss', torch.zeros(pairs))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Logits (N, M) of vectors (N, E, D)."""
-        mixture = (self.weights()[:, None] * vectors).sum(1)
-        return self.classifier(self.gain * mixture).float()
+        """Logarithm of the classes' probabilities (N, E, M), of vectors (N, E, D)."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            logits = torch.einsum('ned,emd->nem', self.gain * vectors, self.weight)
+            return (logits + self.bias).log_softmax(-1)
+
+    def edges(self) -> Tensor:
+        """Weights of the pairs (E,), of sum 1; uniform at first."""
+        return (-self.loss).softmax(0)
+
+    @torch.no_grad()
+    def remember(self, losses: Tensor, known: Tensor) -> None:
+        """Take the losses (N, E) of clips that are ``known`` (N,) into the means.
+
+        Those of the global batch, so that all ranks weigh alike.
+        """
+        losses, known = gather(losses.detach()), gather(known)
+        if known.any():
+            self.loss.lerp_(losses[known].mean(0), 1 - self.momentum)
 
 
 @MODELS.register_module()
@@ -76,8 +103,8 @@ class RepresentationGraphHead(DistillationHead):
     Args:
         tap: The student's module.
         dim: D, places of a sketch.
-        edges: ``uniform``; or ``learned``, by the cross-entropy of a linear classifier
-            of :math:`\sum b_{ij} r_{ij}` on labeled clips, a term ``edges`` of its own;
+        edges: ``uniform``; or ``learned``, by the cross-entropy of
+            :class:`PairClassifiers` on labeled clips, a term ``edges`` of its own;
             they are constants in the match.
         min_clips: Where the global batch has fewer clips, vectors of past ones, which
             have no gradient, fill it up.
@@ -140,14 +167,14 @@ class RepresentationGraphHead(DistillationHead):
                     "edges='learned' needs classes that exclude each other; the "
                     "student is multi-label (multi_class=True): set edges='uniform'"
                 )
-            self.classifier = PairClassifier(pairs, self.dim, student.num_classes)
+            self.classifiers = PairClassifiers(pairs, self.dim, student.num_classes)
         # newest first; of the global batch, so equal on all ranks
         queue = torch.zeros(self.min_clips, pairs, self.dim)
         self.register_buffer('teacher_queue', queue)
         self.register_buffer('student_queue', queue.clone())
         self.register_buffer('queued', torch.zeros((), dtype=torch.long))
         self._edge_names = [
-            f'edge_{self._sides[i]}-{self._sides[j]}' for i, j in self._pairs
+            f'edge_{self._sides[i]}+{self._sides[j]}' for i, j in self._pairs
         ]
         self.diagnostics = tuple(self._edge_names)
 
@@ -163,8 +190,8 @@ class RepresentationGraphHead(DistillationHead):
         if self.edges == 'uniform':
             weights, terms = torch.full_like(apart, 1 / len(apart)), {}
         else:
-            weights = self.classifier.weights().detach()
             terms = {'edges': self._class_loss(theirs, targets)}
+            weights = self.classifiers.edges()
         logs = {name: weights[e] for e, name in enumerate(self._edge_names)}
         return {'': (weights * apart).sum(), **terms, **logs}
 
@@ -205,7 +232,7 @@ class RepresentationGraphHead(DistillationHead):
         self.queued.add_(len(theirs)).clamp_max_(self.min_clips)
 
     def _class_loss(self, vectors: Tensor, targets: Targets) -> Tensor:
-        """Cross-entropy of the pair classifier, over the labeled clips.
+        """Cross-entropy of the pairs' classifiers, over the labeled clips.
 
         Raises:
             ValueError: for blended labels.
@@ -215,10 +242,12 @@ class RepresentationGraphHead(DistillationHead):
                 "edges='learned' needs one label per clip; turn blending off in the "
                 "student's data_preprocessor"
             )
-        labels = targets.labels
-        logits = self.classifier(vectors)
-        loss = F.cross_entropy(logits, labels.clamp_min(0), reduction='none')
-        return clip_mean(loss, labels >= 0)
+        known = targets.labels >= 0
+        # [N, E]
+        losses = -of_label(self.classifiers(vectors), targets.labels)
+        if self.training:
+            self.classifiers.remember(losses, known)
+        return clip_mean(losses.sum(1), known)
 
 
 def _averaged(feature: Tensor, size: Sequence[int]) -> Tensor:

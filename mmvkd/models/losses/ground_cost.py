@@ -82,7 +82,7 @@ def binary_cost(num_classes: int, device: Optional[torch.device] = None) -> Tens
     return 1 - torch.eye(num_classes, device=device)
 
 
-def check_conditionally_negative_definite(cost: Tensor, tol: float = 1e-6) -> None:
+def check_conditionally_negative_definite(cost: Tensor, tol: float = 1e-5) -> None:
     r"""Raise unless a debiased divergence with this ground cost is never negative.
 
     .. math:: \lambda_{\max}(J D J) \le \mathrm{tol}\cdot\max|D|,\quad

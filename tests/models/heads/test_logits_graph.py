@@ -287,8 +287,8 @@ def test_the_binary_graph_is_the_formula() -> None:
     q = (student.logits / 2).softmax(-1)
     p = [(o.logits / 2).softmax(-1) for o in teachers.values()]
     vertices = [0.75 * p[0] + 0.25 * p[1], 0.25 * p[0] + 0.75 * p[1]]
-    # times the squared temperature
-    expected = 4 * sum(binary_transport(v, q).mean() / 2 for v in vertices)
+    # times the temperature
+    expected = 2 * sum(binary_transport(v, q).mean() / 2 for v in vertices)
     torch.testing.assert_close(head(student, teachers, targets())[''], expected)
 
 
@@ -300,7 +300,7 @@ def test_one_teacher_is_a_graph() -> None:
     head, student = LogitsGraphHead(cost='binary'), Outputs(logits(seed=9))
     got = head(student, outputs(1), targets())['']
     p, q = (logits(seed=s).div(4).softmax(-1) for s in (1, 9))
-    torch.testing.assert_close(got, 16 * binary_transport(p, q).mean())
+    torch.testing.assert_close(got, 4 * binary_transport(p, q).mean())
 
 
 def test_prototypes_come_from_the_teachers_loaded_weights(tmp_path: Path) -> None:

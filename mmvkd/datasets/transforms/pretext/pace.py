@@ -19,6 +19,7 @@ class PlaybackPace(PretextTask):
     The frames are ``strides[label]`` frames of the video apart. They are evenly spaced
     at every pace, and none is there twice, for either would tell the pace without any
     motion. A faster clip passes more of the codec's key frames, which is not hidden.
+    Still clips are asked about, too: to refuse them would tell the pace of the others.
     After arXiv 2008.05861; our reading.
 
     Required key besides: ``pace``, from :class:`RandomPace` with the same strides.
@@ -40,6 +41,9 @@ class PlaybackPace(PretextTask):
     def sampling(self) -> RandomPace:
         """Draws the pace."""
         return RandomPace(self.strides)
+
+    def check(self, clip: np.ndarray) -> None:
+        """Refuse no clip: the slower a clip is played the stiller it is."""
 
     def ask(self, clip: np.ndarray, results: dict[str, Any]) -> tuple[np.ndarray, int]:
         """The clip is as it was drawn."""

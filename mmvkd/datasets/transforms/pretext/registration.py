@@ -34,7 +34,8 @@ class FrameRegistration(PretextTask):
     * *Borders.* All windows lie within the picture, at a random place and of a random
       size, so no edge is filled with anything.
     * *Resampling.* All windows, moved or not, are brought to the resolution of the
-      smallest possible one and from there to the size of the picture.
+      smallest possible one and from there to the size of the picture. Larger ones lose
+      more of their noise on the way, so each frame gets noise of a strength of its own.
 
     A clip without motion can be answered, one without any structure cannot.
 
@@ -42,6 +43,7 @@ class FrameRegistration(PretextTask):
         shift: Distance of the last window from the first, as a part of their side.
         zoom: Ratio of the sides of the last and the first, above 1.
         smallest: Side of the smallest window, as a part of the picture's.
+        noise: Most that is added, as a standard deviation in gray levels.
         **kwargs: See :class:`PretextTask`; ``still`` is the contrast within a frame,
             here.
 
@@ -56,10 +58,12 @@ class FrameRegistration(PretextTask):
         shift: float = 0.8,
         zoom: float = 1.4,
         smallest: float = 0.32,
+        noise: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.shift, self.zoom, self.smallest = shift, zoom, smallest
+        self.noise = noise
         # the first window may be the larger one, or the last
         self.largest = _REACH / max(zoom, 1 + shift)
         if not (shift > 0 and zoom > 1 and 0 < smallest * zoom <= self.largest):
@@ -85,7 +89,7 @@ class FrameRegistration(PretextTask):
         windows = self.windows(CLASSES[label], size, clip.shape[1])
         small = np.maximum(np.rint(self.smallest * np.array(size)), 1).astype(int)
         pictures = clip[:, np.random.randint(clip.shape[1])]
-        seen = [[_through(p, w, small) for w in windows] for p in pictures]
+        seen = [[self._through(p, w, small) for w in windows] for p in pictures]
         return np.array(seen), label
 
     def windows(self, name: str, size: tuple[int, ...], length: int) -> np.ndarray:
@@ -110,10 +114,18 @@ class FrameRegistration(PretextTask):
         edges = np.stack([corners, corners + sides], 1) * size
         return np.clip(np.rint(edges).astype(int), 0, size)
 
-
-def _through(frame: np.ndarray, window: np.ndarray, small: np.ndarray) -> np.ndarray:
-    """What a window (2, 2) shows of a frame (H, W, 3), at the frame's size."""
-    (top, left), (bottom, right) = window
-    seen = frame[top:bottom, left:right]
-    seen = cv2.resize(seen, tuple(small[::-1].tolist()), interpolation=cv2.INTER_AREA)
-    return cv2.resize(seen, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    def _through(
+        self, frame: np.ndarray, window: np.ndarray, small: np.ndarray
+    ) -> np.ndarray:
+        """What a window (2, 2) shows of a frame (H, W, 3), at the frame's size."""
+        (top, left), (bottom, right) = window
+        seen = frame[top:bottom, left:right].astype(np.float32)
+        seen = cv2.resize(
+            seen, tuple(small[::-1].tolist()), interpolation=cv2.INTER_AREA
+        )
+        grain = np.random.normal(size=(*small, 1)) * np.random.uniform(0, self.noise)
+        seen = (seen + grain).astype(np.float32)
+        seen = cv2.resize(seen, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        if np.issubdtype(frame.dtype, np.integer):
+            seen = np.clip(np.rint(seen), 0, 255)
+        return seen.astype(frame.dtype)

@@ -58,10 +58,10 @@ class PretextTask(BaseTransform):
         """Replace ``imgs`` by the question and ``label`` by its answer."""
         frames = np.stack(results['imgs'])
         clip = frames.reshape(-1, frames_per_view(results), *frames.shape[1:])
-        self.check(clip)
         if not self.color:
             channel = np.random.randint(clip.shape[-1])
             clip = clip[..., [channel] * clip.shape[-1]]
+        self.check(clip)
         clip, label = self.ask(clip, results)
         results['imgs'] = list(clip.reshape(frames.shape))
         results['label'] = int(label)
