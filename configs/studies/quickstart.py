@@ -1,40 +1,64 @@
-"""Teachers, the student alone and distilled students, on small Motions.
+"""The whole chain on small Motions: pretext tasks, teachers from them, students.
 
-The teachers train for longer: what they learned is what distillation saves.
+No label is read for the tasks. Teachers train for longer than students: what they
+learned is what distillation saves.
 """
 
 name = 'quickstart'
-title = 'Quickstart: TSM-R50 and TSM-R34 to TSM-R18 on Motions'
+title = 'Quickstart: two small self-supervised teachers on Motions'
 data = 'motions'
 environment = dict(MMVKD_SIZE='32')
 options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}
 seeds = [0]
 student = 'student'
-_longer = {'train_cfg.max_epochs': 6, 'param_scheduler.1.end': 6}
-_longest = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
+_tasks = dict(registration='frame registration', coherence='temporal coherence')
+_small = {
+    'model.backbone.depth': 18,
+    'model.cls_head.in_channels': 512,
+    'train_cfg.max_epochs': 12,
+    'param_scheduler.1.end': 12,
+}
 # side by side, a core each
-runs = dict(
-    tsm_r50=dict(
-        config='mmvkd::teachers/tsm_r50.py', seed=0, options=_longer, title='TSM-R50'
-    ),
-    tsm_r34=dict(
-        config='mmvkd::teachers/tsm_r34.py', seed=0, options=_longest, title='TSM-R34'
-    ),
-)
+runs = {
+    **{
+        f'{task}_pretext': dict(
+            config=f'mmvkd::pretext/{task}_tsm_r50.py', seed=0, options=_small
+        )
+        for task in _tasks
+    },
+    **{
+        task: dict(
+            config=f'mmvkd::teachers/{task}_tsm_r50.py',
+            needs={f'{task}_pretext': 'model.backbone.init_cfg.checkpoint'},
+            seed=0,
+            options=_small,
+            title=f'TSM-R18, {title}',
+        )
+        for task, title in _tasks.items()
+    },
+}
 # two processes of half the batch, through tools/dist_train.sh
-_shared = dict(processes=2, options={'train_dataloader.batch_size': 8})
+_batch = {'train_dataloader.batch_size': 8}
+_shared = dict(processes=2, options=_batch)
+_model = 'mmvkd::students/tsm_r18.py'
 methods = dict(
-    student=dict(_shared, config='mmvkd::students/tsm_r18.py', title='student alone'),
+    student=dict(_shared, config=_model, title='student alone'),
     graph=dict(
         _shared,
-        config='mmvkd::distill/logits_graph_tsm_r50_to_r18.py',
-        needs=['tsm_r50', 'tsm_r34'],
-        title='graph-distilled',
+        config='mmvkd::distill/graph_tsm_r50_to_r18.py',
+        needs=list(_tasks),
+        environment=dict(MMVKD_TEACHERS=','.join(_tasks)),
+        options={
+            **_batch,
+            **{f'model.teachers.{task}.model.config': _model for task in _tasks},
+        },
+        title='graph-distilled from both',
     ),
     collaborative=dict(
         _shared,
-        config='mmvkd::distill/collaborative_tsm_r34_to_r18.py',
-        needs=['tsm_r34'],
-        title='spectrum-distilled',
+        config='mmvkd::distill/collaborative_tsm_r50_to_r18.py',
+        needs=dict(registration='model.teachers.tsm_r50.checkpoint'),
+        options={**_batch, 'model.teachers.tsm_r50.model.config': _model},
+        title='spectrum-distilled from registration',
     ),
 )
