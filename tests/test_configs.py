@@ -38,6 +38,7 @@ PRETEXT = [
     f'pretext/{file.name}' for file in sorted((ROOT / 'configs/pretext').glob('*.py'))
 ]
 SELF_SUPERVISED = [name.replace('pretext/', 'teachers/') for name in PRETEXT]
+AFTER_COHERENCE = [f'pretext/{t}_tsm_r50.py' for t in ('sorting', 'odd_one_out')]
 PLAIN = [name for name in NAMES if not name.startswith('distill/')]
 DISTILL = [name for name in NAMES if name.startswith('distill/')]
 MAIN = 'distill/graph_tsm_r50_to_r18.py'
@@ -366,7 +367,7 @@ def test_the_loss_falls_on_one_repeated_batch(name: str) -> None:
         teacher.checkpoint = 'random'
         if teacher.pop('store', None):
             teacher.type = 'mmvkd.RecognizerTeacher'
-    if name in SELF_SUPERVISED:
+    if name in SELF_SUPERVISED + AFTER_COHERENCE:
         del settings.backbone.init_cfg  # there is no pretext run
     torch.manual_seed(0)
     model = MODELS.build(settings)
@@ -558,6 +559,11 @@ def test_the_main_job_leads_to_each_command_that_is_to_be_run_before_it(
         f"run '{pretext.work_dir}' has no checkpoint; make it with: "
         f'python tools/train.py configs/pretext/{task}_tsm_r50.py'
     )
+    if f'pretext/{task}_tsm_r50.py' in AFTER_COHERENCE:
+        assert first_error(pretext, tmp_path) == (
+            "run 'work_dirs/motions/pretext/coherence_tsm_r50' has no checkpoint; make "
+            'it with: python tools/train.py configs/pretext/coherence_tsm_r50.py'
+        )
 
 
 def test_the_main_job_works_with_one_teacher() -> None:
@@ -571,7 +577,7 @@ def test_the_main_job_works_with_one_teacher() -> None:
     logs = model.train_step(motions_like(student, 1), wrapper)
     assert {'loss_logits_graph', 'loss_representation_graph'} <= set(logs)
     assert logs['logits_graph_trust_sorting'] == 1
-    assert logs['representation_graph_edge_sorting-sorting'] == 1
+    assert logs['representation_graph_edge_sorting+sorting'] == 1
 
 
 def test_an_unknown_data_set_ends_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -641,17 +647,31 @@ def test_a_pretext_config_asks_its_task_of_the_same_clips_in_every_loader(
     assert len(tasks) == len(PRETEXT) == 5
 
 
+def after(pretext: Config) -> dict[str, str]:
+    """How a backbone goes on from a pretext run."""
+    name = Path(pretext.work_dir).name
+    recipe = f'python tools/train.py configs/pretext/{name}.py'
+    return dict(
+        type='Pretrained',
+        checkpoint=f'run://{pretext.work_dir}?recipe={recipe}',
+        prefix='backbone',
+    )
+
+
+@every_word
+def test_tasks_that_ask_where_a_part_stands_go_on_from_coherence(data: str) -> None:
+    coherence = parsed(data, 'pretext/coherence_tsm_r50.py')
+    for name in PRETEXT:
+        start = parsed(data, name).model.backbone.get('init_cfg')
+        assert (start == after(coherence)) is (name in AFTER_COHERENCE), name
+
+
 @every_word
 def test_a_self_supervised_teacher_starts_from_its_pretext_run_alone(data: str) -> None:
     for name in SELF_SUPERVISED:
         backbone = parsed(data, name).model.backbone
         pretext = parsed(data, name.replace('teachers/', 'pretext/'))
-        assert backbone.init_cfg == dict(
-            type='Pretrained',
-            checkpoint=f'run://{pretext.work_dir}?recipe=python tools/train.py '
-            f'configs/{name.replace("teachers/", "pretext/")}',
-            prefix='backbone',
-        )
+        assert backbone.init_cfg == after(pretext)
         assert backbone.pretrained is None
         assert backbone.frozen_stages == -1
 

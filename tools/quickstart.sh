@@ -14,7 +14,7 @@ out=work_dirs/studies/quickstart
 say 'Motions: generated videos of 14 motions'
 "$PYTHON" tools/data/make_motions.py data/motions --workers "$(nproc)"
 
-say "teachers, the student alone, the distilled student ($out)"
+say "pretext tasks, teachers from them, the student alone and distilled ($out)"
 "$PYTHON" tools/study.py configs/studies/quickstart.py
 
 say "the distilled student again, by MMAction2's own test.py on the plain student's config"

@@ -1,6 +1,6 @@
 """Odd-one-out: which part of the clip is shuffled?"""
 
-_base_ = '../_base_/pretext.py'
+_base_ = '../_base_/after_coherence.py'
 
 work_dir = f'work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
 asks = dict(dataset=dict(task=dict(type='mmvkd.OddOneOut')))

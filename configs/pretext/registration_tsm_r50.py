@@ -1,4 +1,4 @@
-"""Frame registration: how did the view move between the halves of the clip?"""
+"""Frame registration: how does the view move over a picture?"""
 
 _base_ = '../_base_/pretext.py'
 

@@ -1,8 +1,6 @@
 """Self-supervised teachers: a backbone learns a task, then the classes.
 
-No label is read for the task. Which part of a clip stands where is asked of those that
-see the order of frames already, after temporal coherence: from nothing, sorting was
-still at chance after 16 epochs of TSM-R18.
+No label is read for the task. Sorting and odd-one-out go on from temporal coherence.
 """
 
 _base_ = './_motions.py'
@@ -14,13 +12,17 @@ _tasks = dict(
     odd_one_out='odd-one-out',
 )
 _epochs = {'train_cfg.max_epochs': 24, 'param_scheduler.1.end': 24}
-_first = dict(coherence_pretext='load_from')
+_weights = 'model.backbone.init_cfg.checkpoint'
 _pretexts = {
     f'{task}_pretext': dict(
         config=f'mmvkd::pretext/{task}_tsm_r50.py',
         seed=0,
         options=_epochs,
-        needs=_first if task in ('sorting', 'odd_one_out') else {},
+        needs=(
+            {'coherence_pretext': _weights}
+            if task in ('sorting', 'odd_one_out')
+            else {}
+        ),
     )
     for task in _tasks
 }
@@ -28,7 +30,7 @@ _teachers = {
     task: dict(
         config=f'mmvkd::teachers/{task}_tsm_r50.py',
         seed=0,
-        needs={f'{task}_pretext': 'model.backbone.init_cfg.checkpoint'},
+        needs={f'{task}_pretext': _weights},
         options=_base_._longest,
         title=f'TSM-R50, {title}',
     )

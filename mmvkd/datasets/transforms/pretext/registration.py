@@ -58,7 +58,7 @@ class FrameRegistration(PretextTask):
         shift: float = 0.8,
         zoom: float = 1.4,
         smallest: float = 0.32,
-        noise: float = 10.0,
+        noise: float = 5.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
