@@ -12,17 +12,16 @@ options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}
 seeds = [0]
 student = 'student'
 _tasks = dict(registration='frame registration', coherence='temporal coherence')
-_small = {
-    'model.backbone.depth': 18,
-    'model.cls_head.in_channels': 512,
-    'train_cfg.max_epochs': 12,
-    'param_scheduler.1.end': 12,
-}
+_small = {'model.backbone.depth': 18, 'model.cls_head.in_channels': 512}
+_task_epochs = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
+_epochs = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
 # side by side, a core each
 runs = {
     **{
         f'{task}_pretext': dict(
-            config=f'mmvkd::pretext/{task}_tsm_r50.py', seed=0, options=_small
+            config=f'mmvkd::pretext/{task}_tsm_r50.py',
+            seed=0,
+            options={**_small, **_task_epochs},
         )
         for task in _tasks
     },
@@ -31,7 +30,7 @@ runs = {
             config=f'mmvkd::teachers/{task}_tsm_r50.py',
             needs={f'{task}_pretext': 'model.backbone.init_cfg.checkpoint'},
             seed=0,
-            options=_small,
+            options={**_small, **_epochs},
             title=f'TSM-R18, {title}',
         )
         for task, title in _tasks.items()
