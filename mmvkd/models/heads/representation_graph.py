@@ -77,9 +77,11 @@ class PairClassifiers(nn.Module):
 
         Those of the global batch, so that all ranks weigh alike.
         """
-        losses, known = gather(losses.detach()), gather(known)
-        if known.any():
-            self.loss.lerp_(losses[known].mean(0), 1 - self.momentum)
+        losses, weight = gather(losses.detach()), gather(known.float())
+        count = weight.sum()
+        mean = (weight[:, None] * losses).sum(0) / count.clamp_min(1)
+        # no step without a label, and none that the host would have to wait for
+        self.loss.lerp_(mean, (1 - self.momentum) * (count > 0))
 
 
 @MODELS.register_module()

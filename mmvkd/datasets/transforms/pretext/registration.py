@@ -119,7 +119,7 @@ class FrameRegistration(PretextTask):
     ) -> np.ndarray:
         """What a window (2, 2) shows of a frame (H, W, 3), at the frame's size."""
         (top, left), (bottom, right) = window
-        seen = frame[top:bottom, left:right].astype(np.float32)
+        seen: np.ndarray = frame[top:bottom, left:right].astype(np.float32)
         seen = cv2.resize(
             seen, tuple(small[::-1].tolist()), interpolation=cv2.INTER_AREA
         )
