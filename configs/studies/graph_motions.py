@@ -30,7 +30,7 @@ _variants = dict(
     uniform=('both, uniform', _uniform),
     learned=('both, learned', _learned),
 )
-_four = [*_all, *(f'{task}_store' for task in _all)]
+_four = [*_all, *_base_._stores]
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
 methods = dict(

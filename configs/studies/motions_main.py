@@ -30,7 +30,7 @@ methods = dict(
         title='graphs of four self-supervised teachers',
     ),
     **{
-        name: dict(run, config=_pair.format(name), options=_base_._views, title=title)
+        name: dict(run, config=_pair.format(name), title=title)
         for name, (title, run) in _rows.items()
     },
 )

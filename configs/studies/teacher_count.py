@@ -16,7 +16,7 @@ methods = dict(
     **{
         f'{name}_{count}': dict(
             config=config,
-            needs=[*_all[:count], *(f'{task}_store' for task in _all[:count])],
+            needs=[*_all[:count], *list(_base_._stores)[:count]],
             environment=dict(MMVKD_TEACHERS=','.join(_all[:count])),
             options=_base_._views,
             title=f'{title}, {count} teacher{"s" if count > 1 else ""}',

@@ -177,9 +177,9 @@ class LogitsGraphHead(LogitsHead):
             rows.append(classifier)
         cost = prototype_cost(rows, self.metric)
         check_conditionally_negative_definite(cost)
-        if self.epsilon is None:
-            self.epsilon = default_epsilon(cost)
         self.cost_matrix = cost.float().to(rows[0].device)
+        if self.epsilon is None:
+            self.epsilon = default_epsilon(self.cost_matrix)
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets

@@ -48,7 +48,7 @@ def prototype_cost(
         metric: ``'euclidean'`` or ``'cosine'``.
 
     Returns:
-        Symmetric costs in [0, 1], zero on the diagonal, ``(M, M)`` in float32.
+        Symmetric costs in [0, 1], zero on the diagonal, ``(M, M)`` in float64.
 
     Raises:
         ValueError: If the metric is unknown, class counts differ, a row is zero
@@ -74,7 +74,7 @@ def prototype_cost(
             f'all {len(total)} class prototypes coincide, the largest distance is '
             f'{largest:.1e}'
         )
-    return (total / largest).float()
+    return total / largest
 
 
 def binary_cost(num_classes: int, device: Optional[torch.device] = None) -> Tensor:
@@ -82,7 +82,7 @@ def binary_cost(num_classes: int, device: Optional[torch.device] = None) -> Tens
     return 1 - torch.eye(num_classes, device=device)
 
 
-def check_conditionally_negative_definite(cost: Tensor, tol: float = 1e-5) -> None:
+def check_conditionally_negative_definite(cost: Tensor, tol: float = 1e-6) -> None:
     r"""Raise unless a debiased divergence with this ground cost is never negative.
 
     .. math:: \lambda_{\max}(J D J) \le \mathrm{tol}\cdot\max|D|,\quad

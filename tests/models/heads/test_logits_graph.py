@@ -46,7 +46,9 @@ def graph(teachers: int = 2, classes: int = 4, **settings: Any) -> LogitsGraphHe
     cards = {f't{k + 1}': ModelCard(f't{k + 1}', classes) for k in range(teachers)}
     head.attach(ModelCard('student', classes), cards)
     generator = torch.Generator().manual_seed(9)
-    head.cost_matrix = prototype_cost(torch.randn(classes, 6, generator=generator))
+    head.cost_matrix = prototype_cost(
+        torch.randn(classes, 6, generator=generator)
+    ).float()
     return head
 
 

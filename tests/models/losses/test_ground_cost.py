@@ -74,9 +74,14 @@ def test_a_cost_that_is_not_conditionally_negative_definite_is_refused():
     assert x.sum() == 0
     assert x @ cost @ x > 0
 
-    with pytest.raises(ValueError, match=r'eigenvalue 0\.4 > 2e-05'):
+    with pytest.raises(ValueError, match=r'eigenvalue 0\.4 > 2e-06'):
         check_conditionally_negative_definite(cost)
     check_conditionally_negative_definite(cost, tol=0.3)
+
+
+def test_many_classes_are_not_refused_for_rounding():
+    weight = torch.randn(1500, 512, generator=torch.Generator().manual_seed(0))
+    check_conditionally_negative_definite(prototype_cost(weight, 'cosine'))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def labels():
 
 def prototypes(metric):
     weight = torch.randn(CLASSES, 7, generator=torch.Generator().manual_seed(5))
-    return prototype_cost(weight, metric)
+    return prototype_cost(weight, metric).float()
 
 
 def sinkhorn_on(make_cost):
