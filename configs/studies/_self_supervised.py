@@ -11,17 +11,19 @@ _tasks = dict(
     coherence='temporal coherence',
     odd_one_out='odd-one-out',
 )
-_epochs = {'train_cfg.max_epochs': 24, 'param_scheduler.1.end': 24}
+_from_nothing = {'train_cfg.max_epochs': 18, 'param_scheduler.1.end': 18}
+_going_on = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
+_finetuned = {'train_cfg.max_epochs': 12, 'param_scheduler.1.end': 12}
 _weights = 'model.backbone.init_cfg.checkpoint'
+_after_coherence = dict(needs={'coherence_pretext': _weights}, options=_going_on)
 _pretexts = {
     f'{task}_pretext': dict(
         config=f'mmvkd::pretext/{task}_tsm_r50.py',
         seed=0,
-        options=_epochs,
-        needs=(
-            {'coherence_pretext': _weights}
+        **(
+            _after_coherence
             if task in ('sorting', 'odd_one_out')
-            else {}
+            else dict(options=_from_nothing)
         ),
     )
     for task in _tasks
@@ -31,7 +33,7 @@ _teachers = {
         config=f'mmvkd::teachers/{task}_tsm_r50.py',
         seed=0,
         needs={f'{task}_pretext': _weights},
-        options=_base_._longest,
+        options=_finetuned,
         title=f'TSM-R50, {title}',
     )
     for task, title in _tasks.items()
