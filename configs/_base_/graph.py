@@ -4,3 +4,4 @@ logits_graph = dict(type='mmvkd.LogitsGraphHead', edges='confidence')
 representation_graph = dict(
     type='mmvkd.RepresentationGraphHead', tap='backbone.layer4', loss_weight=0.1
 )
+picture = dict(type='mmvkd.GraphPictureHook')

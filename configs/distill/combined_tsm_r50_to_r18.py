@@ -18,4 +18,4 @@ model = dict(
     ),
     balancer=_base_.balancer,
 )
-default_hooks = dict(cascade=_base_.cascade)
+default_hooks = dict(cascade=_base_.cascade, picture=_base_.picture)

@@ -28,3 +28,4 @@ model = dict(
         ),
     ),
 )
+default_hooks = dict(picture=_base_.picture)

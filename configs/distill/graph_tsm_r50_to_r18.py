@@ -12,3 +12,4 @@ model = dict(
         representation_graph=_base_.representation_graph,
     )
 )
+default_hooks = dict(picture=_base_.picture)

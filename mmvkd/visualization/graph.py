@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -12,9 +12,9 @@ from typing import Optional
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from mmvkd.files import read_lines, run_logs
-from mmvkd.models.heads.logits_graph import EdgeNetwork
 from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
 from mmvkd.studies.figures import COLORS
 
@@ -34,8 +34,8 @@ class Graph:
         head: Its name in the config.
         trust: Weight of each teacher's edge to the student.
         pairs: Weight of each pair of teachers.
-        by_class: Trust (K, M) in each teacher on clips of which all say one class; None
-            where edges are not learned.
+        by_class: Trust (K, M) in each teacher on clips of each class; None of uniform
+            edges.
     """
 
     head: str
@@ -66,47 +66,58 @@ def read_graphs(folder: Path) -> list[Graph]:
     Raises:
         FileNotFoundError: If the run has no log, or no graph in it.
     """
-    found: dict[str, Graph] = {}
     logs = run_logs(folder)
     if not logs:
         raise FileNotFoundError(
             f"'{folder}' has no log such as 2025…/vis_data/scalars.json; name the "
             "work_dir of a run whose vis_backends have a 'LocalVisBackend'"
         )
-    for entry in (entry for log in logs for entry in read_lines(log)):
-        for key, value in entry.items():
-            match = _LOGGED.fullmatch(key)
-            if match is None or not isinstance(entry.get('step'), int):
-                continue
-            head, kind, name = match.group('head', 'kind', 'name')
-            graph = found.setdefault(head, Graph(head))
-            if kind == 'trust':
-                graph.trust.setdefault(name, {})[entry['step']] = value
-            elif '+' in name:
-                first, second = name.split('+')
-                graph.pairs.setdefault((first, second), {})[entry['step']] = value
-    if not found:
+    path = find_checkpoint(str(folder))
+    state = plain_state(read_checkpoint(path), training=True) if path else {}
+    entries = (entry for log in logs for entry in read_lines(log))
+    graphs = graphs_of(
+        (
+            (key, entry['step'], value)
+            for entry in entries
+            if isinstance(entry.get('step'), int)
+            for key, value in entry.items()
+        ),
+        state,
+    )
+    if not graphs:
         raise FileNotFoundError(
             f"the log of '{folder}' has no edges; a run logs them whose heads are a "
             'LogitsGraphHead or a RepresentationGraphHead'
         )
-    _add_classes(folder, found)
+    return graphs
+
+
+def graphs_of(
+    logged: Iterable[tuple[str, int, float]], state: Mapping[str, Tensor]
+) -> list[Graph]:
+    """The graphs in what was logged, in the order of their heads' names.
+
+    Args:
+        logged: Key, iteration and value; of two values the later one counts.
+        state: Of the distiller.
+    """
+    found: dict[str, Graph] = {}
+    for key, step, value in logged:
+        match = _LOGGED.fullmatch(key)
+        if match is None:
+            continue
+        head, kind, name = match.group('head', 'kind', 'name')
+        graph = found.setdefault(head, Graph(head))
+        if kind == 'trust':
+            graph.trust.setdefault(name, {})[step] = value
+        elif '+' in name:
+            first, second = name.split('+')
+            graph.pairs.setdefault((first, second), {})[step] = value
+    for head, graph in found.items():
+        trust = state.get(f'distill.heads.{head}.trust_by_class')
+        if trust is not None:
+            graph.by_class = trust.cpu().numpy()
     return [found[head] for head in sorted(found)]
-
-
-def _add_classes(folder: Path, graphs: Mapping[str, Graph]) -> None:
-    """Read what edge networks learned, where a checkpoint is left."""
-    path = find_checkpoint(str(folder))
-    if path is None:
-        return
-    state = plain_state(read_checkpoint(path), training=True)
-    for head, graph in graphs.items():
-        prefix = f'distill.heads.{head}.edge_network.'
-        own = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-        if own:
-            network = EdgeNetwork(*own['weight'].shape)
-            network.load_state_dict(own)
-            graph.by_class = network.by_class().numpy()
 
 
 def draw_graph(
@@ -197,6 +208,6 @@ def _draw_classes(
     axes.set_yticks(range(len(graph.trust)), list(graph.trust))
     if classes is not None and len(classes) == count:
         axes.set_xticks(range(count), list(classes), rotation=90, size=7)
-    axes.set_xlabel('class that all teachers say')
+    axes.set_xlabel('class of the clip')
     axes.set_title(f'{graph.head.replace("_", " ")}: trust by class, 0 to 1', size=9)
     axes.grid(visible=False)

@@ -26,7 +26,11 @@ def test_a_run_of_both_graphs_is_drawn(
         visualizer=dict(
             type='ActionVisualizer', vis_backends=[dict(type='LocalVisBackend')]
         ),
+        custom_hooks=[dict(type='mmvkd.GraphPictureHook')],
     )
+    # what the hook drew meanwhile
+    (picture,) = work.glob('*/vis_data/vis_image/graph_1.png')
+    assert picture.read_bytes().startswith(b'\x89PNG')
     capsys.readouterr()
 
     plot([str(work), '--out', str(out)])

@@ -8,7 +8,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor, nn
 
-from mmvkd.models.gather import clip_mean
+from mmvkd.models.gather import clip_mean, gather
 from mmvkd.models.heads.base import LogitsHead, of_label
 from mmvkd.models.losses import (
     binary_transport,
@@ -24,6 +24,7 @@ from mmvkd.registry import MODELS
 
 _EDGES = ('uniform', 'confidence', 'learned')
 _COSTS = ('prototype', 'binary')
+_MOMENTUM = 0.9
 
 
 class EdgeNetwork(nn.Module):
@@ -53,11 +54,6 @@ class EdgeNetwork(nn.Module):
         with torch.autocast(p.device.type, enabled=False):
             score = self.bias + (self.weight * p).sum(-1)
             return (self.gain * score).log_softmax(-1)
-
-    @torch.no_grad()
-    def by_class(self) -> Tensor:
-        """Trust (K, M) on clips of which all teachers say the same class."""
-        return (self.gain * (self.bias[:, None] + self.weight)).softmax(0)
 
 
 @MODELS.register_module()
@@ -106,6 +102,7 @@ class LogitsGraphHead(LogitsHead):
     one_way = 'its edges weigh several teachers'
     diagnostics: Sequence[str] = ('marginal_error', 'iterations')
     cost_matrix: Tensor
+    trust_by_class: Tensor
 
     def __init__(
         self,
@@ -154,9 +151,13 @@ class LogitsGraphHead(LogitsHead):
                 'mean of all'
             )
         if self.edges == 'learned':
-            self.edge_network = EdgeNetwork(len(teachers), student.num_classes)
-        trust = (f'trust_{name}' for name in teachers)
-        self.diagnostics = (*type(self).diagnostics, *trust)
+            self.edge_network = EdgeNetwork(count, student.num_classes)
+        if self.edges != 'uniform':
+            # running means over the clips of each class, for who looks at the run
+            trust = torch.full((count, student.num_classes), 1 / count)
+            self.register_buffer('trust_by_class', trust)
+        logged = (f'trust_{name}' for name in teachers)
+        self.diagnostics = (*type(self).diagnostics, *logged)
 
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:
         """Compute the ground cost from the teachers' classifiers.
@@ -201,6 +202,8 @@ class LogitsGraphHead(LogitsHead):
         terms = self._match(vertices, to_student, q)
         if self.edges == 'learned' and targets.labels is not None:
             terms['edges'] = self._mixture_loss(logits, log_trust, targets.labels)
+        if self.training and self.edges != 'uniform' and targets.labels is not None:
+            self._remember(to_student, targets.labels)
         mean = to_student.mean(0)
         return {**terms, **{f'trust_{t}': mean[k] for k, t in enumerate(teachers)}}
 
@@ -257,6 +260,18 @@ class LogitsGraphHead(LogitsHead):
         loop = 0.5 if self.self_loop is None or k == 1 else _share(self.self_loop, k)
         among = loop * eye + (1 - loop) * trust[:, None, :]
         return among, trust
+
+    @torch.no_grad()
+    def _remember(self, trust: Tensor, labels: Tensor) -> None:
+        """Take the trust (N, K) in the global batch into the means of its classes."""
+        trust, labels = gather(trust), gather(labels)
+        classes = torch.arange(self.trust_by_class.shape[1], device=labels.device)
+        # [N, M]
+        of_class = (labels[:, None] == classes).float()
+        count = of_class.sum(0)
+        with torch.autocast(trust.device.type, enabled=False):
+            mean = trust.T @ of_class / count.clamp_min(1)
+        self.trust_by_class.lerp_(mean, (1 - _MOMENTUM) * (count > 0))
 
     def _mixture_loss(
         self, logits: Tensor, log_trust: Tensor, labels: Tensor

@@ -118,6 +118,27 @@ def test_confidence_is_each_clips_own() -> None:
         torch.testing.assert_close(mixed[n : n + 1], one)
 
 
+@pytest.mark.parametrize('kind', ['confidence', 'learned'])
+def test_the_trust_by_class_is_a_running_mean_over_its_clips(kind: str) -> None:
+    head = graph(2, edges=kind)
+    torch.testing.assert_close(head.trust_by_class, torch.full((2, 4), 0.5))
+    if kind == 'learned':
+        with torch.no_grad():
+            head.edge_network.weight.normal_(generator=torch.Generator().manual_seed(0))
+    labels = targets([2, -1, 2])
+    teachers = outputs(1, 2)
+    both = torch.stack([o.logits for o in teachers.values()], 1)
+    trust = edges(head, both, labels)[1].detach()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        head(Outputs(logits(seed=9)), teachers, labels)
+    expected = torch.full((2, 4), 0.5)
+    expected[:, 2] = 0.9 * 0.5 + 0.1 * (trust[0] + trust[2]) / 2
+    torch.testing.assert_close(head.trust_by_class, expected)
+    # what is not training leaves it
+    head.eval()(Outputs(logits(seed=9)), teachers, labels)
+    torch.testing.assert_close(head.trust_by_class, expected)
+
+
 def test_learned_edges_are_uniform_at_first() -> None:
     head = graph(3, edges='learned')
     among, to_student = edges(head, torch.randn(2, 3, 4), targets([0, 1]))
