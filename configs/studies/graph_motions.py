@@ -41,24 +41,6 @@ methods = dict(
         _thrice, config=_graph, needs=_four, options=_views, title='both graphs'
     ),
     **{
-        f'kd_{task}': dict(
-            config=_kd,
-            needs={task: 'model.teachers.tsm_r50.checkpoint'},
-            options=_views,
-            title=f'KD, {title}',
-        )
-        for task, title in _base_._tasks.items()
-    },
-    **{
-        f'{name}_all': dict(
-            config=f'mmvkd::distill/{name}_self_supervised_r50_to_r18.py',
-            needs=_four,
-            options=_views,
-            title=f'{name.upper()}, all four',
-        )
-        for name in ('kd', 'dist')
-    },
-    **{
         name: dict(
             config=_graph, needs=_four, options={**_views, **options}, title=title
         )
@@ -72,5 +54,23 @@ methods = dict(
             title=f'both, {name}, a teacher random',
         )
         for name, options in dict(uniform=_uniform, learned=_learned).items()
+    },
+    **{
+        f'{name}_all': dict(
+            config=f'mmvkd::distill/{name}_self_supervised_r50_to_r18.py',
+            needs=_four,
+            options=_views,
+            title=f'{name.upper()}, all four',
+        )
+        for name in ('kd', 'dist')
+    },
+    **{
+        f'kd_{task}': dict(
+            config=_kd,
+            needs={task: 'model.teachers.tsm_r50.checkpoint'},
+            options=_views,
+            title=f'KD, {title}',
+        )
+        for task, title in _base_._tasks.items()
     },
 )
