@@ -1,14 +1,15 @@
 """All methods on Motions beside what they are compared with.
 
 The graph has four self-supervised teachers, the others one that learned from labels;
-the last row has all heads at once.
+the row before the last has all heads at once. The last says what the student gains
+from three times the epochs instead.
 """
 
 _base_ = './_self_supervised.py'
 
 name = 'motions_main'
 title = 'All methods on Motions: TSM-R50 to TSM-R18'
-baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
+baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets', 'student_longer']
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
 _rows = dict(
     zscore_kd=('z-scored KD', _base_._tsm),
@@ -33,4 +34,13 @@ methods = dict(
         name: dict(run, config=_pair.format(name), title=title)
         for name, (title, run) in _rows.items()
     },
+    student_longer=dict(
+        config='mmvkd::students/tsm_r18.py',
+        options={
+            'train_cfg.max_epochs': 24,
+            'param_scheduler.1.end': 24,
+            'train_dataloader.sampler.views': 24,
+        },
+        title='student alone, 24 epochs',
+    ),
 )

@@ -58,6 +58,6 @@ methods = dict(
         config='mmvkd::distill/collaborative_tsm_r50_to_r18.py',
         needs=dict(registration='model.teachers.tsm_r50.checkpoint'),
         options={**_batch, 'model.teachers.tsm_r50.model.config': _model},
-        title='spectrum-distilled from registration',
+        title='collaborative, from registration',
     ),
 )

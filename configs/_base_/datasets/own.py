@@ -11,11 +11,19 @@ pretrained = True  # recognizers start from ImageNet
 recipe = 'say where it is with MMVKD_TRAIN_LIST, or write it: "file label" lines'
 checkpoints = dict()
 
+# half of the clips are mirrored; where left and right are classes, say which: 0:1,4:5
+swapped = '{{$MMVKD_SWAPPED:none}}'
+swaps = [pair.split(':') for pair in swapped.split(',') if ':' in pair]
+flip_label_map = {int(a): int(b) for pair in swaps for a, b in (pair, pair[::-1])}
+flip = dict(_base_.flip, flip_label_map=flip_label_map)
+train_pipeline = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline]
+train_pipeline_3d = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline_3d]
+
 train_set = dict(
     type='VideoDataset',
     ann_file=train_list,
     data_prefix=dict(video=videos),
-    pipeline=_base_.train_pipeline,
+    pipeline=train_pipeline,
 )
 val_set = dict(
     type='VideoDataset',
