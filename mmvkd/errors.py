@@ -23,6 +23,10 @@ class UnreadableClipError(RuntimeError):
     """A video or frame folder of the data set that cannot be decoded."""
 
 
+class UnfitPipelineError(ValueError):
+    """A pipeline that gives every clip in a form that its next step cannot take."""
+
+
 class ClearErrors:
     """Ends a tool with status 1 and one line that starts with ``error:``.
 

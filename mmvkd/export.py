@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -13,6 +12,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmvkd.evaluation.complexity import student_config
+from mmvkd.files import replacing
 from mmvkd.models.recognizers import (
     mismatch,
     plain_state,
@@ -59,10 +59,8 @@ def export_student(
                 f"checkpoint '{source}' does not fit the config's recognizer: {problem}"
             )
     exported = dict(state_dict=state, meta=_plain_meta(checkpoint.get('meta')))
-    temporary = Path(target).with_name(f'.{Path(target).name}.tmp')
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(exported, temporary)
-    os.replace(temporary, target)
+    with replacing(Path(target)) as temporary:
+        torch.save(exported, temporary)
     return exported
 
 

@@ -19,7 +19,7 @@ from mmvkd.evaluation.benchmark import measure, table
 from mmvkd.evaluation.growth import AXES, draw, growth, plain_growth
 from mmvkd.evaluation.peaks import peak_memory
 from mmvkd.evaluation.variants import Setting
-from mmvkd.studies.figures import png
+from mmvkd.visualization.pictures import png
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -11,8 +11,8 @@ from typing import Optional
 import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.errors import ClearErrors
 from mmvkd.refined_labels import export_labels, read_labels
-from mmvkd.studies.figures import write_png
 from mmvkd.visualization.labels import draw_labels
+from mmvkd.visualization.pictures import write_png
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -10,8 +10,8 @@ from typing import Optional
 
 import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.errors import ClearErrors
-from mmvkd.studies.figures import write_png
 from mmvkd.visualization.graph import draw_graph, read_graphs
+from mmvkd.visualization.pictures import write_png
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

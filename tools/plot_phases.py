@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Optional
 
 from mmvkd.errors import ClearErrors
-from mmvkd.studies.figures import write_png
 from mmvkd.visualization.phases import draw_phases, read_time_line
+from mmvkd.visualization.pictures import write_png
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -15,9 +15,9 @@ import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.engine.launch import load_config
 from mmvkd.errors import ClearErrors
 from mmvkd.files import write_json
-from mmvkd.studies.figures import write_png
 from mmvkd.visualization.compared import compare, run_folder
 from mmvkd.visualization.mimicry import MEASURES
+from mmvkd.visualization.pictures import write_png
 from mmvkd.visualization.spectra import draw_spectra, read_scales, table
 
 

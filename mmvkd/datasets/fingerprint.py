@@ -12,7 +12,15 @@ from mmvkd.datasets.seeded import SeededDataset
 
 # packages that decode, by a word in the names or settings of transforms
 _DECODERS = {'decord': 'decord', 'pyav': 'av', 'torchcodec': 'torchcodec'}
-_PACKAGES = ('mmaction2', 'mmcv', 'mmcv-lite', 'opencv-python')
+_PACKAGES = (
+    'mmaction2',
+    'mmcv',
+    'mmcv-lite',
+    'opencv-python',
+    'opencv-python-headless',
+    'opencv-contrib-python',
+    'opencv-contrib-python-headless',
+)
 
 
 def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:

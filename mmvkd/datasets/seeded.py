@@ -15,7 +15,7 @@ from mmvkd.datasets.label_maps import LabelMaps
 from mmvkd.datasets.samplers import SampleKey
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.datasets.transforms.decoders import require
-from mmvkd.errors import UnreadableClipError
+from mmvkd.errors import UnfitPipelineError, UnreadableClipError
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import seeded
 
@@ -166,6 +166,8 @@ def _name(info: Mapping[str, Any]) -> str:
 
 def _is_of_reading(error: Exception) -> bool:
     """Whether a file or a decoder is at fault, rather than the program."""
+    if isinstance(error, UnfitPipelineError):
+        return False
     package = type(error).__module__.partition('.')[0]
     return isinstance(error, (RuntimeError, OSError, ValueError, IndexError)) or (
         package in ('decord', 'av', 'cv2', 'torchcodec')

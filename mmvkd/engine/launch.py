@@ -125,6 +125,10 @@ def _check_checkpoint(config: Config) -> None:
     if path is None and config.get('resume'):
         pointer = Path(config.work_dir, 'last_checkpoint')
         path = pointer.read_text().strip() if pointer.is_file() else None
+        # the pointer is absolute, and the folder may have been moved
+        here = pointer.with_name(Path(path).name) if path else pointer
+        if path and not os.path.isfile(path) and here.is_file():
+            config.load_from = path = str(here)
     if path is None or '://' in str(path):
         return
     path = os.path.expanduser(path)

@@ -26,7 +26,7 @@ from mmvkd.evaluation.variants import (
     plain,
 )
 from mmvkd.models.recognizers import recognizer_config
-from mmvkd.studies.figures import COLORS
+from mmvkd.visualization.pictures import COLORS
 
 AXES: Mapping[str, Sequence[int]] = dict(
     teachers=(1, 2, 4, 8),

@@ -92,6 +92,19 @@ class Targets:
         complete = len(labeled) == len(labels)
         return cls(stacked, complete, () if complete else labeled)
 
+    def one_per_clip(self, what: str) -> Tensor:
+        """The labels (N,), for ``what``, which needs them.
+
+        Raises:
+            ValueError: if they are blended, or several per clip.
+        """
+        if self.labels is None:
+            raise ValueError(
+                f"{what} needs one label per clip; turn blending off in the student's "
+                'data_preprocessor'
+            )
+        return self.labels
+
     def to(self, device: torch.device) -> Targets:
         """The same targets on ``device``."""
         if self.labels is None:

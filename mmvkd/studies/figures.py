@@ -1,56 +1,17 @@
-"""The pictures of a report, as PNG files or as SVG that takes the page's colors."""
+"""The pictures of a report."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Optional
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmvkd.files import replacing
 from mmvkd.studies.summary import Row, Table, class_groups
-
-# of middle lightness: they stand on white and on black; told apart by the color-blind
-COLORS = (
-    '#0f8ac9',
-    '#e0792b',
-    '#2a9d68',
-    '#c85fa5',
-    '#b59a0b',
-    '#7d74d6',
-    '#d1495b',
-    '#4aa7a7',
-    '#8d8d8d',
-    '#a86f3c',
-)
-_INK = '#010203'  # becomes the page's text color
-_FAINT = '#010204'  # becomes a faint line
-_WIDTH = 4.3  # inches: as wide as a phone, with type of 9 points
-_STYLE: Any = {
-    'font.family': 'sans-serif',
-    'font.size': 9,
-    'axes.spines.top': False,
-    'axes.spines.right': False,
-    'axes.grid': True,
-    'grid.linewidth': 0.6,
-    'svg.fonttype': 'none',
-    'legend.frameon': False,
-    **{
-        key: _INK
-        for key in ('text.color', 'axes.labelcolor', 'xtick.color', 'ytick.color')
-    },
-    'axes.edgecolor': _FAINT,
-    'grid.color': _FAINT,
-}
-Draw = Callable[[Figure], None]
+from mmvkd.visualization.pictures import COLORS, WIDTH, Draw
 
 
 def pictures(table: Table, results: Mapping[str, Any]) -> dict[str, tuple[str, Draw]]:
@@ -84,74 +45,13 @@ def pictures(table: Table, results: Mapping[str, Any]) -> dict[str, tuple[str, D
     return found
 
 
-def png(draw: Draw) -> bytes:
-    """Dark on white, for a README."""
-    buffer = io.BytesIO()
-    style: Any = {
-        **_STYLE,
-        **{key: '#222222' for key, value in _STYLE.items() if value == _INK},
-        **{key: '#d0d0d0' for key, value in _STYLE.items() if value == _FAINT},
-    }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(_WIDTH, 3), layout='constrained')
-        FigureCanvasAgg(figure)
-        draw(figure)
-        figure.savefig(
-            buffer,
-            format='png',
-            dpi=160,
-            facecolor='white',
-            metadata={'Software': None},
-        )
-    return buffer.getvalue()
-
-
-def write_png(path: Path, draw: Draw) -> None:
-    """Write what :func:`png` gives, all of it or nothing."""
-    image = png(draw)
-    with replacing(path) as temporary:
-        temporary.write_bytes(image)
-
-
-def svg(draw: Draw, label: str, salt: str) -> str:
-    """To stand within a page, whose text color it takes.
-
-    Args:
-        draw: Draws it.
-        label: For those who do not see it.
-        salt: Unique on the page, for the ids inside.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': salt}):
-        figure = Figure(figsize=(_WIDTH, 3), layout='constrained')
-        FigureCanvasSVG(figure)
-        draw(figure)
-        figure.savefig(
-            buffer,
-            format='svg',
-            transparent=True,
-            metadata={'Date': None, 'Creator': None},
-        )
-    text = buffer.getvalue()
-    text = text[text.index('<svg') :]
-    text = re.sub(r'<metadata>.*?</metadata>', '', text, flags=re.S)
-    # the size comes from the page; the ids must be the page's only ones
-    text = re.sub(r' (width|height)="[\d.]+pt"', '', text, count=2)
-    prefix = re.sub(r'\W', '-', salt)
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    text = re.sub(r'(url\(#|href="#)', rf'\g<1>{prefix}-', text)
-    text = text.replace(_INK, 'currentColor').replace(_FAINT, 'var(--line)')
-    text = re.sub(r'font: ([\d.]+px) [^;\"]*', r'font: \1 system-ui, sans-serif', text)
-    return text.replace('<svg', f'<svg role="img" aria-label="{label}"', 1)
-
-
 def row_colors(rows: Sequence[Row]) -> dict[str, str]:
     """A color for each row, the same in all pictures."""
     return {row.name: COLORS[i % len(COLORS)] for i, row in enumerate(rows)}
 
 
 def _scores(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
-    figure.set_size_inches(_WIDTH, 0.7 + 0.3 * len(rows))
+    figure.set_size_inches(WIDTH, 0.7 + 0.3 * len(rows))
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
         values = [100 * score for score in row.scores.values()]
@@ -167,7 +67,7 @@ def _scores(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
 
 def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
     shown = [row for row in rows if any(row.curves.values())]
-    figure.set_size_inches(_WIDTH, 2.7 + 0.18 * ((len(shown) + 1) // 2))
+    figure.set_size_inches(WIDTH, 2.7 + 0.18 * ((len(shown) + 1) // 2))
     axes = figure.add_subplot()
     for place, row in enumerate(shown):
         by_epoch: dict[int, list[float]] = {}
@@ -212,7 +112,7 @@ def _cost(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> Non
     ]
     panels = [(label, of) for label, of in panels if any(of(row) for row in rows)]
     legend = 0.18 * ((len(rows) + 1) // 2)
-    figure.set_size_inches(_WIDTH, 1.75 * len(panels) + legend)
+    figure.set_size_inches(WIDTH, 1.75 * len(panels) + legend)
     for place, (label, of) in enumerate(panels):
         axes = figure.add_subplot(len(panels), 1, place + 1)
         for row in rows:
@@ -245,7 +145,7 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
         for title, block in groups
     ]
     count = sum(len(block) for _, block in blocks)
-    figure.set_size_inches(_WIDTH, 1.0 + 0.24 * count + 0.3 * len(blocks))
+    figure.set_size_inches(WIDTH, 1.0 + 0.24 * count + 0.3 * len(blocks))
     heights = [len(block) for _, block in blocks]
     grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
     limit = max(

@@ -7,8 +7,9 @@ from html import escape
 from typing import Any
 
 from mmvkd.studies.cells import about, accuracy, row_cells, used_columns
-from mmvkd.studies.figures import pictures, row_colors, svg
+from mmvkd.studies.figures import pictures, row_colors
 from mmvkd.studies.summary import Row, Table, percent
+from mmvkd.visualization.pictures import svg
 
 _CSS = """
 :root{color-scheme:light dark;--ink:#1d2530;--soft:#5c6773;--paper:#fff;--card:#f4f6f8;

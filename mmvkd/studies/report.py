@@ -8,10 +8,11 @@ from typing import Any, Optional
 
 from mmvkd.files import read_json, write_text
 from mmvkd.studies.cells import about, row_cells, used_columns
-from mmvkd.studies.figures import pictures, png
+from mmvkd.studies.figures import pictures
 from mmvkd.studies.page import page
 from mmvkd.studies.records import RESULTS, TIMES
 from mmvkd.studies.summary import Table, percent, tables
+from mmvkd.visualization.pictures import png
 
 
 def write_report(source: Path, folder: Optional[Path] = None) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from mmvkd.files import read_lines, run_logs
 from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
-from mmvkd.studies.figures import COLORS
+from mmvkd.visualization.pictures import COLORS
 
 Curve = dict[int, float]
 """A weight by iteration."""
 
-_LOGGED = re.compile(r'(?P<head>\w+?)_(?P<kind>trust|edge)_(?P<name>.+)')
+_LOGGED = re.compile(r'(?P<head>[^/]+?)_(?P<kind>trust|edge)_(?P<name>.+)')
 _STUDENT = 'student'
 _GRAY = '#8d8d8d'
 
@@ -34,8 +34,8 @@ class Graph:
         head: Its name in the config.
         trust: Weight of each teacher's edge to the student.
         pairs: Weight of each pair of teachers.
-        by_class: Trust (K, M) in each teacher on clips of each class; None of uniform
-            edges.
+        by_class: Trust (K, M) in each teacher on clips of each class, an equal share
+            where none has been seen yet; None of uniform edges.
     """
 
     head: str
@@ -57,8 +57,8 @@ class Graph:
 def read_graphs(folder: Path) -> list[Graph]:
     """The graphs of a run, in the order of their heads' names.
 
-    What a resumed run logged again counts once. The trust by class is that of the
-    checkpoint which stands for the run: the best one, or the last.
+    The trust by class is that of the checkpoint which stands for the run: the best one,
+    or the last.
 
     Args:
         folder: The run's ``work_dir``.
@@ -66,24 +66,14 @@ def read_graphs(folder: Path) -> list[Graph]:
     Raises:
         FileNotFoundError: If the run has no log, or no graph in it.
     """
-    logs = run_logs(folder)
-    if not logs:
+    if not run_logs(folder):
         raise FileNotFoundError(
             f"'{folder}' has no log such as 2025…/vis_data/scalars.json; name the "
             "work_dir of a run whose vis_backends have a 'LocalVisBackend'"
         )
     path = find_checkpoint(str(folder))
     state = plain_state(read_checkpoint(path), training=True) if path else {}
-    entries = (entry for log in logs for entry in read_lines(log))
-    graphs = graphs_of(
-        (
-            (key, entry['step'], value)
-            for entry in entries
-            if isinstance(entry.get('step'), int)
-            for key, value in entry.items()
-        ),
-        state,
-    )
+    graphs = logged_graphs(folder, state)
     if not graphs:
         raise FileNotFoundError(
             f"the log of '{folder}' has no edges; a run logs them whose heads are a "
@@ -92,27 +82,28 @@ def read_graphs(folder: Path) -> list[Graph]:
     return graphs
 
 
-def graphs_of(
-    logged: Iterable[tuple[str, int, float]], state: Mapping[str, Tensor]
-) -> list[Graph]:
-    """The graphs in what was logged, in the order of their heads' names.
+def logged_graphs(folder: Path, state: Mapping[str, Tensor]) -> list[Graph]:
+    """The graphs in a run's log, none if there is none.
+
+    What a resumed run logged again counts once.
 
     Args:
-        logged: Key, iteration and value; of two values the later one counts.
-        state: Of the distiller.
+        folder: The run's ``work_dir``.
+        state: Tensors of the distiller by name, for the trust by class.
     """
     found: dict[str, Graph] = {}
-    for key, step, value in logged:
-        match = _LOGGED.fullmatch(key)
-        if match is None:
-            continue
-        head, kind, name = match.group('head', 'kind', 'name')
-        graph = found.setdefault(head, Graph(head))
-        if kind == 'trust':
-            graph.trust.setdefault(name, {})[step] = value
-        elif '+' in name:
-            first, second = name.split('+')
-            graph.pairs.setdefault((first, second), {})[step] = value
+    for entry in (entry for log in run_logs(folder) for entry in read_lines(log)):
+        for key, value in entry.items():
+            match = _LOGGED.fullmatch(key)
+            if match is None or not isinstance(entry.get('step'), int):
+                continue
+            head, kind, name = match.group('head', 'kind', 'name')
+            graph = found.setdefault(head, Graph(head))
+            if kind == 'trust':
+                graph.trust.setdefault(name, {})[entry['step']] = value
+            elif name.count('+') == 1:
+                first, second = name.split('+')
+                graph.pairs.setdefault((first, second), {})[entry['step']] = value
     for head, graph in found.items():
         trust = state.get(f'distill.heads.{head}.trust_by_class')
         if trust is not None:
@@ -129,8 +120,16 @@ def draw_graph(
         figure: To draw on; its height is set.
         graphs: At least one.
         classes: Names, for the trust by class; numbers if None.
+
+    Raises:
+        ValueError: If there are more names, or fewer, than classes.
     """
     tables = [(g, g.by_class) for g in graphs if g.by_class is not None]
+    for _, trust in tables:
+        if classes is not None and len(classes) != trust.shape[1]:
+            raise ValueError(
+                f'{len(classes)} names of classes; the graph has {trust.shape[1]}'
+            )
     heights = [2.4] * len(graphs) + [1.3 + 0.22 * len(trust) for _, trust in tables]
     figure.set_size_inches(7.2, sum(heights))
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
@@ -206,7 +205,7 @@ def _draw_classes(
     count = trust.shape[1]
     axes.imshow(trust, aspect='auto', cmap='Blues', vmin=0, vmax=1)
     axes.set_yticks(range(len(graph.trust)), list(graph.trust))
-    if classes is not None and len(classes) == count:
+    if classes is not None:
         axes.set_xticks(range(count), list(classes), rotation=90, size=7)
     axes.set_xlabel('class of the clip')
     axes.set_title(f'{graph.head.replace("_", " ")}: trust by class, 0 to 1', size=9)

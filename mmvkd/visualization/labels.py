@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mmvkd.refined_labels import classes
-from mmvkd.studies.figures import COLORS
+from mmvkd.visualization.pictures import COLORS
 
 
 def transitions(rows: Tensor, columns: Tensor, num_classes: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmvkd.engine.phases import lengths_of
 from mmvkd.files import read_lines, run_logs
-from mmvkd.studies.figures import COLORS
+from mmvkd.visualization.pictures import COLORS
 
 Curve = list[tuple[float, float]]
 """Points of (epochs done, value)."""
@@ -47,11 +47,14 @@ def read_time_line(folder: str) -> TimeLine:
     """
     logs = run_logs(Path(folder))
     if not logs:
-        raise FileNotFoundError(f"'{folder}' holds no run: no */vis_data/scalars.json")
+        raise FileNotFoundError(
+            f"'{folder}' has no log such as 2025…/vis_data/scalars.json; name the "
+            "work_dir of a run whose vis_backends have a 'LocalVisBackend'"
+        )
     config = Config.fromfile(logs[-1].with_name('config.py'))
     hooks: list[Any] = [*config.get('default_hooks', {}).values()]
-    hooks += config.get('custom_hooks', [])
-    cascades = [hook for hook in hooks if hook['type'].endswith('CascadeHook')]
+    hooks += config.get('custom_hooks') or []
+    cascades = [h for h in hooks if h and str(h['type']).endswith('CascadeHook')]
     if not cascades:
         raise ValueError(f"the run in '{folder}' has no CascadeHook")
     phases = cascades[0]['phases']
@@ -82,7 +85,8 @@ def draw_phases(figure: Figure, line: TimeLine) -> None:
     begin = 0
     for i, (name, length) in enumerate(line.phases):
         for axes in (top, bottom):
-            axes.axvspan(begin, begin + length, color=COLORS[i], alpha=0.12, lw=0)
+            color = COLORS[i % len(COLORS)]
+            axes.axvspan(begin, begin + length, color=color, alpha=0.12, lw=0)
         if length:
             place = dict(xytext=(2, 2), textcoords='offset points', fontsize=7)
             top.annotate(name, (begin, 1), xycoords=top.get_xaxis_transform(), **place)
@@ -90,7 +94,8 @@ def draw_phases(figure: Figure, line: TimeLine) -> None:
     top.plot(*_axes(line.accuracy), color=COLORS[0], marker='o', ms=3)
     top.set_ylabel('accuracy')
     for i, (name, curve) in enumerate(line.distances.items()):
-        bottom.plot(*_axes(curve), color=COLORS[i], label=name)
+        color = COLORS[i % len(COLORS)]
+        bottom.plot(*_axes(curve), color=color, label=name)
     bottom.set_ylabel('distance')
     bottom.set_xlabel('epoch')
     if line.distances:

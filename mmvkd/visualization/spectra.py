@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from mmvkd.files import read_lines, run_logs
-from mmvkd.studies.figures import COLORS
 from mmvkd.visualization.mimicry import BEFORE, MEASURES, Mimicry, Stage
+from mmvkd.visualization.pictures import COLORS
 
 Curve = dict[int, float]
 """A learned scale by iteration."""

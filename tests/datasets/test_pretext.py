@@ -14,6 +14,7 @@ from videos import pipeline
 from mmvkd.datasets import PretextDataset
 from mmvkd.datasets.samplers import SampleKey
 from mmvkd.engine.hooks.data_check import _check
+from mmvkd.errors import UnfitPipelineError
 from mmvkd.registry import DATASETS
 
 TASKS = (
@@ -174,6 +175,14 @@ def test_a_still_clip_is_replaced_by_the_same_other_one(
 def test_a_list_of_still_clips_ends_in_a_line(clips: Path) -> None:
     with pytest.raises(RuntimeError, match=r'50 clips in a row.*nothing moves in it'):
         build(clips, labels='ss')[0]
+
+
+def test_frames_that_no_clip_can_have_are_not_taken_for_unreadable_clips(
+    clips: Path,
+) -> None:
+    data = build(clips, pipeline=pipeline(augment=False, frames=6))
+    with pytest.raises(UnfitPipelineError, match='a multiple of 4 frames'):
+        data[0]
 
 
 def test_a_head_of_other_classes_is_refused_before_training(clips: Path) -> None:

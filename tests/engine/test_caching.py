@@ -187,6 +187,8 @@ def test_writing_goes_on_where_it_was_killed(
         write_stores(cfg, quiet)
     with pytest.raises(StoreError, match=r'1 of 3 shards.*cache_teacher\.py'):
         runner(cfg, tmp_path / 'run').train()
+    # testing needs no store, nor a whole one
+    MODELS.build(cfg.model.to_dict())
     lines: list[str] = []
     write_stores(cfg, lines.append)
     assert lines[-1].endswith('2 of 3 shards written')
@@ -263,6 +265,15 @@ def test_the_checkpoint_may_be_gone_once_the_store_is_there(
     cfg = project(clips, str(gone), tmp_path / 's')
     write_stores(cfg, quiet)
     gone.unlink()
+    runner(cfg, tmp_path / 'run').train()
+
+
+def test_a_view_of_a_tuple_is_that_of_the_store(
+    clips: str, weights: str, tmp_path: Path
+) -> None:
+    cfg = project(clips, weights, tmp_path / 's', view=dict(size=(24, 24)))
+    write_stores(cfg, quiet)
+    write_stores(cfg, quiet)
     runner(cfg, tmp_path / 'run').train()
 
 

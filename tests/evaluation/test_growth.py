@@ -20,7 +20,7 @@ from mmvkd.evaluation.variants import (
     SUFFIXES,
     TEACHERS,
 )
-from mmvkd.studies.figures import png
+from mmvkd.visualization.pictures import png
 
 
 def test_a_config_gets_more_teachers_for_all_its_heads(tmp_path: Path) -> None:

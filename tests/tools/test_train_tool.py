@@ -89,11 +89,14 @@ def test_cfg_options_win(project: Project) -> None:
     assert config.a.b == [1, 2]
 
 
-def test_resume_goes_on_to_the_same_end(project: Project, tmp_path: Path) -> None:
+def test_resume_goes_on_to_the_same_end_in_a_folder_that_was_moved(
+    project: Project, tmp_path: Path
+) -> None:
     config = project.config('resumed')
     to_two = ['--cfg-options', 'train_cfg.max_epochs=2']
     train([config, '--work-dir', str(tmp_path / 'whole'), *to_two])
-    train([config, '--work-dir', str(tmp_path / 'parts')])
+    train([config, '--work-dir', str(tmp_path / 'begun')])
+    (tmp_path / 'begun').rename(tmp_path / 'parts')
     train([config, '--work-dir', str(tmp_path / 'parts'), '--resume', *to_two])
     whole, parts = (
         torch.load(tmp_path / name / 'epoch_2.pth', weights_only=True)['state_dict']

@@ -10,8 +10,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mmvkd.studies.figures import png
 from mmvkd.visualization.graph import draw_graph, read_graphs
+from mmvkd.visualization.pictures import png
 
 
 def logged(folder: Path, *entries: dict, run: str = '20250101_000000') -> Path:
@@ -86,6 +86,8 @@ def test_a_picture_names_vertices_and_says_how_much_each_edge_weighs(
     (line, *_) = figure.axes[1].lines
     assert line.get_xydata().tolist() == [[20, 0.25], [40, 0.75]]
     assert png(partial(draw_graph, graphs=graphs)).startswith(b'\x89PNG')
+    with pytest.raises(ValueError, match='2 names of classes; the graph has 3'):
+        draw_graph(Figure(), graphs, ['jump', 'run'])
 
 
 def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(

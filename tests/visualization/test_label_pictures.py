@@ -11,8 +11,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mmvkd.studies.figures import write_png
 from mmvkd.visualization import labels
+from mmvkd.visualization.pictures import write_png
 
 
 def state(known: bool, num_classes: int = 3) -> dict[str, Any]:

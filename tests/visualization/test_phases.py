@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
-from mmvkd.studies.figures import png
 from mmvkd.visualization.phases import TimeLine, draw_phases, read_time_line
+from mmvkd.visualization.pictures import png
 
 PHASES = dict(front=dict(epochs=1), whole={})
 
@@ -57,7 +57,7 @@ def test_phases_accuracy_and_distances_are_those_of_the_log(tmp_path: Path) -> N
 
 
 def test_a_run_that_is_none_or_no_cascade_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='holds no run'):
+    with pytest.raises(FileNotFoundError, match='has no log such as'):
         read_time_line(str(tmp_path))
     write_run(tmp_path, '20260101', [])
     with pytest.raises(ValueError, match='has no CascadeHook'):

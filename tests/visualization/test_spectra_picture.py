@@ -9,8 +9,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmvkd.studies.figures import png
 from mmvkd.visualization.mimicry import Mimicry, Stage
+from mmvkd.visualization.pictures import png
 from mmvkd.visualization.spectra import draw_spectra, read_scales, table
 
 STUDENTS = ('before', 'ours', 'kd')

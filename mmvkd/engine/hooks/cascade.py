@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmvkd.engine.phases import lengths_of, phase_at
 from mmvkd.engine.schedulers import PhaseLR
+from mmvkd.engine.wrapping import inner
 from mmvkd.models import VideoDistiller
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import find_module
@@ -52,7 +53,7 @@ class CascadeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the phases, and remember what can learn at all."""
-        model = _inner(runner)
+        model = inner(runner.model)
         if not isinstance(model, VideoDistiller):
             raise ValueError(
                 f'CascadeHook is for a mmvkd.VideoDistiller, not a '
@@ -82,7 +83,7 @@ class CascadeHook(Hook):
         if name == self._current:
             return
         self._current = name
-        model = _inner(runner)
+        model = inner(runner.model)
         self._set(model, name)
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
         runner.logger.info(
@@ -186,10 +187,6 @@ def _check_heads(model: VideoDistiller, name: str, phase: Mapping[str, Any]) -> 
         model.heads[key].focus()
     if not chosen and not phase.get('label', True):
         raise ValueError(f"phase '{name}' has neither heads nor label losses")
-
-
-def _inner(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _lists(schedulers: Any) -> list[list[Any]]:

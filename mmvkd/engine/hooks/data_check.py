@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import PretextDataset, SeededDataset
 from mmvkd.datasets.fingerprint import data_fingerprint
+from mmvkd.engine.wrapping import inner
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
 
@@ -33,7 +33,7 @@ class DataCheckHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the data sets of the loops that this run has."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = inner(runner.model)
         head = getattr(getattr(model, 'student', model), 'cls_head', None)
         classes = getattr(head, 'num_classes', None)
         for stage in ('train', 'val', 'test'):

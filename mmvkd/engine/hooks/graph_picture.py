@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import mmcv
-import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmvkd.engine.wrapping import inner
 from mmvkd.registry import HOOKS
-
-_POINTS = 200  # of a curve
 
 
 @HOOKS.register_module()
@@ -21,13 +19,18 @@ class GraphPictureHook(Hook):
     """Gives the picture of the teachers' graph to the run's visualizer.
 
     Which shows it where its backends show images: among TensorBoard's, or as files in
-    ``vis_data/vis_image``. It is that of ``tools/plot_graph.py``. A run without graph
-    heads has none.
+    ``vis_data/vis_image``. It is that of ``tools/plot_graph.py``, from the log that a
+    ``LocalVisBackend`` writes, with the trust by class as it stands. A run without that
+    log or without graph heads has none.
 
     Args:
         interval: Epochs from one picture to the next.
+
+    Raises:
+        ValueError: if ``interval`` is less than 1.
     """
 
+    # behind the logger
     priority = 'VERY_LOW'
 
     def __init__(self, interval: int = 1) -> None:
@@ -41,18 +44,11 @@ class GraphPictureHook(Hook):
         if not self.every_n_epochs(runner, self.interval):
             return
         # here, for no other run needs matplotlib
-        from mmvkd.studies.figures import png
-        from mmvkd.visualization.graph import draw_graph, graphs_of
+        from mmvkd.visualization.graph import draw_graph, logged_graphs
+        from mmvkd.visualization.pictures import png
 
-        logged = []
-        for key, buffer in runner.message_hub.log_scalars.items():
-            values, _ = buffer.data
-            end = runner.iter - len(values)
-            for part in np.array_split(values, min(len(values), _POINTS)):
-                end += len(part)
-                logged.append((key.removeprefix('train/'), end, float(part.mean())))
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        graphs = graphs_of(logged, dict(model.named_buffers()))
+        state = dict(inner(runner.model).named_buffers())
+        graphs = logged_graphs(Path(runner.work_dir), state)
         if graphs:
             picture = png(partial(draw_graph, graphs=graphs))
             image = mmcv.imfrombytes(picture, channel_order='rgb')

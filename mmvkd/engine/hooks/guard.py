@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
+from mmvkd.engine.wrapping import inner
 from mmvkd.models.recognizers import mismatch, plain_state
 from mmvkd.registry import HOOKS
 
@@ -32,7 +32,7 @@ class CheckpointGuardHook(Hook):
         if not isinstance(checkpoint, dict):
             kind = type(checkpoint).__name__
             raise RuntimeError(f"checkpoint '{path}' holds a {kind}, no state dict")
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = inner(runner.model)
         # outside training, the train loop is not built
         if not isinstance(runner._train_loop, BaseLoop):
             problem = mismatch(model, plain_state(checkpoint))

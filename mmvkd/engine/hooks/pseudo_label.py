@@ -7,11 +7,11 @@ from typing import Any, Optional
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import SeededDataset
+from mmvkd.engine.wrapping import inner
 from mmvkd.models import VideoDistiller
 from mmvkd.models.label_bank import LabelBank
 from mmvkd.refined_labels import LABELS, accuracy, list_lines
@@ -88,8 +88,7 @@ class PseudoLabelHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Put the labels in."""
-        wrapped = is_model_wrapper(runner.model)
-        model = runner.model.module if wrapped else runner.model
+        model = inner(runner.model)
         dataset = _checked(model, runner.train_dataloader)
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         given = torch.tensor([info['label'] for info in infos])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any, Optional
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
 from torch import nn
 
+from mmvkd.engine.wrapping import inner
 from mmvkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -40,7 +40,7 @@ class DistillOptimWrapperConstructor:
 
     def __call__(self, model: Any) -> OptimWrapper:
         """Build the wrapper for a distiller, or for a plain recognizer as is."""
-        model = model.module if is_model_wrapper(model) else model
+        model = inner(model)
         config: dict[str, Any] = dict(
             type=self.student_constructor,
             optim_wrapper_cfg=copy.deepcopy(self.optim_wrapper_cfg),

@@ -133,12 +133,8 @@ class DKDHead(LogitsHead):
         Raises:
             ValueError: for blended labels.
         """
-        if targets.labels is None:
-            raise ValueError(
-                'DKDHead needs one label per clip; turn blending off in the '
-                "student's data_preprocessor"
-            )
+        labels = targets.one_per_clip('DKDHead')
         loss = dkd_loss(
-            student, teacher, targets.labels, self.alpha, self.beta, self.temperature
+            student, teacher, labels, self.alpha, self.beta, self.temperature
         )
-        return {'': clip_mean(loss, targets.labels >= 0)}
+        return {'': clip_mean(loss, labels >= 0)}

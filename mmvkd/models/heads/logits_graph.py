@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import LogitsHead, of_label
+from mmvkd.models.heads.base import LogitsHead, check_known, of_label
 from mmvkd.models.losses import (
     binary_transport,
     check_conditionally_negative_definite,
@@ -18,6 +18,7 @@ from mmvkd.models.losses import (
     sinkhorn,
     sinkhorn_barycentre,
 )
+from mmvkd.models.losses.numerics import check_positive
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.teachers import Teacher
 from mmvkd.registry import MODELS
@@ -118,9 +119,9 @@ class LogitsGraphHead(LogitsHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for value, known in ((edges, _EDGES), (cost, _COSTS)):
-            if value not in known:
-                raise ValueError(f"'{value}' is unknown; known: {', '.join(known)}")
+        check_known('edges', edges, _EDGES)
+        check_known('cost', cost, _COSTS)
+        check_positive(temperature, 'temperature')
         if self_loop is not None and not 0 <= self_loop <= 1:
             raise ValueError(f'self_loop is a share in [0, 1], got {self_loop}')
         if barycentre and cost == 'binary':
@@ -245,11 +246,7 @@ class LogitsGraphHead(LogitsHead):
             return torch.zeros_like(logits[..., 0]).log_softmax(-1)
         if self.edges == 'confidence':
             return _confidence(logits, targets).log_softmax(-1)
-        if targets.labels is None:
-            raise ValueError(
-                "edges='learned' needs one label per clip; turn blending off in the "
-                "student's data_preprocessor"
-            )
+        targets.one_per_clip("edges='learned'")
         return self.edge_network(logits.softmax(-1))
 
     def _edges(self, log_trust: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import DistillationHead, TapConfig, of_label
+from mmvkd.models.heads.base import (
+    DistillationHead,
+    TapConfig,
+    check_known,
+    of_label,
+)
 from mmvkd.models.losses import (
     Sketch,
     bilinear_sketch,
@@ -129,8 +134,7 @@ class RepresentationGraphHead(DistillationHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(tap=tap, **kwargs)
-        if edges not in _EDGES:
-            raise ValueError(f"'{edges}' is unknown; known: {', '.join(_EDGES)}")
+        check_known('edges', edges, _EDGES)
         if dim < 1 or min_clips < 0:
             raise ValueError(
                 f'dim must be 1 or more and min_clips 0 or more, got {dim} and '
@@ -146,10 +150,16 @@ class RepresentationGraphHead(DistillationHead):
         """Draw the sketches, and build the projection and the queue.
 
         Raises:
-            ValueError: if edges are to be learned for a multi-label student.
+            ValueError: if edges are to be learned for a multi-label student, or a
+                teacher's name has a ``+``.
         """
         (self._student_tap,) = self.student_taps()
         names = list(teachers)
+        if any('+' in name for name in names):
+            raise ValueError(
+                f"a pair is logged as A+B, so no teacher's name has a +: "
+                f'{", ".join(names)}'
+            )
         self._taps = {name: next(iter(self.teacher_taps(name))) for name in names}
         # a lone teacher meets itself through a second sketch
         self._sides = names if len(names) > 1 else 2 * names
@@ -239,14 +249,10 @@ class RepresentationGraphHead(DistillationHead):
         Raises:
             ValueError: for blended labels.
         """
-        if targets.labels is None:
-            raise ValueError(
-                "edges='learned' needs one label per clip; turn blending off in the "
-                "student's data_preprocessor"
-            )
-        known = targets.labels >= 0
+        labels = targets.one_per_clip("edges='learned'")
+        known = labels >= 0
         # [N, E]
-        losses = -of_label(self.classifiers(vectors), targets.labels)
+        losses = -of_label(self.classifiers(vectors), labels)
         if self.training:
             self.classifiers.remember(losses, known)
         return clip_mean(losses.sum(1), known)

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from mmvkd.models.connectors import coarse, match_size, to_size
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import DistillationHead, _tap, chosen_terms
+from mmvkd.models.heads.base import (
+    DistillationHead,
+    _tap,
+    check_known,
+    chosen_terms,
+)
 from mmvkd.models.losses import (
     channel_moments,
     cka_distance,
@@ -123,10 +128,7 @@ class SubstageHead(DistillationHead):
             ('distance', distance, _DISTANCES),
             ('weighting', weighting, _WEIGHTINGS),
         ):
-            if value not in known:
-                raise ValueError(
-                    f"{name} '{value}' is unknown; known: {', '.join(known)}"
-                )
+            check_known(name, value, known)
         self.substages = substages
         self.terms = chosen_terms(self, {**_TERMS, **(terms or {})}, tuple(_TERMS))
         if (
@@ -439,14 +441,10 @@ class SubstageHead(DistillationHead):
         loss = self.kd_weight * clip_mean(divergence)
         if not self.ce_weight:
             return loss
-        if targets.labels is None:
-            raise ValueError(
-                "the hybrid's cross-entropy needs one label per clip; turn blending "
-                "off in the student's data_preprocessor or set ce_weight=0"
-            )
-        label = targets.labels.clamp_min(0) if targets.soft is None else targets.soft
+        labels = targets.one_per_clip("the hybrid's cross-entropy (ce_weight)")
+        label = labels.clamp_min(0) if targets.soft is None else targets.soft
         entropy = F.cross_entropy(logits, label, reduction='none')
-        return loss + self.ce_weight * clip_mean(entropy, targets.labels >= 0)
+        return loss + self.ce_weight * clip_mean(entropy, labels >= 0)
 
 
 def _average(moment: Tensor) -> Tensor:

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 from torch import Tensor
 
 from .numerics import check_positive, check_same_shape, full_precision
 
 
-def _unit_deviation(x: Tensor, weight: Tensor, dim: int, eps: float) -> Tensor:
-    """Deviation from the weighted mean along one axis, scaled to length one."""
-    total = weight.sum(dim=dim, keepdim=True)
-    total = torch.where(total > 0, total, torch.ones_like(total))
-    mean = (weight * x).sum(dim=dim, keepdim=True) / total
-    deviation = weight.sqrt() * (x - mean)
+def _unit_deviation(x: Tensor, dim: int, eps: float) -> Tensor:
+    """Deviation from the mean along one axis, scaled to length one."""
+    deviation = x - x.mean(dim=dim, keepdim=True)
     # The floor follows the size of x, not of its spread: what lies below is
     # rounding noise, and dividing by it would blow that noise up.
-    floor = eps**2 * (weight * x.square()).sum(dim=dim, keepdim=True)
+    floor = eps**2 * x.square().sum(dim=dim, keepdim=True)
     square = deviation.square().sum(dim=dim, keepdim=True) + floor
     return deviation / (square + torch.finfo(x.dtype).tiny).sqrt()
 
 
 def correlation_distance(
-    x: Tensor,
-    y: Tensor,
-    dim: int = -1,
-    weight: Optional[Tensor] = None,
-    eps: float = 1e-4,
+    x: Tensor, y: Tensor, dim: int = -1, eps: float = 1e-4
 ) -> Tensor:
     r"""One minus the Pearson correlation along an axis.
 
@@ -45,20 +36,13 @@ def correlation_distance(
         x: Values of any shape.
         y: Values of the same shape.
         dim: The axis to correlate along.
-        weight: Non-negative weights that broadcast against ``x``; ``None``
-            counts every entry once. Without any weight the result is 0.
         eps: :math:`\epsilon`, relative.
 
     Returns:
         Distances between 0 and 2, the shape of ``x`` without ``dim``.
     """
     x, y = full_precision(x), full_precision(y)
-    if weight is None:
-        weight = torch.ones_like(x)
-    weight = weight.to(x.dtype).expand_as(x)
-    difference = _unit_deviation(x, weight, dim, eps) - _unit_deviation(
-        y, weight, dim, eps
-    )
+    difference = _unit_deviation(x, dim, eps) - _unit_deviation(y, dim, eps)
     return 0.5 * difference.square().sum(dim=dim)
 
 
@@ -97,12 +81,7 @@ def dist_inter(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
     return correlation_distance(q, p, dim=1)
 
 
-def dist_intra(
-    student: Tensor,
-    teacher: Tensor,
-    temperature: float = 1.0,
-    weight: Optional[Tensor] = None,
-) -> Tensor:
+def dist_intra(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     r"""Match the relation among clips within each class (DIST, arXiv 2205.10536).
 
     .. math:: L_m = 1 - \rho(q_{\cdot m}, p_{\cdot m})
@@ -115,7 +94,6 @@ def dist_intra(
         student: Logits of the global batch, ``(N, M)``.
         teacher: Logits of the global batch, ``(N, M)``.
         temperature: :math:`\tau`, above 0.
-        weight: Non-negative weight of each clip, ``(N,)``, 0 for a masked one.
 
     Returns:
         Loss of each class, ``(M,)``, between 0 and 2; its mean is the term.
@@ -124,11 +102,4 @@ def dist_intra(
         ValueError: If the shapes differ or the temperature is not above 0.
     """
     q, p = _soften(student, teacher, temperature)
-    if weight is not None:
-        if weight.shape != q.shape[:1]:
-            raise ValueError(
-                f'weight {tuple(weight.shape)} must hold one number for each of '
-                f'the {q.shape[0]} clips'
-            )
-        weight = weight[:, None]
-    return correlation_distance(q, p, dim=0, weight=weight)
+    return correlation_distance(q, p, dim=0)

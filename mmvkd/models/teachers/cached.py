@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 import torch
@@ -22,6 +23,7 @@ from mmvkd.models.teachers.store import (
     Layout,
     Store,
     StoreError,
+    described,
     differences,
     is_store,
 )
@@ -113,7 +115,8 @@ class CachedTeacher:
             card = MODELS.build(self.online_config()).attach(name, taps)
             shapes = {tap: self._pooled(shape) for tap, shape in card.shapes.items()}
             return ModelCard(name, card.num_classes, card.multi_label, shapes)
-        layout = self.store.layout
+        # of an unfinished store, too: to test a student
+        layout, _ = described(Path(self.folder))
         for tap in taps:
             if tap not in layout.features:
                 raise StoreError(
@@ -255,7 +258,8 @@ class CachedTeacher:
         return dict(
             model=hashlib.sha256(plain.encode()).hexdigest()[:16],
             weights=_hash_of(self.checkpoint),
-            view=dict(self.view or {}),
+            # as the store's file gives it back: without tuples
+            view=json.loads(json.dumps(dict(self.view or {}))),
             precision=self.precision,
             pool=self.pool,
             topk=self.topk,

@@ -164,7 +164,7 @@ class Store:
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.layout, self.fingerprint = _described(self.folder)
+        self.layout, self.fingerprint = described(self.folder)
         done = _done(self.folder, self.layout)
         if not done.all():
             raise StoreError(
@@ -226,7 +226,7 @@ class StoreWriter:
         self.folder, self.layout = Path(folder), layout
         self.folder.mkdir(parents=True, exist_ok=True)
         if is_store(folder):
-            there, made_of = _described(self.folder)
+            there, made_of = described(self.folder)
             told = differences(made_of, fingerprint)
             if told or there != layout:
                 raise StoreError(
@@ -308,8 +308,12 @@ def _apart(old: str, new: str) -> tuple[str, str]:
     return f'{name}…{old[start - 20 :][:60]}', f'{name}…{new[start - 20 :][:60]}'
 
 
-def _described(folder: Path) -> tuple[Layout, dict[str, Any]]:
-    """Layout and fingerprint."""
+def described(folder: Path) -> tuple[Layout, dict[str, Any]]:
+    """Layout and fingerprint of a store, which may be unfinished.
+
+    Raises:
+        StoreError: if there is none, or one of another format.
+    """
     told = read_json(folder / 'store.json')
     if told is None:
         raise StoreError(f"there is no store '{folder}'")

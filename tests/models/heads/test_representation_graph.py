@@ -406,3 +406,13 @@ def test_learned_edges_refuse_a_multi_label_student() -> None:
     many = ModelCard('student', 3, True, dict(x=(7, 2, 3, 3)))
     with pytest.raises(ValueError, match=r"multi-label.*set edges='uniform'"):
         head.attach(many, dict(a=card))
+
+
+def test_a_teacher_whose_name_would_split_a_pair_is_refused() -> None:
+    head = RepresentationGraphHead(tap='x')
+    student = ModelCard('student', 3, False, dict(x=(7, 2, 3, 3)))
+    cards = {
+        name: ModelCard(name, 3, False, dict(x=SHAPES['a'])) for name in ('a+b', 'c')
+    }
+    with pytest.raises(ValueError, match=r'no teacher.s name has a \+: a\+b, c'):
+        head.attach(student, cards)

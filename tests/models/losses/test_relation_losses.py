@@ -98,27 +98,6 @@ def test_dist_intra_of_a_single_clip_is_zero_with_zero_gradient():
     assert student.grad.count_nonzero() == 0
 
 
-def test_dist_intra_leaves_out_clips_of_weight_zero():
-    student, teacher = (torch.from_numpy(z).requires_grad_() for z in pair((6, 4)))
-    kept = torch.tensor([True, False, True, True, False, True])
-
-    loss = dist_intra(student, teacher, weight=kept.float())
-    loss.sum().backward()
-
-    torch.testing.assert_close(loss, dist_intra(student[kept], teacher[kept]))
-    assert student.grad[~kept].count_nonzero() == 0
-
-
-def test_dist_intra_without_any_weight_is_zero_with_zero_gradient():
-    student = torch.randn(3, 4, requires_grad=True)
-
-    loss = dist_intra(student, torch.randn(3, 4), weight=torch.zeros(3))
-    loss.sum().backward()
-
-    assert loss.tolist() == [0.0] * 4
-    assert student.grad.count_nonzero() == 0
-
-
 def test_dist_intra_survives_a_class_that_nobody_predicts():
     student = torch.randn(4, 3)
     student[:, 0] = -1e4
@@ -146,8 +125,3 @@ def test_dist_refuses_unequal_shapes_and_temperature_zero(function):
         function(torch.zeros(2, 3), torch.zeros(2, 4))
     with pytest.raises(ValueError, match='temperature must be above 0'):
         function(torch.zeros(2, 3), torch.zeros(2, 3), temperature=0.0)
-
-
-def test_dist_intra_refuses_a_weight_that_does_not_fit_the_clips():
-    with pytest.raises(ValueError, match=r'weight \(3,\).*2 clips'):
-        dist_intra(torch.zeros(2, 4), torch.zeros(2, 4), weight=torch.ones(3))

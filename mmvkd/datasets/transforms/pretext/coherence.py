@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmvkd.datasets.transforms.pretext.task import PretextTask, either_way
+from mmvkd.errors import UnfitPipelineError
 from mmvkd.registry import TRANSFORMS
 
 
@@ -22,8 +23,8 @@ class TemporalCoherence(PretextTask):
         **kwargs: See :class:`PretextTask`.
 
     Raises:
-        ValueError: if a clip has fewer than 4 frames: with the ends of 3 exchanged, it
-            would be played backwards.
+        UnfitPipelineError: if a clip has fewer than 4 frames: with the ends of 3
+            exchanged, it would be played backwards.
     """
 
     num_classes = 2
@@ -32,7 +33,7 @@ class TemporalCoherence(PretextTask):
         """Exchange two frames, or none."""
         length = clip.shape[1]
         if length < 4:
-            raise ValueError(
+            raise UnfitPipelineError(
                 f'temporal coherence takes 4 frames or more, the clip has {length}'
             )
         order = np.arange(length)

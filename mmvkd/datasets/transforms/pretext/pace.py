@@ -9,6 +9,7 @@ import numpy as np
 
 from mmvkd.datasets.transforms.pretext.frames import RandomPace
 from mmvkd.datasets.transforms.pretext.task import PretextTask
+from mmvkd.errors import UnfitPipelineError
 from mmvkd.registry import TRANSFORMS
 
 
@@ -29,7 +30,7 @@ class PlaybackPace(PretextTask):
         **kwargs: See :class:`PretextTask`.
 
     Raises:
-        ValueError: if the frames were not drawn for it.
+        UnfitPipelineError: if the frames were not drawn for it.
     """
 
     def __init__(self, strides: Sequence[int] = (1, 2, 4), **kwargs: Any) -> None:
@@ -48,5 +49,7 @@ class PlaybackPace(PretextTask):
     def ask(self, clip: np.ndarray, results: dict[str, Any]) -> tuple[np.ndarray, int]:
         """The clip is as it was drawn."""
         if 'pace' not in results:
-            raise ValueError('PlaybackPace needs mmvkd.RandomPace behind the sampling')
+            raise UnfitPipelineError(
+                'PlaybackPace needs mmvkd.RandomPace behind the sampling'
+            )
         return clip, results['pace']

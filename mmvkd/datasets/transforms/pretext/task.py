@@ -9,6 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmvkd.datasets.transforms.pretext.frames import RandomWindow, frames_per_view
+from mmvkd.errors import UnfitPipelineError
 
 _CELLS = 8  # a side
 
@@ -114,10 +115,10 @@ def parts_of(length: int, parts: int, task: str, shortest: int = 1) -> int:
     """Frames per part.
 
     Raises:
-        ValueError: if the frames do not make equal parts, or too short ones.
+        UnfitPipelineError: if the frames do not make equal parts, or too short ones.
     """
     if length % parts or length // parts < shortest:
-        raise ValueError(
+        raise UnfitPipelineError(
             f'{task} takes a multiple of {parts} frames, at least {parts * shortest}; '
             f'the clip has {length}'
         )
