@@ -12,7 +12,6 @@ title = 'Graphs of self-supervised teachers on Motions: four TSM-R50 to TSM-R18'
 seeds = [0]
 baselines = ['student', 'kd', 'dist']
 _all = list(_base_._tasks)
-_kd = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
 _graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
 _views = _base_._views
 runs = {**_base_._pretexts, **_base_._teachers, **_base_._stores}
@@ -66,8 +65,9 @@ methods = dict(
     },
     **{
         f'kd_{task}': dict(
-            config=_kd,
-            needs={task: 'model.teachers.tsm_r50.checkpoint'},
+            config='mmvkd::distill/kd_self_supervised_r50_to_r18.py',
+            needs=[task, f'{task}_store'],
+            environment=dict(MMVKD_TEACHERS=task),
             options=_views,
             title=f'KD, {title}',
         )
