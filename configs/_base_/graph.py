@@ -2,6 +2,10 @@
 
 logits_graph = dict(type='mmvkd.LogitsGraphHead', edges='confidence')
 representation_graph = dict(
-    type='mmvkd.RepresentationGraphHead', tap='backbone.layer4', loss_weight=0.1
+    type='mmvkd.RepresentationGraphHead',
+    tap='backbone.layer4',
+    pool='frame',
+    joint=True,
+    loss_weight=10.0,
 )
 picture = dict(type='mmvkd.GraphPictureHook')

@@ -85,6 +85,13 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
             min_clips=8,
             edges='learned',
         ),
+        places=dict(
+            type='mmvkd.RepresentationGraphHead',
+            tap='backbone.layer2',
+            dim=32,
+            pool='frame',
+            joint=True,
+        ),
         substage=dict(
             type='mmvkd.SubstageHead',
             correlation='cka',
@@ -98,7 +105,7 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
         ),
     )
     if mutual:
-        for name in ('graph', 'learned', 'pairs', 'substage'):
+        for name in ('graph', 'learned', 'pairs', 'places', 'substage'):
             del heads[name]
     teachers = {
         name: dict(type='mmvkd.RecognizerTeacher', model=teacher, checkpoint='random')
@@ -209,7 +216,11 @@ def test_two_processes_give_the_gradients_of_one(
     if mutual:
         learned += [f'teachers.b.{part}' for part in ('student', 'distill.heads')]
     else:
-        learned += ['heads.learned.edge_network', 'heads.pairs.projection']
+        learned += [
+            'heads.learned.edge_network',
+            'heads.pairs.projection',
+            'heads.places.projection',
+        ]
     for part in learned:
         assert any(key.startswith(f'distill.{part}') for key in expected)
     # a gradient that cancels out is compared with the others' size

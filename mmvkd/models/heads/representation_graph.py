@@ -21,7 +21,9 @@ from mmvkd.models.losses import (
     Sketch,
     bilinear_sketch,
     draw_sketch,
+    median_bandwidth,
     mmd,
+    paired_mmd,
     signed_root,
     unit_length,
 )
@@ -29,6 +31,8 @@ from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
 
 _EDGES = ('uniform', 'learned')
+_POOLS = ('clip', 'frame')
+_OF_BANDWIDTH = 64  # rows that it is taken from, at most
 
 
 class PairClassifiers(nn.Module):
@@ -102,19 +106,26 @@ class RepresentationGraphHead(DistillationHead):
     .. math:: L = \sum_{i<j} b_{ij}\,
               \mathrm{MMD}^2\big(\{r_{ij}\}, \{r_S^{ij}\}\big)
 
-    with edges of sum 1. A projection for each pair is needed, because sketches drawn
-    apart share no coordinates. Maps of unequal T, H or W are averaged to the smallest;
-    those of a :class:`~mmvkd.models.teachers.CachedTeacher` are averages already, so
-    all pairs then see what is left of them.
+    with edges of sum 1. As this compares samples whatever the order of their vectors, a
+    student that takes one clip for another would not be told. ``joint`` compares the
+    joint distributions of a vector and the clip, or frame, that it is from
+    (:func:`~mmvkd.models.losses.paired_mmd`). A projection for each pair is needed,
+    because sketches drawn apart share no coordinates. Maps of unequal T, H or W are
+    averaged to the smallest; those of a :class:`~mmvkd.models.teachers.CachedTeacher`
+    are averages already, so all pairs then see what is left of them.
 
     Args:
         tap: The student's module.
         dim: D, places of a sketch.
+        pool: Positions whose products a vector sums: those of a ``clip``, or of a
+            ``frame``, so that there are vectors of T' frames of each clip, with T' the
+            fewest that the student or a teacher has.
+        joint: Compare each vector with that of the same place.
         edges: ``uniform``; or ``learned``, by the cross-entropy of
             :class:`PairClassifiers` on labeled clips, a term ``edges`` of its own;
             they are constants in the match.
-        min_clips: Where the global batch has fewer clips, vectors of past ones, which
-            have no gradient, fill it up.
+        min_clips: Where the global batch has fewer vectors, past ones, which have no
+            gradient, fill it up; not where they are compared place by place.
         seed: The sketches are drawn from it.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
@@ -128,6 +139,8 @@ class RepresentationGraphHead(DistillationHead):
         self,
         tap: TapConfig,
         dim: int = 2048,
+        pool: str = 'clip',
+        joint: bool = False,
         edges: str = 'uniform',
         min_clips: int = 32,
         seed: int = 0,
@@ -135,12 +148,15 @@ class RepresentationGraphHead(DistillationHead):
     ) -> None:
         super().__init__(tap=tap, **kwargs)
         check_known('edges', edges, _EDGES)
+        check_known('pool', pool, _POOLS)
         if dim < 1 or min_clips < 0:
             raise ValueError(
                 f'dim must be 1 or more and min_clips 0 or more, got {dim} and '
                 f'{min_clips}'
             )
         self.dim = dim
+        self.pool = pool
+        self.joint = joint
         self.edges = edges
         self.terms = ('', 'edges') if edges == 'learned' else ('',)
         self.min_clips = min_clips
@@ -194,34 +210,64 @@ class RepresentationGraphHead(DistillationHead):
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
         """The matching term, that of learned edges, and the edges to be logged."""
-        # [N, E, D]
-        theirs = self._ensembled(teachers)
         feature = student.features[self._student_tap].float()
-        own = self.projection(feature.mean((2, 3, 4))).unflatten(1, (-1, self.dim))
-        apart = self._discrepancy(gather(theirs), gather(unit_length(own)))
+        # [N, T', E, D]
+        theirs = self._ensembled(teachers, feature.shape[2])
+        feature = _averaged(feature, (theirs.shape[1], 1, 1)).flatten(2).mT
+        own = unit_length(self.projection(feature).unflatten(2, (-1, self.dim)))
+        if self.joint:
+            apart = self._discrepancy_by_place(theirs, own)
+        else:
+            rows = gather(theirs.flatten(0, 1)), gather(own.flatten(0, 1))
+            apart = self._discrepancy(*rows)
         if self.edges == 'uniform':
             weights, terms = torch.full_like(apart, 1 / len(apart)), {}
         else:
-            terms = {'edges': self._class_loss(theirs, targets)}
+            terms = {'edges': self._class_loss(theirs.mean(1), targets)}
             weights = self.classifiers.edges()
         logs = {name: weights[e] for e, name in enumerate(self._edge_names)}
         return {'': (weights * apart).sum(), **terms, **logs}
 
     @torch.no_grad()
-    def _ensembled(self, teachers: Mapping[str, Outputs]) -> Tensor:
-        """The teachers' vector of each clip and pair, (N, E, D)."""
+    def _ensembled(self, teachers: Mapping[str, Outputs], length: int) -> Tensor:
+        """The teachers' vector of each place and pair, (N, T', E, D).
+
+        Args:
+            teachers: Outputs by name.
+            length: Frames of the student's feature.
+        """
         features = {
             name: outputs.features[self._taps[name]]
             for name, outputs in teachers.items()
         }
         size = [min(sides) for sides in zip(*(x.shape[2:] for x in features.values()))]
-        maps = {name: _averaged(x, size).flatten(2) for name, x in features.items()}
+        frames = min(length, size[0]) if self.pool == 'frame' else 1
+        if self.pool == 'frame':
+            size[0] = frames
+        # [N·T', C, positions]
+        maps = {
+            name: _averaged(x, size).unflatten(2, (frames, -1)).transpose(1, 2)
+            for name, x in features.items()
+        }
+        maps = {name: x.flatten(0, 1).flatten(2) for name, x in maps.items()}
         sketches = [
             Sketch(getattr(self, f'place_{side}'), getattr(self, f'sign_{side}'))
             for side in range(len(self._sides))
         ]
         sides = [maps[name] for name in self._sides]
-        return signed_root(bilinear_sketch(sides, sketches, self._pairs, self.dim))
+        rows = signed_root(bilinear_sketch(sides, sketches, self._pairs, self.dim))
+        return rows.unflatten(0, (-1, frames))
+
+    def _discrepancy_by_place(self, theirs: Tensor, own: Tensor) -> Tensor:
+        """Of each pair (E,), by vectors (N, T', E, D)."""
+        with torch.no_grad():
+            # of all ranks, evenly spaced: [E, N', D]
+            rows = [
+                gather(x.detach().flatten(0, 1)).transpose(0, 1) for x in (theirs, own)
+            ]
+            step = -(-rows[0].shape[1] // _OF_BANDWIDTH)
+            bandwidth = median_bandwidth(*(x[:, ::step] for x in rows))
+        return paired_mmd(theirs, own, bandwidth).mean((0, 1))
 
     def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:
         """Of each pair (E,), with as many past clips as are missing."""

@@ -16,7 +16,7 @@ from .bilinear import (
     signed_root,
     unit_length,
 )
-from .discrepancy import median_bandwidth, mmd
+from .discrepancy import median_bandwidth, mmd, paired_mmd
 from .distribution import channel_moments, gaussian_distance
 from .feature import feature_mse
 from .ground_cost import (
@@ -75,6 +75,7 @@ __all__ = [
     'kernel_spectrum',
     'median_bandwidth',
     'mmd',
+    'paired_mmd',
     'pearson_distance',
     'prototype_cost',
     'quantile_distance',

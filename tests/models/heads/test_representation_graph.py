@@ -24,12 +24,14 @@ from mmvkd.models import RepresentationGraphHead
 from mmvkd.models.losses import (
     Sketch,
     bilinear_sketch,
+    median_bandwidth,
     mmd,
     signed_root,
     unit_length,
 )
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 
+PLACES = dict(pool='frame', joint=True)
 SHAPES = dict(a=(6, 2, 3, 3), b=(4, 2, 3, 3), c=(5, 2, 3, 3))
 
 
@@ -109,24 +111,81 @@ class Told(nn.Module):
         self.what = nn.Parameter(what)
 
     def forward(self, feature: Tensor) -> Tensor:
-        return self.what.flatten(1)
+        return self.what.flatten(2)
 
 
 @pytest.mark.parametrize('names', ['a', 'ab', 'abc'])
-@pytest.mark.parametrize('min_clips', [0, 8])
+@pytest.mark.parametrize(
+    'settings',
+    [dict(min_clips=0), dict(min_clips=8), dict(pool='frame'), PLACES],
+    ids=['clips', 'queue', 'frames', 'places'],
+)
 def test_a_student_that_sees_what_its_teachers_see_has_nothing_to_learn(
-    names: str, min_clips: int
+    names: str, settings: dict
 ) -> None:
-    head = graph(names, min_clips=min_clips)
+    head = graph(names, **settings)
     for seed in (0, 5):  # in the second step, past clips take part
         teachers = outputs(names, seed=seed)
-        head.projection = Told(3 * head._ensembled(teachers))
+        head.projection = Told(3 * head._ensembled(teachers, 2))
         term = head(student(), teachers, targets())['']
         term.backward()
         assert term < 1e-6
         assert head.projection.what.grad.abs().max() < 1e-6
-    head.projection = Told(torch.rand(4, term.numel() * len(head._pairs), head.dim))
+    head.projection = Told(torch.rand_like(head.projection.what))
     assert head(student(), teachers, targets())[''] > 1e-3
+
+
+def test_by_place_each_frame_meets_its_own() -> None:
+    head, teachers, own = graph(**PLACES), outputs(), student()
+    h = {t: o.features['x'] for t, o in teachers.items()}
+    terms, whole = [], []
+    for e, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        rows = []
+        for frame in (0, 1):
+            one = {
+                t: Outputs(o.logits, dict(x=h[t][:, :, frame : frame + 1]))
+                for t, o in teachers.items()
+            }
+            seen = own.features['x'][:, :, frame].mean((2, 3))
+            told = head.projection(seen).unflatten(1, (3, 16))[:, e]
+            rows.append((vectors(head, one, i, j), unit_length(told)))
+        x, y = (torch.stack(part, 1).flatten(0, 1) for part in zip(*rows))
+        bandwidth = median_bandwidth(x, y)
+        # of one row each, the discrepancy is what a pair of rows adds
+        apart = [mmd(x[a : a + 1], y[a : a + 1], None, bandwidth) for a in range(8)]
+        terms.append(torch.stack(apart).mean())
+        whole.append(mmd(x, y))
+    torch.testing.assert_close(head(own, teachers, targets())[''], sum(terms) / 3)
+    frames = graph(pool='frame')
+    torch.testing.assert_close(frames(own, teachers, targets())[''], sum(whole) / 3)
+
+
+def test_a_student_that_takes_one_clip_for_another_is_told_by_place_alone() -> None:
+    for settings, told in ((dict(pool='frame'), False), (PLACES, True)):
+        head, teachers = graph(**settings), outputs()
+        head.projection = Told(head._ensembled(teachers, 2)[[1, 2, 3, 0]])
+        term = head(student(), teachers, targets())['']
+        assert (term > 0.01) == told
+
+
+def test_frames_are_as_many_as_the_fewest_of_student_and_teachers() -> None:
+    head, teachers = graph('ab', **PLACES), outputs('ab')
+    slow = Outputs(torch.zeros(4, 3), dict(x=feature((7, 1, 3, 3))))
+    assert head._ensembled(teachers, 1).shape == (4, 1, 1, 16)
+    once = {
+        t: Outputs(o.logits, dict(x=o.features['x'].mean(2, keepdim=True)))
+        for t, o in teachers.items()
+    }
+    torch.testing.assert_close(
+        head(slow, teachers, targets())[''], head(slow, once, targets())['']
+    )
+    # four frames of the student beside two of the teachers
+    long = Outputs(torch.zeros(4, 3), dict(x=feature((7, 4, 3, 3))))
+    pairs = long.features['x'].unflatten(2, (2, 2)).mean(3)
+    short = Outputs(torch.zeros(4, 3), dict(x=pairs))
+    torch.testing.assert_close(
+        head(long, teachers, targets())[''], head(short, teachers, targets())['']
+    )
 
 
 def test_steps_along_the_gradient_lower_the_term() -> None:
@@ -391,6 +450,7 @@ def test_a_checkpoint_holds_the_past_clips() -> None:
     ('wrong', 'match'),
     [
         (dict(edges='confidence'), "'confidence' is unknown; known: uniform, learned"),
+        (dict(pool='space'), "pool 'space' is unknown; known: clip, frame"),
         (dict(dim=0), 'dim must be 1 or more'),
         (dict(min_clips=-1), 'min_clips 0 or more, got 16 and -1'),
     ],

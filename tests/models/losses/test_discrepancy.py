@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvkd.models.losses import median_bandwidth, mmd
+from mmvkd.models.losses import median_bandwidth, mmd, paired_mmd
 from mmvkd.models.losses.discrepancy import SCALES
 
 
@@ -184,3 +184,20 @@ def test_samples_far_from_the_origin_are_compared_in_float32():
 def test_arguments_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         mmd(**{'x': torch.ones(4, 2), 'y': torch.ones(4, 2), **change})
+
+
+def test_pairs_of_rows_add_up_to_the_discrepancy_of_the_joint_distributions():
+    x, y = torch.randn(2, 5, 3, dtype=torch.float64, generator=seeded())
+    h = median_bandwidth(x, y)
+    # vectors of a place lie far from those of another in one more direction
+    place = 1e4 * torch.arange(5, dtype=torch.float64)[:, None]
+    joint = mmd(torch.cat([x, place], 1), torch.cat([y, place], 1), None, h)
+    torch.testing.assert_close(paired_mmd(x, y, h).mean() / 5, joint)
+    a, b = x.clone().requires_grad_(), y.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda a, b: paired_mmd(a, b, h), (a, b))
+    with pytest.raises(ValueError, match=r'rows \(4, 3\).*rows \(5, 3\)'):
+        paired_mmd(x, y[:4], h)
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)

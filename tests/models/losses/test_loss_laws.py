@@ -26,7 +26,9 @@ from mmvkd.models.losses import (
     jensen_shannon,
     kd_loss,
     kernel_spectrum,
+    median_bandwidth,
     mmd,
+    paired_mmd,
     pearson_distance,
     prototype_cost,
     quantile_distance,
@@ -124,6 +126,7 @@ LOSSES = {
     'sinkhorn binary': sinkhorn_on(lambda: binary_cost(CLASSES)),
     'sinkhorn barycentre': barycentre_of_one,
     'mmd': lambda s, t: mmd(t, s),
+    'paired mmd': lambda s, t: paired_mmd(t, s, median_bandwidth(t, s)),
     'mmd pooled': lambda s, t: mmd(pooled(t), pooled(s)),
     'binary transport': lambda s, t: binary_transport(
         t.float().softmax(-1), s.float().softmax(-1)
