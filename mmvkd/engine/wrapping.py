@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.model import is_model_wrapper
-from torch import nn
 
 
-def inner(model: nn.Module) -> nn.Module:
+def inner(model: Any) -> Any:
     """The model itself, out of a wrapper such as DDP's."""
     return model.module if is_model_wrapper(model) else model
