@@ -239,4 +239,5 @@ def test_nothing_of_a_step_is_alive_after_it() -> None:
 
 def tensors() -> dict[int, Tensor]:
     """Every tensor that is alive."""
-    return {id(x): x for x in gc.get_objects() if isinstance(x, Tensor)}
+    # by its type alone: another test may have left a proxy of what is gone
+    return {id(x): x for x in gc.get_objects() if issubclass(type(x), Tensor)}
