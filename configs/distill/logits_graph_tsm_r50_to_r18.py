@@ -14,5 +14,5 @@ model = dict(
             recipe='python tools/train.py configs/teachers/tsm_r34.py',
         )
     ),
-    heads=dict(logits_graph=_base_.logits_graph),
+    heads=dict(logits_graph=dict(_base_.logits_graph, loss_weight=1.0)),
 )
