@@ -17,12 +17,6 @@ TapConfig = Union[str, Mapping[str, str]]
 told from the shape."""
 
 
-def check_known(setting: str, value: str, known: Collection[str]) -> None:
-    """Raise a ``ValueError`` if ``value`` is none of a setting's words."""
-    if value not in known:
-        raise ValueError(f"{setting} '{value}' is unknown; known: {', '.join(known)}")
-
-
 class DistillationHead(nn.Module):
     """Turns taps and logits of student and teachers into named terms.
 

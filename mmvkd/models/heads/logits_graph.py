@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import LogitsHead, check_known, of_label
+from mmvkd.models.heads.base import LogitsHead, of_label
 from mmvkd.models.losses import (
     binary_transport,
     check_conditionally_negative_definite,
@@ -18,7 +18,7 @@ from mmvkd.models.losses import (
     sinkhorn,
     sinkhorn_barycentre,
 )
-from mmvkd.models.losses.numerics import check_positive
+from mmvkd.models.losses.numerics import check_known, check_positive
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.teachers import Teacher
 from mmvkd.registry import MODELS

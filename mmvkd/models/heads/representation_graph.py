@@ -11,12 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import (
-    DistillationHead,
-    TapConfig,
-    check_known,
-    of_label,
-)
+from mmvkd.models.heads.base import DistillationHead, TapConfig, of_label
 from mmvkd.models.losses import (
     Sketch,
     bilinear_sketch,
@@ -27,6 +22,7 @@ from mmvkd.models.losses import (
     signed_root,
     unit_length,
 )
+from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
 
@@ -159,7 +155,8 @@ class RepresentationGraphHead(DistillationHead):
         self.joint = joint
         self.edges = edges
         self.terms = ('', 'edges') if edges == 'learned' else ('',)
-        self.min_clips = min_clips
+        # vectors that meet their own need no others
+        self.min_clips = 0 if joint else min_clips
         self.seed = seed
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:

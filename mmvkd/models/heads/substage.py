@@ -12,12 +12,7 @@ from torch import Tensor, nn
 
 from mmvkd.models.connectors import coarse, match_size, to_size
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import (
-    DistillationHead,
-    _tap,
-    check_known,
-    chosen_terms,
-)
+from mmvkd.models.heads.base import DistillationHead, _tap, chosen_terms
 from mmvkd.models.losses import (
     channel_moments,
     cka_distance,
@@ -27,6 +22,7 @@ from mmvkd.models.losses import (
     mmd,
     pearson_distance,
 )
+from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.substages import substages
 from mmvkd.models.teachers import RecognizerTeacher, Teacher

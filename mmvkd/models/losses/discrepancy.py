@@ -51,9 +51,7 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
     return ordered.index_select(-1, middle[None]).squeeze(-1).clamp_min(_SMALLEST)
 
 
-def paired_mmd(
-    x: Tensor, y: Tensor, bandwidth: Tensor, scales: Sequence[float] = SCALES
-) -> Tensor:
+def paired_mmd(x: Tensor, y: Tensor, bandwidth: Tensor) -> Tensor:
     r"""What each pair of rows adds to the discrepancy of joint distributions.
 
     .. math:: d_a = 2 - 2\,\kappa(x_a, y_a)
@@ -68,7 +66,6 @@ def paired_mmd(
         x: Teacher's rows, ``(..., D)``.
         y: Student's rows, of the same shape.
         bandwidth: :math:`h`, which broadcasts against the rows ``(...)``.
-        scales: :math:`s` of the kernels.
 
     Returns:
         One value for each row, ``(...)``.
@@ -79,7 +76,7 @@ def paired_mmd(
     check_same_shape(y, x, 'rows', x.ndim)
     x, y = full_precision(x), full_precision(y)
     square = (x - y).square().sum(-1) / (2 * bandwidth)
-    kernels = torch.stack([(-square / scale).exp() for scale in scales])
+    kernels = torch.stack([(-square / scale).exp() for scale in SCALES])
     return 2 - 2 * kernels.mean(0)
 
 

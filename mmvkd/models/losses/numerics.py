@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,12 @@ def check_same_shape(student: Tensor, teacher: Tensor, what: str, ndim: int) -> 
             f'student {what} {tuple(student.shape)} and teacher {what} '
             f'{tuple(teacher.shape)} must have the same shape with {ndim} axes'
         )
+
+
+def check_known(setting: str, value: str, known: Collection[str]) -> None:
+    """Raise ``ValueError`` unless the value is one of a setting's words."""
+    if value not in known:
+        raise ValueError(f"{setting} '{value}' is unknown; known: {', '.join(known)}")
 
 
 def check_positive(value: float, name: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmvkd.models.kernels import kernels
+from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.recognizers import (
     RecognizerConfig,
@@ -74,8 +75,7 @@ class CachedTeacher:
         recipe: str = '',
         **engine: Any,
     ) -> None:
-        if pool not in _POOLS:
-            raise ValueError(f"pool '{pool}' is unknown; known: {', '.join(_POOLS)}")
+        check_known('pool', pool, _POOLS)
         self.name = 'teacher'
         self.model = model
         self.checkpoint = checkpoint

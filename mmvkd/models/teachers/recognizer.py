@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvkd.models.kernels import kernels
+from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.probe import probe, video_logits
 from mmvkd.models.recognizers import (
@@ -78,10 +79,7 @@ class RecognizerTeacher:
         micro_batch: Optional[int] = None,
         stream: bool = False,
     ) -> None:
-        if precision not in _PRECISIONS:
-            raise ValueError(
-                f"precision '{precision}' is unknown; known: {', '.join(_PRECISIONS)}"
-            )
+        check_known('precision', precision, _PRECISIONS)
         if micro_batch is not None and micro_batch < 1:
             raise ValueError(
                 f'micro_batch is a number of clips, 1 or more; got {micro_batch}'

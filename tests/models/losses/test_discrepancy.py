@@ -187,7 +187,7 @@ def test_arguments_that_do_not_fit_are_refused(change, message):
 
 
 def test_pairs_of_rows_add_up_to_the_discrepancy_of_the_joint_distributions():
-    x, y = torch.randn(2, 5, 3, dtype=torch.float64, generator=seeded())
+    x, y = sample(5, 3, seed=0), sample(5, 3, seed=1)
     h = median_bandwidth(x, y)
     # vectors of a place lie far from those of another in one more direction
     place = 1e4 * torch.arange(5, dtype=torch.float64)[:, None]
@@ -197,7 +197,3 @@ def test_pairs_of_rows_add_up_to_the_discrepancy_of_the_joint_distributions():
     assert torch.autograd.gradcheck(lambda a, b: paired_mmd(a, b, h), (a, b))
     with pytest.raises(ValueError, match=r'rows \(4, 3\).*rows \(5, 3\)'):
         paired_mmd(x, y[:4], h)
-
-
-def seeded():
-    return torch.Generator().manual_seed(0)
