@@ -7,7 +7,6 @@ import json
 import operator
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import types
@@ -550,26 +549,6 @@ def test_a_config_of_mmaction_is_found_by_name() -> None:
 
 
 # --- processes without an accelerator -------------------------------------------------
-
-
-@pytest.fixture
-def one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The environment that torchrun gives to one process."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    environment = dict(
-        RANK='0',
-        WORLD_SIZE='1',
-        LOCAL_RANK='0',
-        MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port),
-    )
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    yield
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 on_cpu = pytest.mark.skipif(get_device() != 'cpu', reason='an accelerator is there')

@@ -79,6 +79,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, float]:
         metrics = {key: float(value) for key, value in runner.test().items()}
         if args.out is not None and is_main_process():
             Path(args.out).write_text(json.dumps(metrics) + '\n', encoding='utf-8')
+        del runner
         launch.shut_down()
     return metrics
 

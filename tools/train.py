@@ -85,6 +85,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         runner = launch.build_runner(config, args.local_rank)
         errors.watch(runner)
         runner.train()
+        del runner
         launch.shut_down()
 
 

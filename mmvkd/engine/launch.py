@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,9 +103,14 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
 
 
 def shut_down() -> None:
-    """Leave the process group, which NCCL asks for."""
+    """Leave the process group, once nothing refers to the runner any more.
+
+    NCCL asks for it. The threads of gloo live as long as a wrapped model holds the
+    group, and an interpreter that ends before them may abort.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        gc.collect()
 
 
 def _add_guards(config: Config) -> None:

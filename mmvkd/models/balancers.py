@@ -44,7 +44,7 @@ class FixedBalancer(nn.Module):
             own: What the student's head returned; its losses are those with ``loss``
                 in their name.
             terms: Terms of the heads.
-            weights: :math:`w_i` of each term, the ``loss_weight`` of its head.
+            weights: :math:`w_i` of each term.
         """
         entries = {
             name: self.cls_weight * value if 'loss' in name else value

@@ -337,6 +337,16 @@ def test_the_objective_is_the_weighted_sum_of_the_terms() -> None:
         torch.testing.assert_close(weighted[f'loss_{name}'], expected)
 
 
+def test_what_teaches_the_head_alone_weighs_one() -> None:
+    def entries(weight: float) -> dict:
+        head = dict(type='mmvkd.LogitsGraphHead', edges='learned', loss_weight=weight)
+        return losses(distiller(heads=dict(graph=head)).eval(), batch())
+
+    ones, weighted = entries(1), entries(3)
+    torch.testing.assert_close(weighted['loss_graph'], 3 * ones['loss_graph'])
+    assert weighted['loss_graph_edges'] == ones['loss_graph_edges'] > 0
+
+
 @pytest.mark.parametrize(
     'wrapper',
     [

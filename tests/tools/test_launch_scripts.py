@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.runner import Runner
 from small_project import TOOLS, Project, tool
 
 
@@ -55,6 +56,34 @@ def test_two_processes_train_and_score(project: Project, tmp_path: Path) -> None
     run = launch('dist_test.sh', config, str(saved), '2', '--out', str(out))
     assert run.returncode == 0, run.stderr
     assert json.loads(out.read_text()) == tool('test')([config, str(saved)])
+
+
+def threads() -> str:
+    """The names of this process' threads, those of libraries included."""
+    return ' '.join(file.read_text() for file in Path('/proc/self/task').glob('*/comm'))
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='no /proc')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for processes on CPUs')
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_no_thread_of_the_group_outlives_a_tool(
+    name: str,
+    project: Project,
+    checkpoint: str,
+    one_process: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    during = []
+    run = getattr(Runner, name)
+    spy = lambda self: (run(self), during.append(threads()))[0]  # noqa: E731
+    monkeypatch.setattr(Runner, name, spy)
+    arguments = [project.distiller('distilled'), '--work-dir', str(tmp_path)]
+    if name == 'test':
+        arguments.insert(1, checkpoint)
+    tool(name)([*arguments, '--launcher', 'pytorch'])
+    assert 'gloo' in during[0]
+    assert 'gloo' not in threads()
 
 
 def test_a_run_that_fails_ends_with_one_line(tmp_path: Path) -> None:

@@ -376,7 +376,8 @@ class VideoDistiller(BaseModel):
                 if term in head.diagnostics:
                     logs[key] = value.detach()
                 else:
-                    terms[key], weights[key] = value, head.loss_weight
+                    inner = term in head.inner_terms
+                    terms[key], weights[key] = value, 1 if inner else head.loss_weight
         return {**self.distill['balancer'](own, terms, weights), **logs}
 
     def _student_loss(

@@ -24,7 +24,7 @@ class DistillationHead(nn.Module):
     method overrides :meth:`forward`, and :meth:`attach` if it needs modules of its own.
 
     Args:
-        loss_weight: Weight of the head's terms.
+        loss_weight: Weight of the head's terms, but for its :attr:`inner_terms`.
         teachers: Names of the teachers it learns from; None for all.
         tap: The student's module whose output it uses, if any.
         teacher_tap: The teachers' module; the same name as ``tap`` if None, or a dict
@@ -33,6 +33,9 @@ class DistillationHead(nn.Module):
 
     terms: Collection[str] = ('',)
     """Terms of the objective that it gives, for balancers that learn one scale each."""
+
+    inner_terms: Collection[str] = ()
+    """Of the terms, those that teach the head alone; each weighs 1."""
 
     diagnostics: Sequence[str] = ()
     """Terms that are logged and not part of the objective."""

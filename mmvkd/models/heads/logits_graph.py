@@ -131,7 +131,8 @@ class LogitsGraphHead(LogitsHead):
             )
         self.temperature = temperature
         self.edges = edges
-        self.terms = ('', 'edges') if edges == 'learned' else ('',)
+        self.inner_terms = ('edges',) if edges == 'learned' else ()
+        self.terms = ('', *self.inner_terms)
         self.self_loop = self_loop
         self.barycentre = barycentre
         self.cost = cost

@@ -154,7 +154,8 @@ class RepresentationGraphHead(DistillationHead):
         self.pool = pool
         self.joint = joint
         self.edges = edges
-        self.terms = ('', 'edges') if edges == 'learned' else ('',)
+        self.inner_terms = ('edges',) if edges == 'learned' else ()
+        self.terms = ('', *self.inner_terms)
         # vectors that meet their own need no others
         self.min_clips = 0 if joint else min_clips
         self.seed = seed
