@@ -19,7 +19,10 @@ _thrice = dict(seeds=[0, 1, 2])
 _logits = 'model.heads.logits_graph'
 _representation = 'model.heads.representation_graph'
 _without_logits = {f'{_logits}.loss_weight': 0}
-_without_representation = {f'{_representation}.loss_weight': 0}
+_without_representation = {
+    f'{_logits}.loss_weight': 1,  # as where it is the only head
+    f'{_representation}.loss_weight': 0,
+}
 _uniform = {f'{_logits}.edges': 'uniform', f'{_representation}.edges': 'uniform'}
 _learned = {f'{_logits}.edges': 'learned', f'{_representation}.edges': 'learned'}
 _variants = dict(
@@ -32,13 +35,22 @@ _variants = dict(
 _four = [*_all, *_base_._stores]
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
+_main = dict(
+    student=_base_._student,
+    kd={**_base_._kd, 'title': 'KD, labels alone'},
+    dist={**_base_._dist, 'title': 'DIST, labels alone'},
+    graph=dict(config=_graph, needs=_four, options=_views, title='both graphs'),
+)
 methods = dict(
-    student=dict(_thrice, **_base_._student),
-    kd=dict(_thrice, **{**_base_._kd, 'title': 'KD, labels alone'}),
-    dist=dict(_thrice, **{**_base_._dist, 'title': 'DIST, labels alone'}),
-    graph=dict(
-        _thrice, config=_graph, needs=_four, options=_views, title='both graphs'
-    ),
+    **{name: dict(_thrice, **run) for name, run in _main.items()},
+    **{
+        f'{name}_longer': {
+            **run,
+            'options': _base_._longer,
+            'title': f'{run["title"]}, 24 epochs',
+        }
+        for name, run in _main.items()
+    },
     **{
         name: dict(
             config=_graph, needs=_four, options={**_views, **options}, title=title

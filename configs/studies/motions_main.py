@@ -35,12 +35,6 @@ methods = dict(
         for name, (title, run) in _rows.items()
     },
     student_longer=dict(
-        config='mmvkd::students/tsm_r18.py',
-        options={
-            'train_cfg.max_epochs': 24,
-            'param_scheduler.1.end': 24,
-            'train_dataloader.sampler.views': 24,
-        },
-        title='student alone, 24 epochs',
+        _base_._student, options=_base_._longer, title='student alone, 24 epochs'
     ),
 )

@@ -8,7 +8,7 @@ _base_ = './_self_supervised.py'
 
 name = 'pretext_motions'
 title = 'Pretext tasks on Motions: TSM-R50 fine-tuned, with all and with few labels'
-options = _base_._longest
+options = _base_._finetuned
 seeds = [0]
 student = ''
 baselines = ['alone']
@@ -20,9 +20,9 @@ labels = dict(
             'train_dataloader.dataset.type': 'mmvkd.WeakLabels',
             'train_dataloader.dataset.labeled': 0.1,
             'train_dataloader.dataset.labeled_only': True,
-            'train_cfg.max_epochs': 200,
+            'train_cfg.max_epochs': 120,
             'train_cfg.val_interval': 10,
-            'param_scheduler.1.end': 200,
+            'param_scheduler.1.end': 120,
             'default_hooks.checkpoint.interval': 10,
         }
     ),
