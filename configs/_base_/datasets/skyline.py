@@ -1,12 +1,12 @@
-"""Skyline: small real clips of flying targets, whose classes differ by motion."""
+"""Skyline: small real clips of flying targets, by how they move or by what they are."""
 
 _base_ = ['./clips.py', '../schedules/adamw_12e.py']
 
 dataset = 'skyline'
-num_classes = 5
+labels = '{{$MMVKD_SKYLINE_LABELS:motion}}'  # or kind
+num_classes = dict(motion=5, kind=4)[labels]
 pretrained = False  # its clips are small: recognizers start from nothing
 root = '{{$MMVKD_SKYLINE:data/skyline}}'
-train_list = '{{$MMVKD_TRAIN_LIST:motion_train.txt}}'  # in root, or a path
 recipe = 'say where the set is with MMVKD_SKYLINE'
 checkpoints = dict()
 
@@ -17,10 +17,11 @@ crop = [
 ]
 center = [dict(type='Resize', scale=(size, size), keep_ratio=False)]
 # left, right, up, down, hover: each flip swaps two, reversed time all four
+across, along = ({0: 1, 1: 0}, {2: 3, 3: 2}) if labels == 'motion' else ({}, {})
 flips = [
-    dict(_base_.flip, flip_label_map={0: 1, 1: 0}),
-    dict(_base_.flip, direction='vertical', flip_label_map={2: 3, 3: 2}),
-    dict(type='mmvkd.ReverseClip', label_map={0: 1, 1: 0, 2: 3, 3: 2}),
+    dict(_base_.flip, flip_label_map=across),
+    dict(_base_.flip, direction='vertical', flip_label_map=along),
+    dict(type='mmvkd.ReverseClip', label_map={**across, **along}),
 ]
 # targets are small and the infrared has little contrast
 contrast = [dict(type='mmvkd.StandardizeClip')]
@@ -64,13 +65,13 @@ test_pipeline_3d = val_pipeline_3d
 
 train_set = dict(
     type='VideoDataset',
-    ann_file=train_list if '/' in train_list else f'{root}/{train_list}',
+    ann_file=f'{root}/{labels}_train.txt',
     data_prefix=dict(video=f'{root}/videos'),
     pipeline=train_pipeline,
 )
 val_set = dict(
     type='VideoDataset',
-    ann_file=f'{root}/motion_val.txt',
+    ann_file=f'{root}/{labels}_val.txt',
     data_prefix=dict(video=f'{root}/videos'),
     pipeline=val_pipeline,
     test_mode=True,

@@ -1,0 +1,47 @@
+"""Other pairs on Motions: SlowFast, across families, MobileNetV2, and TSN.
+
+TSN sees no order of frames, which all classes of Motions differ by: as a student it says
+what no method can give.
+"""
+
+_base_ = './_motions.py'
+
+name = 'pairs'
+title = 'Other pairs on Motions'
+baselines = ['student', 'kd']
+pairs = dict(
+    mobilenet_v2=dict(
+        teacher='tsm_r50', student='tsm_mobilenet_v2', to='tsm_r50_to_tsm_mobilenet_v2'
+    ),
+    slowfast=dict(
+        teacher='slowfast_r50', student='slowfast_r18', to='slowfast_r50_to_r18'
+    ),
+    across=dict(
+        teacher='slowfast_r50', student='tsm_r18', to='slowfast_r50_to_tsm_r18'
+    ),
+    tsn=dict(teacher='tsn_r50', student='tsn_r18', to='tsn_r50_to_r18'),
+)
+runs = {
+    '_delete_': True,
+    '{teacher}': dict(
+        config='mmvkd::teachers/{teacher}.py', seed=0, options=_base_._longest
+    ),
+}
+_taught = dict(needs=['{teacher}'], options=_base_._views)
+methods = dict(
+    student=dict(
+        config='mmvkd::students/{student}.py',
+        options=_base_._views,
+        title='student alone',
+    ),
+    kd=dict(_taught, config='mmvkd::distill/kd_{to}.py', title='KD'),
+    collaborative=dict(
+        _taught, config='mmvkd::distill/collaborative_{to}.py', title='collaborative'
+    ),
+    staged=dict(
+        _taught,
+        config='mmvkd::distill/staged_{to}.py',
+        title='staged',
+        settings=['slowfast', 'across', 'tsn'],
+    ),
+)

@@ -1,0 +1,74 @@
+"""All methods on skyline, by direction, with few labels and with all.
+
+Teachers, and the student alone, learn the classes from the clips that have a label, in as
+many steps as all clips would take. Students of teachers see all clips. Those of the table
+are the validation's, so no epoch is chosen by them.
+"""
+
+_base_ = './_self_supervised.py'
+
+name = 'skyline_main'
+title = 'All methods on skyline, motion: TSM-R50 to TSM-R18'
+data = 'skyline'
+_root = '{{$MMVKD_SKYLINE:../shared/data/skyline}}'
+environment = dict(MMVKD_SIZE='32', MMVKD_SKYLINE=_root)
+requires = {
+    '_delete_': True,
+    f'{_root}/motion_train.txt': 'say where the set is with MMVKD_SKYLINE',
+}
+classes = ['left', 'right', 'up', 'down', 'hover']
+reversals = [('left', 'right'), ('up', 'down')]
+baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
+options = {
+    'train_cfg.max_epochs': 15,
+    'param_scheduler.1.end': 15,
+    'default_hooks.checkpoint.save_best': None,
+}
+labels = dict(
+    quarter=dict(labeled=0.25, epochs=60, interval=4),
+    all=dict(labeled=1, epochs=15, interval=1),
+    tenth=dict(labeled=0.1, epochs=150, interval=10),
+)
+_set = 'train_dataloader.dataset'
+_weak = {
+    **_base_._views,
+    f'{_set}.type': 'mmvkd.WeakLabels',
+    f'{_set}.labeled': '{labeled}',
+}
+_labeled_only = {
+    **_weak,
+    f'{_set}.labeled_only': True,
+    'train_dataloader.sampler.views': '{epochs}',
+    'train_cfg.max_epochs': '{epochs}',
+    'train_cfg.val_interval': '{interval}',
+    'param_scheduler.1.end': '{epochs}',
+    'default_hooks.checkpoint.interval': '{interval}',
+}
+_learned = dict(options=_labeled_only, seed=0)
+runs = dict(
+    tsm_r50=_learned,
+    **{name: dict(run, labels='all') for name, run in _base_._pretexts.items()},
+    **{task: {**run, **_learned} for task, run in _base_._teachers.items()},
+    **_base_._stores,
+)
+_pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
+_kept = dict(needs=['tsm_r50', 'kept'])
+_online = dict(needs=['tsm_r50'])
+_graph = dict(needs=[*_base_._tasks, *_base_._stores])
+_rows = dict(
+    kd=('KD', _kept),
+    dist=('DIST', _kept),
+    collaborative=('collaborative', _kept),
+    staged=('staged', _online),
+    graph=('graphs of four self-supervised teachers', _graph),
+    zscore_kd=('z-scored KD', _kept),
+    fitnets=('FitNets', _online),
+    combined=('graphs, spectrum, parameters and stages', _online),
+)
+methods = dict(
+    student=dict(_base_._student, options=_labeled_only),
+    **{
+        name: dict(run, config=_pair.format(name), options=_weak, title=title)
+        for name, (title, run) in _rows.items()
+    },
+)
