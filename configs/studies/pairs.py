@@ -1,7 +1,7 @@
 """Other pairs on Motions: SlowFast, across families, MobileNetV2, and TSN.
 
-TSN sees no order of frames, which all classes of Motions differ by: as a student it says
-what no method can give.
+TSN sees no order of frames, which all classes of Motions differ by: as a student it
+says what no method can give.
 """
 
 _base_ = './_motions.py'

@@ -1,4 +1,4 @@
-"""All methods on skyline, by what flies: few flights to learn from, and many like those."""
+"""All methods on skyline, by what flies: there are few flights to learn from."""
 
 _base_ = './skyline_main.py'
 
