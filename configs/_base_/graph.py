@@ -4,8 +4,6 @@ logits_graph = dict(type='mmvkd.LogitsGraphHead', edges='confidence', loss_weigh
 representation_graph = dict(
     type='mmvkd.RepresentationGraphHead',
     tap='backbone.layer4',
-    pool='frame',
-    joint=True,
     loss_weight=10.0,
 )
 picture = dict(type='mmvkd.GraphPictureHook')

@@ -242,6 +242,8 @@ def tiny_distiller(checkpoint: str = 'random') -> dict[str, Any]:
                 type='mmvkd.RepresentationGraphHead',
                 tap='backbone.layer2',
                 teacher_tap='backbone.layer3',
+                pool='clip',
+                joint=False,
                 dim=16,
                 edges='learned',
             ),

@@ -81,6 +81,8 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
             type='mmvkd.RepresentationGraphHead',
             tap='backbone.layer2',
             teacher_tap='backbone.layer3',
+            pool='clip',
+            joint=False,
             dim=32,
             min_clips=8,
             edges='learned',
@@ -89,8 +91,6 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
             type='mmvkd.RepresentationGraphHead',
             tap='backbone.layer2',
             dim=32,
-            pool='frame',
-            joint=True,
         ),
         substage=dict(
             type='mmvkd.SubstageHead',

@@ -95,16 +95,16 @@ class RepresentationGraphHead(DistillationHead):
 
     After arXiv 1804.10069; our reading. Compact bilinear pooling of the features of
     teachers i and j (of one teacher with itself, if it is the only one) gives a vector
-    :math:`r_{ij}\in\mathbb R^D` of length one, whatever their channels. The student's
-    feature, averaged over positions and projected for each pair, gives
-    :math:`r_S^{ij}`, likewise. Over the clips of the global batch
+    :math:`r_{ij}\in\mathbb R^D` of length one, whatever their channels, for each frame
+    or clip. The student's feature, averaged over positions and projected for each pair,
+    gives :math:`r_S^{ij}`, likewise. Over the global batch
 
     .. math:: L = \sum_{i<j} b_{ij}\,
               \mathrm{MMD}^2\big(\{r_{ij}\}, \{r_S^{ij}\}\big)
 
     with edges of sum 1. As this compares samples whatever the order of their vectors, a
-    student that takes one clip for another would not be told. ``joint`` compares the
-    joint distributions of a vector and the clip, or frame, that it is from
+    student that takes one clip for another would not be told. So ``joint`` compares the
+    joint distributions of a vector and the frame, or clip, that it is from
     (:func:`~mmvkd.models.losses.paired_mmd`). A projection for each pair is needed,
     because sketches drawn apart share no coordinates. Maps of unequal T, H or W are
     averaged to the smallest; those of a :class:`~mmvkd.models.teachers.CachedTeacher`
@@ -113,9 +113,9 @@ class RepresentationGraphHead(DistillationHead):
     Args:
         tap: The student's module.
         dim: D, places of a sketch.
-        pool: Positions whose products a vector sums: those of a ``clip``, or of a
-            ``frame``, so that there are vectors of T' frames of each clip, with T' the
-            fewest that the student or a teacher has.
+        pool: Positions whose products a vector sums: those of a ``frame``, so that
+            there are vectors of T' frames of each clip, with T' the fewest that the
+            student or a teacher has; or of a ``clip``.
         joint: Compare each vector with that of the same place.
         edges: ``uniform``; or ``learned``, by the cross-entropy of
             :class:`PairClassifiers` on labeled clips, a term ``edges`` of its own;
@@ -135,8 +135,8 @@ class RepresentationGraphHead(DistillationHead):
         self,
         tap: TapConfig,
         dim: int = 2048,
-        pool: str = 'clip',
-        joint: bool = False,
+        pool: str = 'frame',
+        joint: bool = True,
         edges: str = 'uniform',
         min_clips: int = 32,
         seed: int = 0,

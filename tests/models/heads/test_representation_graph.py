@@ -42,7 +42,8 @@ def feature(shape: tuple[int, ...], clips: int = 4, seed: int = 0) -> Tensor:
 
 def graph(names: str = 'abc', classes: int = 3, **settings: Any) -> Any:
     """A head for teachers a, b, …, and a student with 7 channels."""
-    settings = dict(dict(dim=16, min_clips=0), **settings)
+    samples = dict(pool='clip', joint=False, dim=16, min_clips=0)
+    settings = dict(samples, **settings)
     head = RepresentationGraphHead(tap='x', **settings)
     cards = {t: ModelCard(t, classes, False, dict(x=SHAPES[t])) for t in names}
     torch.manual_seed(0)
@@ -425,6 +426,8 @@ def test_a_checkpoint_holds_the_past_clips() -> None:
     settings = dict(
         type='mmvkd.RepresentationGraphHead',
         tap='backbone.layer3',
+        pool='clip',
+        joint=False,
         dim=32,
         edges='learned',
     )
