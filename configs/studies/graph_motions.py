@@ -45,6 +45,7 @@ methods = dict(
     **{name: dict(_thrice, **run) for name, run in _main.items()},
     **{
         f'{name}_longer': {
+            **_thrice,
             **run,
             'options': _base_._longer,
             'title': f'{run["title"]}, 24 epochs',
