@@ -2,7 +2,8 @@
 
 KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
 sees the teachers' mean alone. One teacher is replaced by one that knows nothing, under
-uniform and under learned edges.
+uniform and under learned edges. All are compared after 8 epochs, the main ones also
+after 24.
 """
 
 _base_ = './_self_supervised.py'
@@ -15,7 +16,6 @@ _all = list(_base_._tasks)
 _graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
 _views = _base_._views
 runs = {**_base_._pretexts, **_base_._teachers, **_base_._stores}
-_thrice = dict(seeds=[0, 1, 2])
 _logits = 'model.heads.logits_graph'
 _representation = 'model.heads.representation_graph'
 _without_logits = {f'{_logits}.loss_weight': 0}
@@ -35,31 +35,33 @@ _variants = dict(
 _four = [*_all, *_base_._stores]
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
+# after 24 epochs the student alone has flattened
+schedules = dict(epochs8=dict(epochs=8), epochs24=dict(epochs=24))
 _main = dict(
     student=_base_._student,
     kd={**_base_._kd, 'title': 'KD, labels alone'},
     dist={**_base_._dist, 'title': 'DIST, labels alone'},
-    graph=dict(config=_graph, needs=_four, options=_views, title='both graphs'),
+    graph=dict(config=_graph, needs=_four, title='both graphs'),
 )
+_once = dict(settings=['epochs8'])
 methods = dict(
-    **{name: dict(_thrice, **run) for name, run in _main.items()},
     **{
-        f'{name}_longer': {
-            **_thrice,
-            **run,
-            'options': _base_._longer,
-            'title': f'{run["title"]}, 24 epochs',
-        }
+        name: dict(run, seeds=[0, 1, 2], options=_base_._scheduled)
         for name, run in _main.items()
     },
     **{
         name: dict(
-            config=_graph, needs=_four, options={**_views, **options}, title=title
+            _once,
+            config=_graph,
+            needs=_four,
+            options={**_views, **options},
+            title=title,
         )
         for name, (title, options) in _variants.items()
     },
     **{
         f'random_{name}': dict(
+            _once,
             config=_graph,
             needs=_but_one,
             options={**_random, **options},
@@ -69,6 +71,7 @@ methods = dict(
     },
     **{
         f'{name}_all': dict(
+            _once,
             config=f'mmvkd::distill/{name}_self_supervised_r50_to_r18.py',
             needs=_four,
             options=_views,
@@ -78,6 +81,7 @@ methods = dict(
     },
     **{
         f'kd_{task}': dict(
+            _once,
             config='mmvkd::distill/kd_self_supervised_r50_to_r18.py',
             needs=[task, f'{task}_store'],
             environment=dict(MMVKD_TEACHERS=task),

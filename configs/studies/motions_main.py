@@ -9,6 +9,7 @@ _base_ = './_self_supervised.py'
 name = 'motions_main'
 title = 'All methods on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
+schedules = dict(epochs24=dict(epochs=24))
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
 _four = dict(needs=[*_base_._tasks, *_base_._stores])
 _rows = dict(
@@ -23,9 +24,11 @@ _rows = dict(
 )
 runs = {**_base_._pretexts, **_base_._teachers, **_base_._stores}
 methods = dict(
-    student=dict(_base_._student, options=_base_._longer),
+    student=dict(_base_._student, options=_base_._scheduled),
     **{
-        name: dict(run, config=_pair.format(name), options=_base_._longer, title=title)
+        name: dict(
+            run, config=_pair.format(name), options=_base_._scheduled, title=title
+        )
         for name, (title, run) in _rows.items()
     },
 )

@@ -14,8 +14,8 @@ A study file is a config of plain values::
         kd=dict(config='mmvkd::distill/kd_tsm_r50_to_r18.py', needs=['tsm_r50']))
 
 A cell is a method in a setting with a seed; a setting is a choice from each of the axes
-``datasets``, ``pairs`` and ``labels``. A cell's run needs other runs, of ``runs`` or of
-``methods``; one that several cells need runs once.
+``datasets``, ``pairs``, ``labels`` and ``schedules``. A cell's run needs other runs, of
+``runs`` or of ``methods``; one that several cells need runs once.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from mmengine.config import Config
 
 from mmvkd import compat
 
-AXES = ('datasets', 'pairs', 'labels')
-_PIN = {'datasets': 'dataset', 'pairs': 'pair', 'labels': 'labels'}
+AXES = ('datasets', 'pairs', 'labels', 'schedules')
+_PIN = dict(zip(AXES, ('dataset', 'pair', 'labels', 'schedule')))
 _STUDY = {
     'name': str,
     'title': str,
@@ -48,6 +48,7 @@ _STUDY = {
     'datasets': dict,
     'pairs': dict,
     'labels': dict,
+    'schedules': dict,
     'student': str,
     'baselines': (list, tuple),
     'requires': dict,
@@ -70,6 +71,7 @@ _RUN = {
     'dataset': str,
     'pair': str,
     'labels': str,
+    'schedule': str,
 }
 _METHOD = {**_RUN, 'seeds': (list, tuple), 'settings': (list, tuple)}
 _SHARED = {**_RUN, 'caches': str}

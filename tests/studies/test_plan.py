@@ -252,14 +252,19 @@ def test_an_option_that_no_command_line_holds_is_refused() -> None:
 
 def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
     found = load_study(str(STUDIES / 'graph_motions.py'))
-    chain = found.chain('graph-seed1')
+    chain = found.chain('graph-epochs24-seed1')
     assert len(chain) == 13
     for task in ('sorting', 'registration', 'coherence', 'odd_one_out'):
         names = [f'{task}{part}-seed0' for part in ('_pretext', '', '_store')]
         assert sorted(names, key=chain.index) == names
         line = train_step(found, found.runs[f'{task}-seed0']).line()
         assert f'backbone.init_cfg.checkpoint={found.folder}/runs/{task}_pre' in line
-    assert len(found.teachers['']) == 5
+    # students of both schedules have the same teachers
+    assert found.settings == ['epochs8', 'epochs24']
+    assert found.chain('graph-epochs8-seed1')[:-1] == chain[:-1]
+    epochs = [found.runs[f'graph-{s}-seed1'].options for s in found.settings]
+    assert [options['train_cfg.max_epochs'] for options in epochs] == [8, 24]
+    assert all(len(found.teachers[setting]) == 5 for setting in found.settings)
 
 
 @pytest.mark.parametrize('edges', ['uniform', 'learned'])
