@@ -32,6 +32,12 @@ _variants = dict(
     uniform=('both, uniform', _uniform),
     learned=('both, learned', _learned),
 )
+_with_random = dict(
+    uniform=('both, uniform', _uniform),
+    learned=('both, learned', _learned),
+    logits_uniform=('logits graph, uniform', {**_without_representation, **_uniform}),
+    logits_learned=('logits graph, learned', {**_without_representation, **_learned}),
+)
 _four = [*_all, *_base_._stores]
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
@@ -65,9 +71,9 @@ methods = dict(
             config=_graph,
             needs=_but_one,
             options={**_random, **options},
-            title=f'both, {name}, a teacher random',
+            title=f'{title}, a teacher random',
         )
-        for name, options in dict(uniform=_uniform, learned=_learned).items()
+        for name, (title, options) in _with_random.items()
     },
     **{
         f'{name}_all': dict(
