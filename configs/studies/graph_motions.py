@@ -28,16 +28,12 @@ _learned = {f'{_logits}.edges': 'learned', f'{_representation}.edges': 'learned'
 _variants = dict(
     logits=('logits graph', _without_representation),
     logits_uniform=('logits graph, uniform', {**_without_representation, **_uniform}),
+    logits_learned=('logits graph, learned', {**_without_representation, **_learned}),
     representation=('representation graph', _without_logits),
     uniform=('both, uniform', _uniform),
     learned=('both, learned', _learned),
 )
-_with_random = dict(
-    uniform=('both, uniform', _uniform),
-    learned=('both, learned', _learned),
-    logits_uniform=('logits graph, uniform', {**_without_representation, **_uniform}),
-    logits_learned=('logits graph, learned', {**_without_representation, **_learned}),
-)
+_with_random = ('uniform', 'learned', 'logits_uniform', 'logits_learned')
 _four = [*_all, *_base_._stores]
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
@@ -70,10 +66,10 @@ methods = dict(
             _once,
             config=_graph,
             needs=_but_one,
-            options={**_random, **options},
-            title=f'{title}, a teacher random',
+            options={**_random, **_variants[name][1]},
+            title=f'{_variants[name][0]}, a teacher random',
         )
-        for name, (title, options) in _with_random.items()
+        for name in _with_random
     },
     **{
         f'{name}_all': dict(
