@@ -145,7 +145,12 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
         for title, block in groups
     ]
     count = sum(len(block) for _, block in blocks)
-    figure.set_size_inches(WIDTH, 1.0 + 0.24 * count + 0.3 * len(blocks))
+    above = [titles[m] for m in methods]
+    # of many methods the titles stand upright, each over a column that holds a number
+    upright = len(methods) > 8
+    width = 1.9 + 0.27 * len(methods) if upright else WIDTH
+    head = 0.07 * max(map(len, above)) if upright else 1.0
+    figure.set_size_inches(width, head + 0.24 * count + 0.3 * len(blocks))
     heights = [len(block) for _, block in blocks]
     grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
     limit = max(
@@ -171,8 +176,8 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
         axes.set_ylabel(title, fontsize=8)
         axes.set_xticks([])
         if place == 0:
-            above = [titles[m] for m in methods]
-            axes.set_xticks(range(len(methods)), above, rotation=45, ha='left')
+            turned = dict(rotation=90) if upright else dict(rotation=45, ha='left')
+            axes.set_xticks(range(len(methods)), above, **turned)
             axes.xaxis.tick_top()
             axes.tick_params(length=0)
 
