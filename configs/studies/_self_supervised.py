@@ -54,3 +54,4 @@ _stores = {
     )
     for task in _tasks
 }
+_four = [*_tasks, *_stores]

@@ -12,7 +12,6 @@ name = 'graph_motions'
 title = 'Graphs of self-supervised teachers on Motions: four TSM-R50 to TSM-R18'
 seeds = [0]
 baselines = ['student', 'kd', 'dist']
-_all = list(_base_._tasks)
 _graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
 _views = _base_._views
 runs = {**_base_._pretexts, **_base_._teachers, **_base_._stores}
@@ -34,7 +33,7 @@ _variants = dict(
     learned=('both, learned', _learned),
 )
 _with_random = ('uniform', 'learned', 'logits_uniform', 'logits_learned')
-_four = [*_all, *_base_._stores]
+_four = list(_base_._four)
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
 # after 24 epochs the student alone has flattened

@@ -11,7 +11,7 @@ title = 'All methods on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
 schedules = dict(epochs24=dict(epochs=24))
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
-_four = dict(needs=[*_base_._tasks, *_base_._stores])
+_four = dict(needs=list(_base_._four))
 _rows = dict(
     kd=('KD', _base_._tsm),
     dist=('DIST', _base_._tsm),
