@@ -54,4 +54,4 @@ _stores = {
     )
     for task in _tasks
 }
-_four = [*_tasks, *_stores]
+_of_four = dict(needs=[*_tasks, *_stores])

@@ -33,7 +33,7 @@ _variants = dict(
     learned=('both, learned', _learned),
 )
 _with_random = ('uniform', 'learned', 'logits_uniform', 'logits_learned')
-_four = list(_base_._four)
+_four = list(_base_._of_four.needs)
 _but_one = [name for name in _four if 'coherence' not in name]
 _random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
 # after 24 epochs the student alone has flattened

@@ -11,11 +11,10 @@ title = 'All methods on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
 schedules = dict(epochs24=dict(epochs=24))
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
-_four = dict(needs=list(_base_._four))
 _rows = dict(
     kd=('KD', _base_._tsm),
     dist=('DIST', _base_._tsm),
-    graph=('graphs of four self-supervised teachers', _four),
+    graph=('graphs of four self-supervised teachers', _base_._of_four),
     collaborative=('collaborative', _base_._tsm),
     staged=('staged', _base_._online),
     zscore_kd=('z-scored KD', _base_._tsm),

@@ -54,13 +54,12 @@ runs = dict(
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
 _kept = dict(needs=['tsm_r50', 'kept'])
 _online = dict(needs=['tsm_r50'])
-_four = dict(needs=list(_base_._four))
 _rows = dict(
     kd=('KD', _kept),
     dist=('DIST', _kept),
     collaborative=('collaborative', _kept),
     staged=('staged', _online),
-    graph=('graphs of four self-supervised teachers', _four),
+    graph=('graphs of four self-supervised teachers', _base_._of_four),
     zscore_kd=('z-scored KD', _kept),
     fitnets=('FitNets', _online),
     combined=('graphs, spectrum, parameters and stages', _online),
