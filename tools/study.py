@@ -18,7 +18,9 @@ from mmengine.logging import MMLogger
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.errors import ClearErrors
+from mmvkd.files import write_text
 from mmvkd.studies.commands import make_step, run_folder
+from mmvkd.studies.excerpts import filled
 from mmvkd.studies.machine import has_accelerator
 from mmvkd.studies.outcome import RESULT
 from mmvkd.studies.plan import Study, load_study
@@ -30,7 +32,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='`study.py report STUDY` writes the report of what there is, without '
-        'running anything; STUDY may then be a folder with results.json, too',
+        'running anything; STUDY may then be a folder with results.json, too. '
+        '`study.py tables FILE.md …` makes the tables in these files anew',
     )
     parser.add_argument('study', help='path, or name such as mmvkd::studies/….py')
     parser.add_argument('--out', help='folder of runs and results')
@@ -52,6 +55,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ['tables']:
+        return _fill(words[1:])
     report_only = words[:1] == ['report']
     args = parse_args(words[1:] if report_only else words)
     # it tells of every variable of every config that is read
@@ -92,6 +97,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _report(source: Path, folder: Optional[str] = None) -> None:
     files = write_report(source, Path(folder) if folder else None)
     print(f'report: {files[0]}, {files[1]}', flush=True)
+
+
+def _fill(files: Sequence[str]) -> int:
+    with ClearErrors():
+        for file in map(Path, files):
+            write_text(file, filled(file.read_text(encoding='utf-8'), file.parent))
+        return 0
+    return 1
 
 
 def _print_open(study: Study, only: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
 """Graphs of four self-supervised teachers on Motions, against what is simpler.
 
 KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
-sees the teachers' mean alone. One teacher is replaced by one that knows nothing, under
-uniform and under learned edges. All are compared after 8 epochs, the main ones also
-after 24.
+sees the teachers' mean alone. The weakest and the best teacher are each replaced by one
+that knows nothing, under uniform and under learned edges. All are compared after 8
+epochs, the main ones also after 24.
 """
 
 _base_ = './_self_supervised.py'
@@ -32,10 +32,12 @@ _variants = dict(
     uniform=('both, uniform', _uniform),
     learned=('both, learned', _learned),
 )
-_with_random = ('uniform', 'learned', 'logits_uniform', 'logits_learned')
 _four = list(_base_._of_four.needs)
-_but_one = [name for name in _four if 'coherence' not in name]
-_random = {**_views, 'model.teachers.coherence.checkpoint': 'random'}
+_with_random = ('uniform', 'learned', 'logits_uniform', 'logits_learned')
+_replaced = dict(
+    random=('coherence', 'the weakest teacher random'),
+    random_best=('registration', 'the best teacher random'),
+)
 # after 24 epochs the student alone has flattened
 schedules = dict(epochs8=dict(epochs=8), epochs24=dict(epochs=24))
 _main = dict(
@@ -61,13 +63,18 @@ methods = dict(
         for name, (title, options) in _variants.items()
     },
     **{
-        f'random_{name}': dict(
+        f'{row}_{name}': dict(
             _once,
             config=_graph,
-            needs=_but_one,
-            options={**_random, **_variants[name][1]},
-            title=f'{_variants[name][0]}, a teacher random',
+            needs=[need for need in _four if task not in need],
+            options={
+                **_views,
+                f'model.teachers.{task}.checkpoint': 'random',
+                **_variants[name][1],
+            },
+            title=f'{_variants[name][0]}, {title}',
         )
+        for row, (task, title) in _replaced.items()
         for name in _with_random
     },
     **{

@@ -1,0 +1,121 @@
+"""Tables inside other texts, such as a README, that a command makes of results.
+
+A comment, which nobody sees in the rendered text, says what the table shows::
+
+    <!-- table of results/graph_motions
+    8 epochs = epochs8 accuracy; 24 epochs = epochs24 accuracy
+    student
+    kd = KD from labels
+    *graph
+    -->
+
+    <!-- end of table -->
+
+The folders, from that of the text, have ``results.json`` of one study each. The first
+line has the columns, each one of the report's, after the study and the setting where
+there are several, and before it, if it has another title, that. Every other line is a
+row: a method or a teacher of the studies, after ``*`` in bold, and its title, if it has
+another here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmvkd.files import read_json
+from mmvkd.studies.cells import COLUMNS, row_cells
+from mmvkd.studies.records import RESULTS, TIMES
+from mmvkd.studies.summary import Row, Table, tables
+
+_BLOCK = re.compile(
+    r'(?P<head><!-- table of (?P<folders>[^\n]+)\n(?P<says>.*?)-->\n)'
+    r'.*?(?P<end><!-- end of table -->)',
+    re.DOTALL,
+)
+
+
+def filled(text: str, folder: Path) -> str:
+    """The text with each of its tables made anew.
+
+    Args:
+        text: Markdown.
+        folder: That the text is in.
+
+    Raises:
+        FileNotFoundError: If results that it names do not exist.
+        ValueError: If a comment names what the results do not have.
+    """
+
+    def table(block: re.Match[str]) -> str:
+        folders = [folder / name for name in block['folders'].split()]
+        lines = _lines(folders, block['says'].strip().splitlines())
+        return '\n'.join([block['head'], *lines, '', block['end']])
+
+    return _BLOCK.sub(table, text)
+
+
+def _lines(folders: Sequence[Path], says: Sequence[str]) -> list[str]:
+    found: dict[str, Table] = {}
+    for folder in folders:
+        study = f'{folder.name} ' if len(folders) > 1 else ''
+        for table in _tables(folder):
+            setting = f'{table.setting} ' if table.setting else ''
+            found[study + setting] = table
+    columns = [_column(word, found) for word in says[0].split('; ')]
+    lines = [
+        '| | ' + ' | '.join(title for title, _, _ in columns) + ' |',
+        '|---|' + '---:|' * len(columns),
+    ]
+    for word in says[1:]:
+        name, title, mark = _row(word, list(found.values()))
+        texts = [title, *(_cell(name, table, column) for _, table, column in columns)]
+        marked = (f'{mark}{text}{mark}' if text else '' for text in texts)
+        lines.append('| ' + ' | '.join(marked) + ' |')
+    return lines
+
+
+def _tables(folder: Path) -> list[Table]:
+    results = read_json(folder / RESULTS)
+    if results is None:
+        raise FileNotFoundError(f"'{folder / RESULTS}' does not exist")
+    return tables(results, read_json(folder / TIMES) or {})
+
+
+def _column(word: str, found: Mapping[str, Table]) -> tuple[str, Table, str]:
+    """Title, table and the report's column."""
+    title, _, source = word.rpartition(' = ')
+    for where, table in found.items():
+        column = source.removeprefix(where)
+        if source.startswith(where) and column in COLUMNS:
+            return title or column, table, column
+    raise ValueError(
+        f"no column '{source}': name one of {', '.join(COLUMNS)}"
+        + ('' if '' in found else f', after one of {", ".join(found)}'.rstrip())
+    )
+
+
+def _row(word: str, found: Sequence[Table]) -> tuple[str, str, str]:
+    """Name, title and what makes it bold."""
+    name, _, title = word.partition(' = ')
+    bare = name.removeprefix('*')
+    rows = {row.name: row for table in found for row in table.rows}
+    if bare not in rows:
+        raise ValueError(f"no row '{bare}': there are {', '.join(rows)}")
+    return bare, title or rows[bare].title, '**' if name != bare else ''
+
+
+def _cell(name: str, table: Table, column: str) -> str:
+    row = next((row for row in table.rows if row.name == name), None)
+    if row is None:
+        return ''
+    text = row_cells(row, table)[column]
+    return f'{text} (one seed)' if column == 'accuracy' and _alone(row, table) else text
+
+
+def _alone(row: Row, table: Table) -> bool:
+    """Whether it has one seed where others have more, and none is open."""
+    seeds = [len(other.scores) for other in table.rows if other.kind != 'teacher']
+    known = row.kind != 'teacher' and not row.open
+    return known and len(row.scores) == 1 and max(seeds) > 1
