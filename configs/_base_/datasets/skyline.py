@@ -4,7 +4,7 @@ _base_ = ['./clips.py', '../schedules/adamw_12e.py']
 
 dataset = 'skyline'
 labels = '{{$MMVKD_SKYLINE_LABELS:motion}}'  # or kind
-num_classes = dict(motion=5, kind=4)[labels]
+num_classes = 5 if labels == 'motion' else 4
 pretrained = False  # its clips are small: recognizers start from nothing
 root = '{{$MMVKD_SKYLINE:data/skyline}}'
 recipe = 'say where the set is with MMVKD_SKYLINE'
