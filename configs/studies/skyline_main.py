@@ -45,12 +45,18 @@ _labeled_only = {
     'default_hooks.checkpoint.interval': '{interval}',
 }
 _learned = dict(options=_labeled_only, seed=0)
-runs = dict(
-    tsm_r50=_learned,
+runs = {
+    'tsm_r50': _learned,
     **{name: dict(run, labels='all') for name, run in _base_._pretexts.items()},
+    # targets are small, and coherence from nothing is not learned
+    'coherence_pretext': dict(
+        _base_._pretexts['coherence_pretext'],
+        needs={'registration_pretext': 'load_from'},
+        labels='all',
+    ),
     **{task: {**run, **_learned} for task, run in _base_._teachers.items()},
     **_base_._stores,
-)
+}
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
 _kept = dict(needs=['tsm_r50', 'kept'])
 _online = dict(needs=['tsm_r50'])
