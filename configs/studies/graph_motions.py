@@ -2,8 +2,8 @@
 
 KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
 sees the teachers' mean alone. The weakest and the best teacher are each replaced by one
-that knows nothing, under uniform and under learned edges. All are compared after 8
-epochs, the main ones also after 24.
+that knows nothing, under uniform and under learned edges, and then all of them. Rows are
+compared after 8 epochs, the main ones also after 24.
 """
 
 _base_ = './_self_supervised.py'
@@ -65,7 +65,7 @@ methods = dict(
     },
     **{
         f'{row}_{name}': dict(
-            _thrice if name in ('uniform', 'learned') else _once,
+            _thrice if row == 'random' and 'logits' not in name else _once,
             config=_graph,
             needs=[need for need in _four if task not in need],
             options={
@@ -78,6 +78,15 @@ methods = dict(
         for row, (task, title) in _replaced.items()
         for name in _with_random
     },
+    random_all=dict(
+        _once,
+        config=_graph,
+        options={
+            **_views,
+            **{f'model.teachers.{task}.checkpoint': 'random' for task in _base_._tasks},
+        },
+        title='both, all teachers random',
+    ),
     **{
         f'{name}_all': dict(
             _once,
