@@ -2,8 +2,8 @@
 
 KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
 sees the teachers' mean alone. The weakest and the best teacher are each replaced by one
-that knows nothing, under uniform and under learned edges, and then all of them. Rows are
-compared after 8 epochs, the main ones also after 24.
+that knows nothing, under uniform and under learned edges, and then all of them. Rows
+are compared after 8 epochs, the main ones also after 24.
 """
 
 _base_ = './_self_supervised.py'
