@@ -1,9 +1,9 @@
 """Graphs of four self-supervised teachers on Motions, against what is simpler.
 
 KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
-sees the teachers' mean alone. The weakest and the best teacher are each replaced by one
-that knows nothing, under uniform and under learned edges, and then all of them. Rows
-are compared after 8 epochs, the main ones also after 24.
+sees the teachers' mean alone. The teachers that help KD least and most are each replaced
+by one that knows nothing, under uniform and under learned edges, and then all. Rows are
+compared after 8 epochs, the main ones also after 24.
 """
 
 _base_ = './_self_supervised.py'
@@ -35,8 +35,8 @@ _variants = dict(
 _four = list(_base_._of_four.needs)
 _with_random = ('uniform', 'learned', 'logits_uniform', 'logits_learned')
 _replaced = dict(
-    random=('coherence', 'the weakest teacher random'),
-    random_best=('registration', 'the best teacher random'),
+    random=('coherence', 'coherence random'),
+    random_registration=('registration', 'registration random'),
 )
 # after 24 epochs the student alone has flattened
 schedules = dict(epochs8=dict(epochs=8), epochs24=dict(epochs=24))
