@@ -1,9 +1,9 @@
 """Graphs of four self-supervised teachers on Motions, against what is simpler.
 
 KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
-sees the teachers' mean alone. The teachers that help KD least and most are each replaced
-by one that knows nothing, under uniform and under learned edges, and then all. Rows are
-compared after 8 epochs, the main ones also after 24.
+sees the teachers' mean alone. The teachers that help KD least and most are each
+replaced by one that knows nothing, under uniform and under learned edges, and then all.
+Rows are compared after 8 epochs, the main ones also after 24.
 """
 
 _base_ = './_self_supervised.py'

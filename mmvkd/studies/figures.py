@@ -98,7 +98,7 @@ def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
 def _legend(figure: Figure) -> None:
     """Below the axes, in two columns if both fit."""
     labels = figure.axes[0].get_legend_handles_labels()[1]
-    columns = 1 if max(map(len, labels), default=0) > 24 else 2
+    columns = 1 if max(map(len, labels), default=0) > 22 else 2
     # an inch of height for five more rows
     figure.set_figheight(figure.get_figheight() + (2 - columns) * len(labels) / 10)
     figure.legend(loc='outside lower center', ncols=columns, fontsize=8.5)

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from made_up import results, times
+from matplotlib.figure import Figure
 
 from mmvkd.files import write_json
+from mmvkd.studies.figures import pictures
 from mmvkd.studies.report import write_report
 from mmvkd.studies.summary import Row, Table, tables
+from mmvkd.visualization.pictures import png
 
 
 def table(found: dict[str, Any]) -> tuple[Table, dict[str, Row]]:
@@ -189,3 +192,21 @@ def test_the_report_is_the_same_for_the_same_results(tmp_path: Path) -> None:
 def test_without_results_the_command_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='run the study first'):
         write_report(tmp_path)
+
+
+@pytest.mark.parametrize('letters', [22, 27, 40])
+def test_a_legend_stays_within_its_picture(letters: int) -> None:
+    found = results()
+    found['methods'] = {name: 'M' + 'e' * (letters - 1) for name in found['methods']}
+    one, _ = table(found)
+    _, draw = pictures(one, found)['curves']
+    figures: list[Figure] = []
+
+    def kept(figure: Figure) -> None:
+        draw(figure)
+        figures.append(figure)
+
+    png(kept)
+    (legend,) = figures[0].legends
+    box, page = legend.get_window_extent(), figures[0].bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1
