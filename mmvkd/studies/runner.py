@@ -291,21 +291,21 @@ class StudyRunner:
             )
         for name in stale:
             self.say(f'moved aside: {_move_aside(run_folder(self.study, name))}')
-        new = [
-            name
-            for name in prints
-            if not (run_folder(self.study, name) / FINGERPRINT).is_file()
-        ]
+        new = [name for name in prints if not _begun(run_folder(self.study, name))]
         beside = _finished_beside(self.study) if new else {}
         for name in new:
             folder = run_folder(self.study, name)
+            mark = folder / FINGERPRINT
             # whatever else is there is of unknown origin
-            if folder.exists() or folder.is_symlink():
+            if folder.is_symlink() or (folder.exists() and not mark.is_file()):
                 _move_aside(folder)
             found = beside.get(self.marks[name])
             if found is None:
-                write_json(folder / FINGERPRINT, prints[name])
+                write_json(mark, prints[name])
                 continue
+            if mark.is_file():
+                mark.unlink()
+                folder.rmdir()
             folder.parent.mkdir(exist_ok=True)
             folder.symlink_to(os.path.relpath(found, folder.parent))
             self.say(f'{name}: taken from {found}')
@@ -411,6 +411,13 @@ class StudyRunner:
 def _plain(status: int) -> int:
     """An exit status that tells a signal as shells do."""
     return 128 - status if status < 0 else status
+
+
+def _begun(folder: Path) -> bool:
+    """Whether anything stands beside the fingerprint."""
+    if not (folder / FINGERPRINT).is_file():
+        return False
+    return any(file.name != FINGERPRINT for file in folder.iterdir())
 
 
 def _finished_beside(study: Study) -> dict[str, Path]:

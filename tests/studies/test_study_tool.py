@@ -167,6 +167,28 @@ def test_a_run_that_a_study_beside_it_has_finished_is_taken_from_there(
     assert found['mine-seed0']['metrics'] == before['student-seed0']['metrics']
 
 
+def test_a_run_not_begun_is_taken_once_a_study_beside_it_has_finished_it(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    folder = copy(finished, tmp_path)
+    kd = study_project.settings()['methods']['kd']
+    methods = dict(mine=dict(config=study_project.student), kd=kd)
+    other = study_project.declare(
+        'other', out='beside', seeds=[0], methods=methods, student='mine'
+    )
+    hidden = (folder / 'out' / 'runs').rename(folder / 'out' / 'hidden')
+    status, output = call(folder, other, '--only', 'mine')
+    assert status == 0, output
+    waiting = folder / 'beside' / 'runs' / 'kd-seed0'
+    assert [file.name for file in waiting.iterdir()] == ['fingerprint.json']
+
+    hidden.rename(folder / 'out' / 'runs')
+    status, output = call(folder, other)
+    assert status == 0, output
+    assert waiting.is_symlink()
+    assert not (folder / 'beside' / 'runs' / 'mine-seed0').is_symlink()
+
+
 def test_a_method_learns_from_a_store_that_the_study_wrote(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
