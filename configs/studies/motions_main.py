@@ -14,12 +14,12 @@ _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
 _rows = dict(
     kd=('KD', _base_._tsm),
     dist=('DIST', _base_._tsm),
-    graph=('graphs of four self-supervised teachers', _base_._of_four),
+    graph=('graphs of four teachers', _base_._of_four),
     collaborative=('collaborative', _base_._tsm),
     staged=('staged', _base_._online),
     zscore_kd=('z-scored KD', _base_._tsm),
     fitnets=('FitNets', _base_._online),
-    combined=('graphs, spectrum, parameters and stages', _base_._online),
+    combined=('all heads at once', _base_._online),
 )
 runs = {**_base_._pretexts, **_base_._teachers, **_base_._stores}
 methods = dict(

@@ -65,10 +65,10 @@ _rows = dict(
     dist=('DIST', _kept),
     collaborative=('collaborative', _kept),
     staged=('staged', _online),
-    graph=('graphs of four self-supervised teachers', _base_._of_four),
+    graph=('graphs of four teachers', _base_._of_four),
     zscore_kd=('z-scored KD', _kept),
     fitnets=('FitNets', _online),
-    combined=('graphs, spectrum, parameters and stages', _online),
+    combined=('all heads at once', _online),
 )
 methods = dict(
     student=dict(_base_._student, options=_labeled_only),

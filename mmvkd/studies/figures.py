@@ -146,8 +146,8 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
     ]
     count = sum(len(block) for _, block in blocks)
     above = [titles[m] for m in methods]
-    # of many methods the titles stand upright, each over a column that holds a number
-    upright = len(methods) > 8
+    # many titles, and long ones, stand upright, each over a column that holds a number
+    upright = len(methods) > 8 or max(map(len, above)) > 30
     width = 1.9 + 0.27 * len(methods) if upright else WIDTH
     head = 0.07 * max(map(len, above)) if upright else 1.0
     figure.set_size_inches(width, head + 0.24 * count + 0.3 * len(blocks))
