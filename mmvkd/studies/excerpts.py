@@ -24,9 +24,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmvkd.files import read_json
 from mmvkd.studies.cells import COLUMNS, row_cells
-from mmvkd.studies.records import RESULTS, TIMES
+from mmvkd.studies.records import stored
 from mmvkd.studies.summary import Row, Table, tables
 
 _BLOCK = re.compile(
@@ -60,7 +59,7 @@ def _lines(folders: Sequence[Path], says: Sequence[str]) -> list[str]:
     found: dict[str, Table] = {}
     for folder in folders:
         study = f'{folder.name} ' if len(folders) > 1 else ''
-        for table in _tables(folder):
+        for table in tables(*stored(folder)):
             setting = f'{table.setting} ' if table.setting else ''
             found[study + setting] = table
     columns = [_column(word, found) for word in says[0].split('; ')]
@@ -76,13 +75,6 @@ def _lines(folders: Sequence[Path], says: Sequence[str]) -> list[str]:
     return lines
 
 
-def _tables(folder: Path) -> list[Table]:
-    results = read_json(folder / RESULTS)
-    if results is None:
-        raise FileNotFoundError(f"'{folder / RESULTS}' does not exist")
-    return tables(results, read_json(folder / TIMES) or {})
-
-
 def _column(word: str, found: Mapping[str, Table]) -> tuple[str, Table, str]:
     """Title, table and the report's column."""
     title, _, source = word.rpartition(' = ')
@@ -90,9 +82,10 @@ def _column(word: str, found: Mapping[str, Table]) -> tuple[str, Table, str]:
         column = source.removeprefix(where)
         if source.startswith(where) and column in COLUMNS:
             return title or column, table, column
+    places = ', '.join(filter(None, map(str.strip, found)))
     raise ValueError(
         f"no column '{source}': name one of {', '.join(COLUMNS)}"
-        + ('' if '' in found else f', after one of {", ".join(found)}'.rstrip())
+        + (f', after one of {places}' if places else '')
     )
 
 

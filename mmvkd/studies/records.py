@@ -74,6 +74,22 @@ def results(
     )
 
 
+def stored(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Results, and the times beside them if there are any.
+
+    Args:
+        source: A results file, or the folder that has it.
+
+    Raises:
+        FileNotFoundError: If there are no results.
+    """
+    file = source / RESULTS if source.is_dir() else source
+    found = read_json(file)
+    if found is None:
+        raise FileNotFoundError(f"'{file}' does not exist: run the study first")
+    return found, read_json(file.with_name(TIMES)) or {}
+
+
 def times(study: Study) -> dict[str, Any]:
     """What the runs cost; kept apart, as it is never twice the same."""
     runs: dict[str, Any] = {}

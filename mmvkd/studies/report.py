@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from mmvkd.files import read_json, write_text
+from mmvkd.files import write_text
 from mmvkd.studies.cells import about, row_cells, used_columns
 from mmvkd.studies.figures import pictures
 from mmvkd.studies.page import page
-from mmvkd.studies.records import RESULTS, TIMES
+from mmvkd.studies.records import stored
 from mmvkd.studies.summary import Table, percent, tables
 from mmvkd.visualization.pictures import png
 
@@ -29,12 +29,8 @@ def write_report(source: Path, folder: Optional[Path] = None) -> list[Path]:
     Raises:
         FileNotFoundError: If there are no results.
     """
-    file = source / RESULTS if source.is_dir() else source
-    results = read_json(file)
-    if results is None:
-        raise FileNotFoundError(f"'{file}' does not exist: run the study first")
-    times = read_json(file.with_name(TIMES)) or {}
-    folder = folder or file.parent
+    results, times = stored(source)
+    folder = folder or (source if source.is_dir() else source.parent)
     folder.mkdir(parents=True, exist_ok=True)
     found = tables(results, times)
     written = []

@@ -93,6 +93,13 @@ def test_what_results_do_not_have_is_told(
         filled(MARKED.replace(old, new), folder)
 
 
+def test_of_several_studies_the_column_names_one(folder: Path) -> None:
+    (folder / 'other').mkdir()
+    write_json(folder / 'other' / 'results.json', results())
+    with pytest.raises(ValueError, match=r"accuracy': .* one of made_up, other$"):
+        filled(MARKED.replace('of made_up', 'of made_up other'), folder)
+
+
 def test_missing_results_are_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='made_up'):
         filled(MARKED, tmp_path)

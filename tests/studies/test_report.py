@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +196,12 @@ def test_without_results_the_command_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('letters', [22, 27, 40])
-def test_a_legend_stays_within_its_picture(letters: int) -> None:
+@pytest.mark.parametrize('picture', ['curves', 'classes'])
+def test_long_titles_leave_room_in_their_picture(picture: str, letters: int) -> None:
     found = results()
     found['methods'] = {name: 'M' + 'e' * (letters - 1) for name in found['methods']}
     one, _ = table(found)
-    _, draw = pictures(one, found)['curves']
+    _, draw = pictures(one, found)[picture]
     figures: list[Figure] = []
 
     def kept(figure: Figure) -> None:
@@ -207,6 +209,13 @@ def test_a_legend_stays_within_its_picture(letters: int) -> None:
         figures.append(figure)
 
     png(kept)
-    (legend,) = figures[0].legends
-    box, page = legend.get_window_extent(), figures[0].bbox
-    assert page.x0 <= box.x0 and box.x1 <= page.x1
+    (figure,) = figures
+    figure.draw_without_rendering()  # in the resolution that sizes are told in
+    axes = figure.axes[0]
+    page = figure.bbox
+    for title in figure.legends or axes.get_xticklabels():
+        box = title.get_window_extent()
+        assert page.x0 <= box.x0 and box.x1 <= page.x1
+        assert page.y0 <= box.y0 and box.y1 <= page.y1
+    numbers = [number.get_window_extent() for number in axes.texts]
+    assert not any(one.overlaps(other) for one, other in combinations(numbers, 2))

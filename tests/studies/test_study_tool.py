@@ -116,6 +116,15 @@ def _lives(pid: int) -> bool:
     return text.rpartition(')')[2].split()[0] not in 'ZX'
 
 
+def _study_beside(project: StudyProject) -> str:
+    """A study of some of the runs, in ``beside``."""
+    kd = project.settings()['methods']['kd']
+    methods = dict(mine=dict(config=project.student), kd=kd)
+    return project.declare(
+        'other', out='beside', seeds=[0], methods=methods, student='mine'
+    )
+
+
 def test_a_finished_run_is_not_run_again(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
@@ -139,11 +148,7 @@ def test_a_run_that_a_study_beside_it_has_finished_is_taken_from_there(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
     folder = copy(finished, tmp_path)
-    kd = study_project.settings()['methods']['kd']
-    methods = dict(mine=dict(config=study_project.student), kd=kd)
-    other = study_project.declare(
-        'other', out='beside', seeds=[0], methods=methods, student='mine'
-    )
+    other = _study_beside(study_project)
     (folder / 'out' / 'runs' / 'kd-seed0' / 'result.json').unlink()
     status, output = call(folder, other)
     assert status == 0, output
@@ -171,11 +176,7 @@ def test_a_run_not_begun_is_taken_once_a_study_beside_it_has_finished_it(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
     folder = copy(finished, tmp_path)
-    kd = study_project.settings()['methods']['kd']
-    methods = dict(mine=dict(config=study_project.student), kd=kd)
-    other = study_project.declare(
-        'other', out='beside', seeds=[0], methods=methods, student='mine'
-    )
+    other = _study_beside(study_project)
     hidden = (folder / 'out' / 'runs').rename(folder / 'out' / 'hidden')
     status, output = call(folder, other, '--only', 'mine')
     assert status == 0, output
