@@ -23,7 +23,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import string
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,16 +166,15 @@ class Study:
     def runs_of(self, methods: Sequence[str]) -> list[str]:
         """The runs of some methods' cells, with all that they need; of none, all.
 
-        First come those for which the most others wait.
+        They are in the order of the cells, each after what it needs.
 
         Raises:
             StudyError: If there is no such method.
         """
         for name in methods:
             _known(f"method '{name}'", name, self.methods)
-        ends = {c.run for c in self.cells if not methods or c.method in methods}
-        wanted = Counter(run for end in ends for run in self.chain(end))
-        return sorted(filter(wanted.get, self.runs), key=lambda name: -wanted[name])
+        ends = [c.run for c in self.cells if not methods or c.method in methods]
+        return list(dict.fromkeys(run for end in ends for run in self.chain(end)))
 
 
 def load_study(path: str, folder: Optional[str] = None) -> Study:

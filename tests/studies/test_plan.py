@@ -50,11 +50,23 @@ def test_cells_are_methods_times_seeds_and_a_shared_run_is_there_once() -> None:
     assert found.teachers == {'': {'tsm_r50-seed7': 'tsm_r50'}}
 
 
-def test_what_the_most_runs_wait_for_comes_first() -> None:
-    found = study()
-    assert found.runs_of([])[0] == 'tsm_r50-seed7'
-    assert found.runs_of([])[1:] == [n for n in found.runs if n != 'tsm_r50-seed7']
-    assert found.runs_of(['student']) == ['student-seed0', 'student-seed1']
+def test_runs_are_in_the_order_of_the_cells_each_after_what_it_needs() -> None:
+    found = study(
+        labels={word: dict(options=dict(word=word)) for word in ('few', 'all')}
+    )
+    assert found.runs_of([]) == [
+        'student-few-seed0',
+        'student-few-seed1',
+        'tsm_r50-few-seed7',
+        'kd-few-seed0',
+        'kd-few-seed1',
+        'student-all-seed0',
+        'student-all-seed1',
+        'tsm_r50-all-seed7',
+        'kd-all-seed0',
+        'kd-all-seed1',
+    ]
+    assert study().runs_of(['kd']) == ['tsm_r50-seed7', 'kd-seed0', 'kd-seed1']
 
 
 def test_the_folder_of_a_needed_run_is_the_teachers_checkpoint() -> None:
