@@ -38,6 +38,12 @@ _replaced = dict(
     random=('coherence', 'coherence random'),
     random_registration=('registration', 'registration random'),
 )
+# the best two, and one of them replaced: which is random, if any
+_two = dict(
+    two=(['registration', 'odd_one_out'], None),
+    two_random=(['registration', 'odd_one_out'], 'odd_one_out'),
+    two_swapped_random=(['odd_one_out', 'registration'], 'registration'),
+)
 # after 24 epochs the student alone has flattened
 schedules = dict(epochs8=dict(epochs=8), epochs24=dict(epochs=24))
 _main = dict(
@@ -77,6 +83,24 @@ methods = dict(
         )
         for row, (task, title) in _replaced.items()
         for name in _with_random
+    },
+    **{
+        f'{row}_{edges}': dict(
+            _once,
+            config=_graph,
+            needs=[need for need in _four if need.removesuffix('_store') in known],
+            environment=dict(MMVKD_TEACHERS=','.join(tasks)),
+            options={
+                **_views,
+                **({f'model.teachers.{lost}.checkpoint': 'random'} if lost else {}),
+                **_variants[f'logits_{edges}'][1],
+            },
+            title=f'logits graph of two, {edges}'
+            + (f', {_base_._tasks[lost]} random' if lost else ''),
+        )
+        for row, (tasks, lost) in _two.items()
+        for known in [set(tasks) - {lost}]
+        for edges in ('uniform', 'learned')
     },
     random_all=dict(
         _once,

@@ -43,6 +43,7 @@ class SeededDataset:
     Raises:
         FileNotFoundError: if the annotation file is missing.
         ValueError: if it lists no clips.
+        TypeError: if it is itself a wrapper, or gives several samples for a clip.
         ImportError: if its decoder is not installed.
     """
 
@@ -56,6 +57,7 @@ class SeededDataset:
     ) -> None:
         if isinstance(dataset, Mapping):
             dataset = _build(dict(dataset), recipe)
+        _check_plain(dataset)
         if len(dataset) == 0:
             raise ValueError(f"'{dataset.ann_file}' lists no clips")
         self.dataset = dataset
@@ -158,6 +160,21 @@ def _build(config: dict[str, Any], recipe: str) -> BaseDataset:
             raise
         raise ValueError(f"'{config.get('ann_file')}' lists no clips") from error
     return dataset
+
+
+def _check_plain(dataset: Any) -> None:
+    kind = type(dataset).__name__
+    if not hasattr(dataset, 'pipeline'):
+        raise TypeError(
+            f'SeededDataset wraps a dataset with a pipeline, and {kind} has none; '
+            'write several lists into one, and repeat by max_epochs'
+        )
+    if getattr(type(dataset), 'prepare_data', None) is not BaseDataset.prepare_data:
+        raise TypeError(
+            f'SeededDataset loads a sample by the pipeline alone, and {kind} loads it '
+            "in its own way; take type='VideoDataset', with "
+            "collate_fn=dict(type='pseudo_collate')"
+        )
 
 
 def _name(info: Mapping[str, Any]) -> str:

@@ -111,6 +111,7 @@ def _online(config: Config) -> tuple[dict[str, CachedTeacher], VideoDistiller]:
     if device.type == 'cuda':
         device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
     distiller = MODELS.build(model).to(device)
+    distiller.refuse_blending(list(cached))
     for name in cached:
         distiller.frozen[name].load()
         distiller.frozen[name].to(device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ def match_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     height = min(student.shape[3], teacher.shape[3])
     width = min(student.shape[4], teacher.shape[4])
     student = to_size(student, (teacher.shape[2], height, width))
-    return student, _pool(teacher, height, width)
+    return student, pooled(teacher, (teacher.shape[2], height, width))
 
 
 def to_size(feature: Tensor, size: Sequence[int]) -> Tensor:
@@ -38,21 +40,46 @@ def to_size(feature: Tensor, size: Sequence[int]) -> Tensor:
         size: (T, H, W).
     """
     height, width = (min(own, new) for own, new in zip(feature.shape[3:], size[1:]))
-    feature = _pool(feature, height, width)
-    if tuple(feature.shape[2:]) != tuple(size):
-        feature = F.interpolate(feature.float(), tuple(size), mode='trilinear')
-    return feature
+    feature = pooled(feature, (feature.shape[2], height, width))
+    if tuple(feature.shape[2:]) == tuple(size):
+        return feature
+    if torch.are_deterministic_algorithms_enabled():
+        linear = partial(F.interpolate, mode='linear')
+        return _along_sides(feature.float(), size, linear)
+    return F.interpolate(feature.float(), tuple(size), mode='trilinear')
 
 
 def coarse(feature: Tensor, grid: int) -> Tensor:
     """A feature (N, C, T, H, W) with its map pooled to ``grid`` a side, if larger."""
-    return _pool(feature, *(min(side, grid) for side in feature.shape[3:]))
+    height, width = (min(side, grid) for side in feature.shape[3:])
+    return pooled(feature, (feature.shape[2], height, width))
 
 
-def _pool(feature: Tensor, height: int, width: int) -> Tensor:
-    if tuple(feature.shape[3:]) == (height, width):
+def pooled(feature: Tensor, size: Sequence[int]) -> Tensor:
+    """A feature (N, C, T, H, W) averaged to ``size``, (T, H, W)."""
+    time, height, width = size
+    if tuple(feature.shape[2:]) == (time, height, width):
         return feature
-    return F.adaptive_avg_pool3d(feature, (feature.shape[2], height, width))
+    if torch.are_deterministic_algorithms_enabled():
+        return _along_sides(feature, size, F.adaptive_avg_pool1d)
+    return F.adaptive_avg_pool3d(feature, (time, height, width))
+
+
+def _along_sides(
+    feature: Tensor, size: Sequence[int], resize: Callable[[Tensor, int], Tensor]
+) -> Tensor:
+    """What ``resize`` does to each of T, H, W in turn, as a product with a matrix.
+
+    On a GPU the gradients of pooling and of interpolation in three dimensions are added
+    up in no fixed order, and torch refuses them under ``--deterministic``.
+    """
+    for axis, new in enumerate(size, 2):
+        old = feature.shape[axis]
+        if new != old:
+            eye = torch.eye(old, dtype=feature.dtype, device=feature.device)
+            moved = feature.movedim(axis, -1) @ resize(eye[None], new)[0]
+            feature = moved.movedim(-1, axis)
+    return feature
 
 
 @MODELS.register_module()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 LAYOUTS = ('NTCHW', 'NTHWC', 'NCTHW', 'NLC', 'NC')
 """What a module may return. ``NTCHW``: (N·T, C, H, W), as 2-D recognizers do;
 ``NTHWC``: (N, T, H, W, C), as Swin does; ``NCTHW``; ``NLC``: (N, L, C) or (N·T, L, C)
-tokens, a class token in front is left out; ``NC``: (N, C) or (N·T, C) vectors."""
+tokens of a square map, of which a class token in front is left out, others stay in a
+row; ``NC``: (N, C) or (N·T, C) vectors."""
 
 
 class TapError(ValueError):

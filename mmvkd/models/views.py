@@ -135,7 +135,8 @@ class ClipView:
             raise ValueError(
                 f'a view takes {wanted} frames but the clip has {loaded}; load more '
                 f'with oversample={-(-wanted // loaded)} in the '
-                'mmvkd.SeededDataset of the train_dataloader'
+                'mmvkd.SeededDataset of the train_dataloader; a student that takes '
+                f'any number keeps to its own by student_view=dict(num_frames={loaded})'
             )
         if loaded % wanted == 0:
             return clip[:, :, :, :: loaded // wanted]

@@ -41,6 +41,19 @@ def sampled(sampler: dict[str, Any], frames: int, start: int, seed: int) -> dict
         return TRANSFORMS.build(sampler).transform(results)
 
 
+@pytest.mark.parametrize('start', [0, 1])
+def test_a_clip_longer_than_its_video_goes_on_forward(start: int) -> None:
+    results = dict(
+        frame_inds=np.array([0, 2, 4, 1, 3, 0]) + start,
+        total_frames=5,
+        start_index=start,
+        clip_len=6,
+        num_clips=1,
+    )
+    inds = OversampleFrames(2).transform(results)['frame_inds'] - start
+    assert inds.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+
+
 @pytest.mark.parametrize('factor', [2, 4])
 @pytest.mark.parametrize('start', [0, 1])
 @pytest.mark.parametrize('frames', [3, 8, 9, 31, 200])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
@@ -222,6 +223,32 @@ def test_frame_folders_work_as_videos_do(tmp_path: Path) -> None:
     assert sample['data_samples'].sample_id == 2
     assert torch.equal(data[SampleKey(2, 1, 1)]['inputs'], sample['inputs'])
     assert len(data.fingerprint) == 64
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'match'),
+    [
+        (
+            lambda clips: dict(type='ConcatDataset', datasets=[clips, clips]),
+            'ConcatDataset has none; write several lists into one',
+        ),
+        (
+            lambda clips: dict(type='RepeatDataset', dataset=clips, times=2),
+            'RepeatDataset has none; .* repeat by max_epochs',
+        ),
+        (
+            lambda clips: dict(clips, type='RepeatAugDataset', num_repeats=2),
+            r"RepeatAugDataset loads .* take type='VideoDataset', with collate_fn=",
+        ),
+    ],
+)
+def test_a_data_set_without_a_pipeline_of_its_own_is_told(
+    wrapper: Callable[[dict], dict], match: str, clips: str
+) -> None:
+    plain = dataset(clips)['dataset']
+    plain.pop('test_mode')
+    with pytest.raises(TypeError, match=match):
+        SeededDataset(wrapper(plain))
 
 
 def test_an_empty_list_is_named(tmp_path: Path) -> None:

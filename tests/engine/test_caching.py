@@ -304,6 +304,10 @@ def test_blending_is_refused(clips: str, weights: str, tmp_path: Path) -> None:
     cfg.model.student = student
     with pytest.raises(ValueError, match=r"MixupBlending .* store of teacher 't'"):
         MODELS.build(cfg.model.to_dict())
+    # nor is the store written from blended clips
+    with pytest.raises(ValueError, match=r"MixupBlending .* store of teacher 't'"):
+        write_stores(cfg, quiet)
+    assert not (tmp_path / 's').exists()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ class RecordHook(Hook):
         self.states: list[dict[str, Tensor]] = []
         self.optimizers: list[dict] = []
         self.rates: list[float] = []
+        self.compiled: list[bool] = []
 
     def before_train(self, runner: Runner) -> None:
         step = runner.optim_wrapper.step
@@ -82,6 +83,7 @@ class RecordHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         self._keep(runner)
+        self.compiled.append('train_step' in vars(runner.model))
 
     def after_train(self, runner: Runner) -> None:
         path = self.path.format(rank=runner.rank)
@@ -260,7 +262,8 @@ def test_two_processes_agree_in_the_first_step_of_each_phase_and_in_what_is_froz
     tmp_path: Path, lists: tuple[str, str]
 ) -> None:
     (tmp_path / 'work').mkdir()
-    config = cascade(tmp_path, lists).to_dict()
+    # compiled as one says, and then not really: that would take long
+    config = cascade(tmp_path, lists, compile=dict(disable=True)).to_dict()
     port = free_port()
     calls = [(recorded, (config, rank, port)) for rank in range(RANKS)]
     assert fork(*calls) == [0, 0]
@@ -272,6 +275,7 @@ def test_two_processes_agree_in_the_first_step_of_each_phase_and_in_what_is_froz
                 assert torch.equal(gradient, second[name]), (phase, name)
         assert any(g is not None and g.abs().sum() > 0 for g in first.values())
     for record in (one, two):
+        assert all(record['compiled'])
         states = record['states']
         for phase, before, after in zip(PHASES, states, states[1:]):
             for name, value in frozen(before, phase).items():

@@ -162,6 +162,36 @@ def test_an_averaged_student_is_saved_as_a_student(tmp_path: Path) -> None:
         assert torch.equal(swapped, trained[name]), name
 
 
+GRAPHS = dict(
+    logits=dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
+    pairs=dict(type='mmvkd.RepresentationGraphHead', tap='backbone.layer4', dim=32),
+)
+KERNELS = dict(type='mmvkd.ParameterHead', interval=1)
+STAGES = dict(parameter=KERNELS, substage=dict(type='mmvkd.SubstageHead'))
+SPECTRA = dict(
+    parameter=KERNELS, spectrum=dict(type='mmvkd.SpectrumHead', tap='backbone.layer4')
+)
+
+
+@pytest.mark.parametrize(
+    ('heads', 'mutual'),
+    [(GRAPHS, False), (STAGES, False), (SPECTRA, False), (SPECTRA, True)],
+    ids=['graph', 'staged', 'collaborative', 'mutual'],
+)
+def test_an_average_pairs_what_belongs_together(
+    heads: dict, mutual: bool, tmp_path: Path
+) -> None:
+    average = dict(type='EMAHook', momentum=0.5)
+    model = config(heads=heads, mutual=mutual)
+    runner = run(model, tmp_path, custom_hooks=[average])
+    (hook,) = [h for h in runner.hooks if type(h).__name__ == 'EMAHook']
+    averaged = dict(hook.ema_model.module.named_buffers())
+    trained = dict(runner.model.named_buffers())
+    assert list(averaged) == list(trained)
+    for name, value in trained.items():
+        assert torch.equal(averaged[name], value), name
+
+
 def test_an_averaged_run_resumes(tmp_path: Path) -> None:
     model = config(heads=kd_and_fitnets())
     hooks = dict(custom_hooks=[dict(type='EMAHook', momentum=0.5)])

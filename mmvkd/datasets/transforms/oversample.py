@@ -36,12 +36,20 @@ class OversampleFrames(BaseTransform):
         single = results['clip_len'] == 1
         inds = np.asarray(results['frame_inds'])
         clips = inds.reshape(1, -1) if single else inds.reshape(-1, results['clip_len'])
+        start, total = results['start_index'], results['total_frames']
         gap = np.diff(clips, axis=1)
+        # a clip longer than its video starts again
+        loops = np.pad(gap < 0, ((0, 0), (0, 1)))
+        gap = np.where(gap < 0, gap + total, gap)
         last = gap[:, -1:] if clips.shape[1] > 1 else np.full((len(clips), 1), 1)
-        steps = np.concatenate([gap, np.maximum(last, 0)], axis=1)[..., None]
+        steps = np.concatenate([gap, last], axis=1)[..., None]
         offsets = np.arange(self.factor) * steps / self.factor
-        end = results['total_frames'] - 1 + results['start_index']
-        refined = np.minimum(clips[..., None] + offsets.astype(inds.dtype), end)
+        refined = clips[..., None] + offsets.astype(inds.dtype)
+        refined = np.where(
+            loops[..., None],
+            (refined - start) % total + start,
+            np.minimum(refined, total - 1 + start),
+        )
         results['frame_inds'] = refined.reshape(-1).astype(inds.dtype)
         results['num_clips' if single else 'clip_len'] *= self.factor
         return results

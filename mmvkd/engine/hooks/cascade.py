@@ -95,6 +95,7 @@ class CascadeHook(Hook):
             runner.model = model
             gc.collect()
             runner.model = runner.wrap_model(settings, model)
+            runner._maybe_compile('train_step')
 
     def _set(self, model: VideoDistiller, name: str) -> None:
         phase = self.phases[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Callable, Optional, Union
 
 import torch
@@ -176,7 +176,9 @@ class VideoDistiller(BaseModel):
         Raises:
             ValueError: for names, taps or classes that do not fit.
         """
-        self._refuse_blending()
+        self.refuse_blending(
+            [n for n, t in self.teachers.items() if isinstance(t, CachedTeacher)]
+        )
         self._teachers_of: dict[str, tuple[str, ...]] = {}
         student_taps: dict[str, Optional[str]] = {}
         teacher_taps: dict[str, dict[str, Optional[str]]] = {
@@ -230,16 +232,23 @@ class VideoDistiller(BaseModel):
         ]
         return ['cls', *terms] if self.label_loss else terms
 
-    def _refuse_blending(self) -> None:
+    def refuse_blending(self, cached: Sequence[str]) -> None:
+        """Refuse that the student's clips are blended where teachers are cached.
+
+        Args:
+            cached: Names of these teachers.
+
+        Raises:
+            ValueError: if they are.
+        """
         blending = self.student.data_preprocessor.blending
-        for name, teacher in self.teachers.items():
-            if blending is not None and isinstance(teacher, CachedTeacher):
-                raise ValueError(
-                    f'{type(blending).__name__} blends clips of a batch, which the '
-                    f"store of teacher '{name}' never saw; turn it off in the "
-                    "student's data_preprocessor or make the teacher a "
-                    'mmvkd.RecognizerTeacher'
-                )
+        if blending is not None and cached:
+            raise ValueError(
+                f'{type(blending).__name__} blends clips of a batch, and the store of '
+                f"teacher '{cached[0]}' has each for itself; turn it off in the "
+                "student's data_preprocessor or make the teacher a "
+                'mmvkd.RecognizerTeacher'
+            )
 
     def learn_from(self, bank: LabelBank) -> None:
         """Take labels from ``bank``, and let it note what is predicted in training."""

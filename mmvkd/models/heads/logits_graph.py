@@ -140,7 +140,6 @@ class LogitsGraphHead(LogitsHead):
         self.epsilon = epsilon
         self.max_iter = max_iter
         self.tol = tol
-        self.register_buffer('cost_matrix', None, persistent=False)
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Refuse what logits cannot compare, and build the edge network."""
@@ -152,6 +151,10 @@ class LogitsGraphHead(LogitsHead):
                 f'{count} teachers, {1 / count:.3g}; at that share each vertex is the '
                 'mean of all'
             )
+        if self.cost == 'prototype':
+            # here, not when it is known: an average of models pairs buffers by place
+            cost = torch.zeros(student.num_classes, student.num_classes)
+            self.register_buffer('cost_matrix', cost, persistent=False)
         if self.edges == 'learned':
             self.edge_network = EdgeNetwork(count, student.num_classes)
         if self.edges != 'uniform':

@@ -8,7 +8,7 @@ from typing import Any, Optional
 import torch
 from mmaction.models.recognizers import BaseRecognizer
 from mmengine.logging import MessageHub, print_log
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvkd.models.heads.base import DistillationHead, chosen_terms
 from mmvkd.models.kernels import Size, by_stage, filters, has_volumes, kernels
@@ -34,8 +34,11 @@ _DESCRIBE: dict[str, Callable[..., Tensor]] = dict(
 )
 
 
-class _Pair(nn.Module):
+class _Pair:
     """A stage of the student and one of a teacher: their filters of one size.
+
+    No module: its constants are made when the teachers are there, and an average of
+    models, copied before that, pairs buffers by place.
 
     Args:
         stage: The student's.
@@ -55,10 +58,10 @@ class _Pair(nn.Module):
         volumes: bool,
         terms: Iterable[str],
     ) -> None:
-        super().__init__()
         self.stage, self.teacher, self.other = stage, teacher, other
         self.size, self.volumes = size, volumes
         self.terms = tuple(terms)
+        self.targets: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def aim(
@@ -70,16 +73,16 @@ class _Pair(nn.Module):
         """Describe the teacher's filters, or about ``most`` of them, as constants."""
         spectrum = self._spectrum(theirs[self.other], most, generator)
         for term in self.terms:
-            self.register_buffer(term, _DESCRIBE[term](spectrum), persistent=False)
+            self.targets[term] = _DESCRIBE[term](spectrum)
 
-    def forward(
+    def compare(
         self, own: Stages, most: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """The terms, from about ``most`` of the student's filters."""
         spectrum = self._spectrum(own[self.stage], most, generator)
         return {
-            term: _COMPARE[term](_DESCRIBE[term](spectrum), target)
-            for term, target in self.named_buffers()
+            term: _COMPARE[term](_DESCRIBE[term](spectrum), target.to(spectrum.device))
+            for term, target in self.targets.items()
         }
 
     def _spectrum(
@@ -122,7 +125,6 @@ class ParameterHead(DistillationHead):
     """
 
     terms: dict[str, float]
-    pairs: Any
 
     def __init__(
         self,
@@ -144,7 +146,7 @@ class ParameterHead(DistillationHead):
         self.interval = interval
         self.max_filters = max_filters
         self.seed = seed
-        self.pairs = nn.ModuleList()
+        self.pairs: list[_Pair] = []
         self._peers: dict[str, Peer] = {}
 
     @classmethod
@@ -186,7 +188,7 @@ class ParameterHead(DistillationHead):
         Raises:
             ValueError: if stages or sizes do not correspond.
         """
-        self.pairs = nn.ModuleList()
+        self.pairs = []
         # copies of the distiller copy these too, as the student
         self._peers = {n: t for n, t in teachers.items() if isinstance(t, Peer)}
         own = self._own_stages()
@@ -248,7 +250,7 @@ class ParameterHead(DistillationHead):
             if pair.teacher in theirs:
                 pair.aim(theirs[pair.teacher], self.max_filters, generator)
         own = self._own_stages()
-        each = [pair(own, self.max_filters, generator) for pair in self.pairs]
+        each = [pair.compare(own, self.max_filters, generator) for pair in self.pairs]
         return {
             term: self.interval * weight * torch.stack([e[term] for e in each]).mean()
             for term, weight in self.terms.items()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmvkd.models.connectors import pooled
 from mmvkd.models.gather import clip_mean, gather
 from mmvkd.models.heads.base import DistillationHead, TapConfig, of_label
 from mmvkd.models.losses import (
@@ -211,7 +211,7 @@ class RepresentationGraphHead(DistillationHead):
         feature = student.features[self._student_tap].float()
         # [N, T', E, D]
         theirs = self._ensembled(teachers, feature.shape[2])
-        feature = _averaged(feature, (theirs.shape[1], 1, 1)).flatten(2).mT
+        feature = pooled(feature, (theirs.shape[1], 1, 1)).flatten(2).mT
         own = unit_length(self.projection(feature).unflatten(2, (-1, self.dim)))
         if self.joint:
             apart = self._discrepancy_by_place(theirs, own)
@@ -244,7 +244,7 @@ class RepresentationGraphHead(DistillationHead):
             size[0] = frames
         # [N·T', C, positions]
         maps = {
-            name: _averaged(x, size).unflatten(2, (frames, -1)).transpose(1, 2)
+            name: pooled(x.float(), size).unflatten(2, (frames, -1)).transpose(1, 2)
             for name, x in features.items()
         }
         maps = {name: x.flatten(0, 1).flatten(2) for name, x in maps.items()}
@@ -300,11 +300,3 @@ class RepresentationGraphHead(DistillationHead):
         if self.training:
             self.classifiers.remember(losses, known)
         return clip_mean(losses.sum(1), known)
-
-
-def _averaged(feature: Tensor, size: Sequence[int]) -> Tensor:
-    """The feature (N, C, T, H, W) averaged to ``size`` (T, H, W)."""
-    time, height, width = size
-    if tuple(feature.shape[2:]) == (time, height, width):
-        return feature
-    return F.adaptive_avg_pool3d(feature.float(), (time, height, width))
