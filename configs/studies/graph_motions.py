@@ -1,9 +1,8 @@
 """Graphs of four self-supervised teachers on Motions, against what is simpler.
 
 KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
-sees the teachers' mean alone. The teachers that help KD least and most are each
-replaced by one that knows nothing, under uniform and under learned edges, and then all.
-Rows are compared after 8 epochs, the main ones also after 24.
+sees the teachers' mean alone. Rows are compared after 8 epochs, the main ones also
+after 24, when the student alone has flattened.
 """
 
 _base_ = './_self_supervised.py'
@@ -33,17 +32,6 @@ _variants = dict(
     learned=('both, learned', _learned),
 )
 _four = list(_base_._of_four.needs)
-_with_random = ('uniform', 'learned', 'logits_uniform', 'logits_learned')
-_replaced = dict(
-    random=('coherence', 'coherence random'),
-    random_registration=('registration', 'registration random'),
-)
-# the best two, and one of them replaced: which is random, if any
-_two = dict(
-    two=(['registration', 'odd_one_out'], None),
-    two_random=(['registration', 'odd_one_out'], 'odd_one_out'),
-    two_swapped_random=(['odd_one_out', 'registration'], 'registration'),
-)
 # after 24 epochs the student alone has flattened
 schedules = dict(epochs8=dict(epochs=8), epochs24=dict(epochs=24))
 _main = dict(
@@ -69,48 +57,6 @@ methods = dict(
         )
         for name, (title, options) in _variants.items()
     },
-    **{
-        f'{row}_{name}': dict(
-            _thrice if row == 'random' and 'logits' not in name else _once,
-            config=_graph,
-            needs=[need for need in _four if task not in need],
-            options={
-                **_views,
-                f'model.teachers.{task}.checkpoint': 'random',
-                **_variants[name][1],
-            },
-            title=f'{_variants[name][0]}, {title}',
-        )
-        for row, (task, title) in _replaced.items()
-        for name in _with_random
-    },
-    **{
-        f'{row}_{edges}': dict(
-            _once,
-            config=_graph,
-            needs=[need for need in _four if need.removesuffix('_store') in known],
-            environment=dict(MMVKD_TEACHERS=','.join(tasks)),
-            options={
-                **_views,
-                **({f'model.teachers.{lost}.checkpoint': 'random'} if lost else {}),
-                **_variants[f'logits_{edges}'][1],
-            },
-            title=f'logits graph of two, {edges}'
-            + (f', {_base_._tasks[lost]} random' if lost else ''),
-        )
-        for row, (tasks, lost) in _two.items()
-        for known in [set(tasks) - {lost}]
-        for edges in ('uniform', 'learned')
-    },
-    random_all=dict(
-        _once,
-        config=_graph,
-        options={
-            **_views,
-            **{f'model.teachers.{task}.checkpoint': 'random' for task in _base_._tasks},
-        },
-        title='both, all teachers random',
-    ),
     **{
         f'{name}_all': dict(
             _once,

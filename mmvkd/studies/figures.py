@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 from typing import Any, Optional
 
 import matplotlib
@@ -12,6 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from mmvkd.studies.summary import Row, Table, class_groups
 from mmvkd.visualization.pictures import COLORS, WIDTH, Draw
+
+_LINES = ('-', '--', ':')  # of the first rows as many as there are colors, and so on
 
 
 def pictures(table: Table, results: Mapping[str, Any]) -> dict[str, tuple[str, Draw]]:
@@ -51,14 +54,16 @@ def row_colors(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _scores(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
-    figure.set_size_inches(WIDTH, 0.7 + 0.3 * len(rows))
+    titles = [fill(row.title, 28) for row in rows]
+    each = 0.4 if any('\n' in title for title in titles) else 0.3
+    figure.set_size_inches(WIDTH, 0.7 + each * len(rows))
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
         values = [100 * score for score in row.scores.values()]
         color = colors[row.name]
         axes.plot(values, [place] * len(values), 'o', color=color, ms=5, alpha=0.6)
         axes.plot([100 * row.mean] * 2, [place - 0.3, place + 0.3], color=color, lw=2.5)
-    axes.set_yticks(range(len(rows)), [row.title for row in rows])
+    axes.set_yticks(range(len(rows)), titles)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis='y', visible=False)
     axes.tick_params(length=0)
@@ -76,7 +81,7 @@ def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
                 by_epoch.setdefault(epoch, []).append(100 * value)
         epochs = sorted(by_epoch)
         means = [np.mean(by_epoch[epoch]) for epoch in epochs]
-        line = '-' if place < len(COLORS) else '--'
+        line = _LINES[place // len(COLORS) % len(_LINES)]
         marker = 'o' if len(epochs) < 3 else None
         axes.plot(
             epochs, means, line, color=colors[row.name], label=row.title, marker=marker

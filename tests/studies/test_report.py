@@ -196,7 +196,7 @@ def test_without_results_the_command_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('letters', [22, 27, 40])
-@pytest.mark.parametrize('picture', ['curves', 'classes'])
+@pytest.mark.parametrize('picture', ['accuracy', 'curves', 'classes'])
 def test_long_titles_leave_room_in_their_picture(picture: str, letters: int) -> None:
     found = results()
     found['methods'] = {name: 'M' + 'e' * (letters - 1) for name in found['methods']}
@@ -213,8 +213,13 @@ def test_long_titles_leave_room_in_their_picture(picture: str, letters: int) -> 
     figure.draw_without_rendering()  # in the resolution that sizes are told in
     axes = figure.axes[0]
     page = figure.bbox
-    for title in figure.legends or axes.get_xticklabels():
-        box = title.get_window_extent()
+    texts: dict[str, list[Any]] = dict(
+        accuracy=[*axes.get_yticklabels(), axes.xaxis.label],
+        curves=figure.legends,
+        classes=axes.get_xticklabels(),
+    )
+    for text in texts[picture]:
+        box = text.get_window_extent()
         assert page.x0 <= box.x0 and box.x1 <= page.x1
         assert page.y0 <= box.y0 and box.y1 <= page.y1
     numbers = [number.get_window_extent() for number in axes.texts]

@@ -1,0 +1,65 @@
+"""What edges of the graphs are worth where a teacher knows nothing, on Motions.
+
+Of the four teachers the one that helps KD least (coherence) and the one that helps most
+(registration) are each replaced by a random one, under uniform and under learned edges;
+likewise of the best two, for the logits graph; then all four.
+"""
+
+_base_ = './graph_motions.py'
+
+name = 'graph_edges'
+title = 'Edges of graphs with random teachers on Motions: TSM-R50 to TSM-R18'
+baselines = ['student', 'uniform']
+schedules = dict(_delete_=True, epochs8=dict(epochs=8))
+_replaced = dict(random='coherence', random_registration='registration')
+_best = ['registration', 'odd_one_out']
+_two = dict(  # whose outputs are kept, and which is random
+    two=(_best, []),
+    two_random=(_best[:1], _best[1:]),
+    two_swapped_random=(_best[1:], _best[:1]),
+)
+_both = ('uniform', 'learned')
+_logits = ('logits_uniform', 'logits_learned')
+methods = dict(
+    _delete_=True,
+    **{row: _base_.methods[row] for row in ('student', *_both, *_logits)},
+    **{
+        f'{row}_{name}': dict(
+            config=_base_._graph,
+            needs=[need for need in _base_._four if task not in need],
+            options={
+                **_base_._views,
+                f'model.teachers.{task}.checkpoint': 'random',
+                **_base_._variants[name][1],
+            },
+            seeds=[0, 1, 2] if row == 'random' and name in _both else [0],
+            title=f'{_base_._variants[name][0]}, {task} random',
+        )
+        for row, task in _replaced.items()
+        for name in (*_both, *_logits)
+    },
+    **{
+        f'{row}_{edges}': dict(
+            config=_base_._graph,
+            needs=[*known, *(f'{task}_store' for task in known)],
+            environment=dict(MMVKD_TEACHERS=','.join([*known, *lost])),
+            options={
+                **_base_._views,
+                **{f'model.teachers.{task}.checkpoint': 'random' for task in lost},
+                **_base_._variants[f'logits_{edges}'][1],
+            },
+            title=f'{", ".join(["logits graph of two", edges, *lost])}'
+            + ' random' * len(lost),
+        )
+        for row, (known, lost) in _two.items()
+        for edges in _both
+    },
+    random_all=dict(
+        config=_base_._graph,
+        options={
+            **_base_._views,
+            **{f'model.teachers.{task}.checkpoint': 'random' for task in _base_._tasks},
+        },
+        title='both, all four random',
+    ),
+)
