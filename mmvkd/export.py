@@ -14,6 +14,7 @@ from torch import Tensor
 from mmvkd.evaluation.complexity import student_config
 from mmvkd.files import replacing
 from mmvkd.models.recognizers import (
+    find_checkpoint,
     mismatch,
     plain_state,
     read_checkpoint,
@@ -44,8 +45,10 @@ def export_student(
         RuntimeError: If it is unreadable, or does not fit ``config``.
         ValueError: If it holds no student.
     """
-    if not Path(source).is_file():
+    found = find_checkpoint(source)
+    if found is None:
         raise FileNotFoundError(f"checkpoint '{source}' is missing")
+    source = found
     if Path(target).exists() and Path(target).samefile(source):
         raise ValueError(f"'{target}' is the checkpoint itself; name another file")
     checkpoint = read_checkpoint(source)

@@ -49,7 +49,8 @@ def read_labels(checkpoint: str) -> dict[str, Any]:
         ValueError: if it has none.
     """
     if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"checkpoint '{checkpoint}' is missing")
+        lost = 'a folder; name a .pth in it' if Path(checkpoint).is_dir() else 'missing'
+        raise FileNotFoundError(f"checkpoint '{checkpoint}' is {lost}")
     found = read_checkpoint(checkpoint).get(LABELS)
     if found is None:
         raise ValueError(

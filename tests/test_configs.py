@@ -582,7 +582,9 @@ def test_the_main_job_works_with_one_teacher() -> None:
 
 def test_an_unknown_data_set_ends_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('MMVKD_DATA', 'kinetics')
-    with pytest.raises(FileNotFoundError, match=r"^config .*kinetics\.py'.*exist$"):
+    with pytest.raises(
+        FileNotFoundError, match=r"kinetics\.py'.*exist; there are .*kin"
+    ):
         launch.load_config('mmvkd::students/tsm_r18.py')
 
 
@@ -616,6 +618,14 @@ def test_own_videos_need_two_lists_and_a_class_count(
     assert runner.iter == 2
     assert 'val/acc/top1' in runner.message_hub.log_scalars
     assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
+
+
+@pytest.mark.parametrize('swapped', ['0-1', '0:4', 'a:b', '0:1,2'])
+def test_wrong_swaps_are_told(swapped: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in dict(DATA='own', NUM_CLASSES='4', SWAPPED=swapped).items():
+        monkeypatch.setenv(f'MMVKD_{key}', value)
+    with pytest.raises(ValueError, match=f"MMVKD_SWAPPED='{swapped}' .* below 4"):
+        launch.load_config('mmvkd::students/tsm_r18.py')
 
 
 def make_small(pipeline: Any) -> None:

@@ -15,7 +15,7 @@ from mmvkd.export import export_student
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('checkpoint', help='of the training run')
+    parser.add_argument('checkpoint', help='of the training run, or its folder')
     parser.add_argument('out', help='file to write: tensors and plain types only')
     parser.add_argument('--config', help='check that the weights fit this config')
     parser.add_argument(

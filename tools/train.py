@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.config import Config
 
@@ -66,7 +66,8 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
                 'config: the batch size that its learning rate is meant for'
             )
         config.auto_scale_lr.enable = True
-    randomness = dict(config.get('randomness') or {})
+    randomness: dict[str, Any] = dict(seed=None)
+    randomness.update(config.get('randomness') or {})
     if args.seed is not None:
         randomness['seed'] = args.seed
     for flag in ('diff_rank_seed', 'deterministic'):
@@ -84,6 +85,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         merge_args(config, args)
         runner = launch.build_runner(config, args.local_rank)
         errors.watch(runner)
+        launch.compare_batch(runner)
         runner.train()
         del runner
         launch.shut_down()

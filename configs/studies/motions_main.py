@@ -1,7 +1,7 @@
 """All methods on Motions beside what they are compared with, until all have flattened.
 
-The graph has four self-supervised teachers, the others one that learned from labels;
-the last row has all heads at once.
+The graph has four self-supervised teachers, and KD and DIST of these stand beside it
+once; the others have one that learned from labels. `combined` is all heads at once.
 """
 
 _base_ = './_self_supervised.py'
@@ -21,6 +21,7 @@ _rows = dict(
     fitnets=('FitNets', _base_._online),
     combined=('all heads at once', _base_._online),
 )
+_same_four = 'mmvkd::distill/{}_self_supervised_r50_to_r18.py'
 runs = {**_base_._pretexts, **_base_._teachers, **_base_._stores}
 methods = dict(
     student=dict(_base_._student, options=_base_._scheduled),
@@ -29,5 +30,15 @@ methods = dict(
             run, config=_pair.format(name), options=_base_._scheduled, title=title
         )
         for name, (title, run) in _rows.items()
+    },
+    **{
+        f'{name}_all': dict(
+            _base_._of_four,
+            config=_same_four.format(name),
+            options=_base_._scheduled,
+            seeds=[0],
+            title=f'{name.upper()} of the four',
+        )
+        for name in ('kd', 'dist')
     },
 )

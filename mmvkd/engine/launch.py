@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from mmvkd import compat
 from mmvkd.engine.host_memory import keep_freed_memory
-from mmvkd.models.recognizers import read_checkpoint
+from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
 
 _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
 
@@ -57,8 +57,10 @@ def load_config(name: str) -> Config:
     except FileNotFoundError as error:
         if error.filename is None:
             raise
+        beside = sorted(file.stem for file in Path(error.filename).parent.glob('*.py'))
+        there = f'; there are {", ".join(beside)}' if beside else ''
         raise FileNotFoundError(
-            f"config '{name}' needs '{error.filename}', which does not exist"
+            f"config '{name}' needs '{error.filename}', which does not exist{there}"
         ) from error
     except SyntaxError as error:
         raise ValueError(
@@ -102,6 +104,22 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
     return Runner.from_cfg(config)
 
 
+def compare_batch(runner: Runner) -> None:
+    """Warn of a learning rate that is meant for another number of clips a step."""
+    config = runner.cfg
+    scaling = config.get('auto_scale_lr') or {}
+    loaded = (config.get('train_dataloader') or {}).get('batch_size')
+    meant = scaling.get('base_batch_size')
+    if loaded is None or meant is None or scaling.get('enable'):
+        return
+    clips = loaded * runner.world_size
+    if clips != meant:
+        runner.logger.warning(
+            f'a step has {clips} clips, and the learning rate is meant for {meant}: '
+            '--auto-scale-lr scales it'
+        )
+
+
 def shut_down() -> None:
     """Leave the process group, once nothing refers to the runner any more.
 
@@ -138,6 +156,9 @@ def _check_checkpoint(config: Config) -> None:
     if path is None or '://' in str(path):
         return
     path = os.path.expanduser(path)
+    if not config.get('resume'):
+        # a run's folder means its best
+        config.load_from = path = find_checkpoint(path) or path
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint '{path}' is missing")
     read_checkpoint(path)

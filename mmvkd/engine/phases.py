@@ -37,7 +37,12 @@ def lengths_of(phases: Mapping[str, Mapping[str, Any]], epochs: int) -> list[int
             )
     rest = epochs - sum(lengths)
     told = phases[last].get('epochs', rest)
-    if rest < 1 or told != rest:
+    if rest < 1:
+        raise ValueError(
+            f'the run has {epochs} epochs, and the phases before the last one, '
+            f"'{last}', take {sum(lengths)}: it needs {sum(lengths) + 1} at least"
+        )
+    if told != rest:
         raise ValueError(
             f'the run has {epochs} epochs, of which {rest} are left to the last phase, '
             f"'{last}'; it has epochs={told}"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmvkd.files import read_json, read_lines
+from mmvkd.models.recognizers import find_checkpoint
 from mmvkd.studies import outcome
-from mmvkd.studies.commands import run_folder
+from mmvkd.studies.commands import run_folder, test_step
 from mmvkd.studies.fingerprint import versions
 from mmvkd.studies.plan import Study
 
@@ -37,6 +38,12 @@ def results(
             )
             if failure:
                 result.update(reason=failure['reason'], log=failure['log'])
+        elif folder.is_symlink():
+            # made by another study, in its folders; here it is made in this one's
+            tested = not run.caches and find_checkpoint(str(folder))
+            result['commands'] = outcome.commands(
+                study, run, test_step(study, run) if tested else None
+            )
         labels = result.pop('labels', None)
         if labels is not None:
             # once per test list

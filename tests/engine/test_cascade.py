@@ -308,7 +308,7 @@ def wrong(name: str, **phase: Any) -> dict[str, Any]:
         (wrong('front', train='stage1'), "train of phase 'front' is a list of names"),
         (wrong('front', heads=dict(none={})), "head 'none'; the model has kd, dist"),
         (wrong('front', epochs=-1), "'front' has epochs=-1, expected 0 or more"),
-        (wrong('back', epochs=2), "0 are left to the last phase, 'whole'"),
+        (wrong('back', epochs=2), "last one, 'whole', take 3: it needs 4 at least"),
         (wrong('whole', epochs=2), "1 are left .*'whole'; it has epochs=2"),
         (wrong('whole', train=['head']), "the last phase, 'whole', trains the whole"),
         (wrong('back', rate=1), "phase 'back' has no field 'rate'; known: epochs, tr"),

@@ -53,7 +53,7 @@ def test_an_exported_student_scores_as_its_checkpoint(
     project: Project, checkpoint: str, tmp_path: Path
 ) -> None:
     out, plain = str(tmp_path / 'student.pth'), project.config('plain')
-    export([checkpoint, out])
+    export([str(Path(checkpoint).parent), out])
     assert tool('test')([plain, out]) == tool('test')([plain, checkpoint])
 
 

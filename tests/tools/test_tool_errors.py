@@ -229,7 +229,6 @@ def test_a_flag_that_does_not_fit_is_told(
 ) -> None:
     plain = project.config('plain')
     assert 'base_batch_size' in fail(train, plain, '--auto-scale-lr')
-    assert 'VisualizationHook' in fail(score, plain, checkpoint, '--show-dir', 'x')
     assert '.pkl' in fail(score, plain, checkpoint, '--dump', 'x.txt')
 
 

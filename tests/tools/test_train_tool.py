@@ -54,6 +54,23 @@ def test_flags_end_up_in_the_config(project: Project, tmp_path: Path) -> None:
     assert config.launcher == 'pytorch'
 
 
+def test_a_config_without_a_seed_is_trained(project: Project) -> None:
+    train([project.config('seedless', randomness={})])
+    assert (project.folder / 'work' / 'seedless' / 'epoch_1.pth').is_file()
+
+
+def test_a_rate_for_another_number_of_clips_is_told(
+    project: Project, capsys: pytest.CaptureFixture
+) -> None:
+    base = project.config('rates', auto_scale_lr=dict(base_batch_size=16))
+    train([base])
+    told = capsys.readouterr()
+    assert 'the learning rate is meant for 16: --auto-scale-lr' in told.out + told.err
+    train([base, '--auto-scale-lr'])
+    told = capsys.readouterr()
+    assert 'is meant for' not in told.out + told.err
+
+
 def test_without_flags_the_config_decides(project: Project) -> None:
     config = merged(project.config('plain'))
     assert config.work_dir == str(project.folder / 'work' / 'plain')

@@ -13,7 +13,13 @@ checkpoints = dict()
 
 # half of the clips are mirrored; where left and right are classes, say which: 0:1,4:5
 swapped = '{{$MMVKD_SWAPPED:none}}'
-swaps = [pair.split(':') for pair in swapped.split(',') if ':' in pair]
+swaps = [] if swapped == 'none' else [pair.split(':') for pair in swapped.split(',')]
+known = {str(number) for number in range(num_classes)}
+if any(len(pair) != 2 or not known.issuperset(pair) for pair in swaps):
+    raise ValueError(
+        f"MMVKD_SWAPPED='{swapped}' is not made of pairs of numbers below "
+        f'{num_classes}, as 0:1,4:5'
+    )
 flip_label_map = {int(a): int(b) for pair in swaps for a, b in (pair, pair[::-1])}
 flip = dict(_base_.flip, flip_label_map=flip_label_map)
 train_pipeline = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline]

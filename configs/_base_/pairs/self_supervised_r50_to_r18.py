@@ -13,6 +13,6 @@ model = dict(
             checkpoint=f'work_dirs/{_base_.dataset}/{task}_tsm_r50',
             recipe=f'python tools/train.py configs/teachers/{task}_tsm_r50.py',
         )
-        for task in tasks.split(',')
+        for task in tasks.replace(' ', '').split(',')
     },
 )

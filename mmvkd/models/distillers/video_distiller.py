@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Callable, Optional, Union
 
 import torch
@@ -115,6 +116,8 @@ class VideoDistiller(BaseModel):
         student_view: Optional[Mapping[str, Any]] = None,
         mutual: bool = False,
     ) -> None:
+        _check_types('teacher', teachers or {})
+        _check_types('head', heads or {})
         recognizer = build_recognizer('student', student)
         super().__init__(DistillPreprocessor(recognizer.data_preprocessor))
         self.student = recognizer
@@ -440,6 +443,22 @@ class VideoDistiller(BaseModel):
             key: value * share if 'loss' in key else value
             for key, value in entries.items()
         }
+
+
+def _check_types(kind: str, configs: Mapping[str, Any]) -> None:
+    """Tell a misspelt name: a child config that misses its base's makes a new entry.
+
+    Raises:
+        ValueError: for an entry without a type.
+    """
+    typed = [name for name, config in configs.items() if config and 'type' in config]
+    for name, config in configs.items():
+        if name not in typed:
+            near = get_close_matches(name, typed, cutoff=0.5) or typed
+            raise ValueError(
+                f"{kind} '{name}' is {config}, which has no type; the others are "
+                f'{", ".join(near)}'
+            )
 
 
 def _key(head: str, term: str) -> str:
