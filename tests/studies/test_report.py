@@ -13,10 +13,14 @@ from made_up import results, times
 from matplotlib.figure import Figure
 
 from mmvkd.files import write_json
+from mmvkd.studies import report
 from mmvkd.studies.figures import pictures
 from mmvkd.studies.report import write_report
 from mmvkd.studies.summary import Row, Table, tables
 from mmvkd.visualization.pictures import png
+
+_ROOT = Path(__file__).parents[2]
+PUBLISHED = sorted((_ROOT / 'configs' / 'studies' / 'results').iterdir())
 
 
 def table(found: dict[str, Any]) -> tuple[Table, dict[str, Row]]:
@@ -193,6 +197,20 @@ def test_the_report_is_the_same_for_the_same_results(tmp_path: Path) -> None:
 def test_without_results_the_command_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='run the study first'):
         write_report(tmp_path)
+
+
+@pytest.mark.parametrize('folder', PUBLISHED, ids=lambda folder: folder.name)
+def test_a_published_report_is_what_its_results_give(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # they take long, and are not compared
+    monkeypatch.setattr(report, 'png', lambda draw: b'')
+    monkeypatch.setattr(report, 'page', lambda *found: '')
+    write_report(folder, tmp_path)
+    text = (folder / 'report.md').read_text(encoding='utf-8')
+    assert (tmp_path / 'report.md').read_text(encoding='utf-8') == text
+    named = re.findall(r'work_dirs/studies/([^/]+)/runs/', text)
+    assert set(named) == {folder.name}
 
 
 @pytest.mark.parametrize('letters', [22, 27, 40])

@@ -162,6 +162,10 @@ def test_a_run_that_a_study_beside_it_has_finished_is_taken_from_there(
     before = results(finished)['runs']
     assert found['mine-seed0']['metrics'] == before['student-seed0']['metrics']
     assert found['kd-seed0']['metrics'] == before['kd-seed0']['metrics']
+    # whoever has this report alone can make all of it
+    lines = [line for run in found.values() for line in run['commands'].values()]
+    assert not [line for line in lines if 'out/runs' in line]
+    assert 'beside/runs/mine-seed0' in found['mine-seed0']['commands']['test']
 
     # what it was taken from is gone: it is run here
     shutil.rmtree(folder / 'out')
