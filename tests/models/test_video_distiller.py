@@ -586,11 +586,11 @@ def test_a_head_without_a_teacher_is_refused() -> None:
 
 def test_a_misspelt_name_is_told() -> None:
     heads = dict(kd=dict(type='mmvkd.KDHead'), kdd=dict(temperature=3.0))
-    refused(ValueError, "head 'kdd' .* has no type; the others are kd$", heads=heads)
+    refused(ValueError, "head 'kdd' has no type, but .*; there is kd$", heads=heads)
     teachers = dict(tsm_r50=teacher(), tsm50=dict(checkpoint='x.pth'))
-    told = "teacher 'tsm50' .* has no type; the others are tsm_r50$"
+    told = "teacher 'tsm50' has no type, but .*; there is tsm_r50$"
     refused(ValueError, told, teachers=teachers)
-    refused(ValueError, "head 'kd' is None", heads=dict(kd=None))
+    refused(ValueError, "head 'kd' has no type, but None$", heads=dict(kd=None))
 
 
 def test_an_unknown_head_is_told() -> None:

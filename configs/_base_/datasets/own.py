@@ -14,8 +14,10 @@ checkpoints = dict()
 # half of the clips are mirrored; where left and right are classes, say which: 0:1,4:5
 swapped = '{{$MMVKD_SWAPPED:none}}'
 swaps = [] if swapped == 'none' else [pair.split(':') for pair in swapped.split(',')]
-known = {str(number) for number in range(num_classes)}
-if any(len(pair) != 2 or not known.issuperset(pair) for pair in swaps):
+if not all(
+    len(pair) == 2 and all(c.isdigit() and int(c) < num_classes for c in pair)
+    for pair in swaps
+):
     raise ValueError(
         f"MMVKD_SWAPPED='{swapped}' is not made of pairs of numbers below "
         f'{num_classes}, as 0:1,4:5'

@@ -455,10 +455,8 @@ def _check_types(kind: str, configs: Mapping[str, Any]) -> None:
     for name, config in configs.items():
         if name not in typed:
             near = get_close_matches(name, typed, cutoff=0.5) or typed
-            raise ValueError(
-                f"{kind} '{name}' is {config}, which has no type; the others are "
-                f'{", ".join(near)}'
-            )
+            others = f'; there is {", ".join(near)}' if near else ''
+            raise ValueError(f"{kind} '{name}' has no type, but {config}{others}")
 
 
 def _key(head: str, term: str) -> str:
