@@ -158,7 +158,8 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
         )
         for k, name in enumerate(graph.teachers)
     }
-    places[_STUDENT] = (0.0, 0.0)
+    # not on the line between two
+    places[_STUDENT] = (0.0, -0.8 if count == 2 else 0.0)
     edges = [((t, _STUDENT), c, colors[t]) for t, c in graph.trust.items()]
     edges += [(p, c, colors[' – '.join(p)]) for p, c in graph.pairs.items()]
     for (first, second), curve, color in edges:
@@ -176,8 +177,9 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
         side = 'center' if abs(x) < 0.1 else 'left' if x > 0 else 'right'
         axes.annotate(name, (1.2 * x, 1.25 * y), ha=side, va='center', size=8)
     if graph.trust:
-        axes.plot(0, 0, 'o', ms=11, color=_GRAY, zorder=2)
-        axes.annotate(_STUDENT, (0.12, -0.16), va='center', size=8)
+        x, y = places[_STUDENT]
+        axes.plot(x, y, 'o', ms=11, color=_GRAY, zorder=2)
+        axes.annotate(_STUDENT, (x + 0.12, y - 0.16), va='center', size=8)
     axes.set_title(graph.head.replace('_', ' '), size=9)
     axes.set_aspect('equal')
     axes.set_xlim(-2.4, 2.4)

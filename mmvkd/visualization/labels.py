@@ -100,7 +100,7 @@ def _history(axes: Axes, history: Sequence[Mapping[str, Any]], known: bool) -> N
     epochs = [entry['epoch'] for entry in history]
     if known:
         values = [100 * entry['accuracy'] for entry in history]
-        axes.set_ylabel('right labels, %')
+        axes.set_ylabel('right, % of the labels there')
     else:
         values = [entry['moved'] for entry in history]
         axes.set_ylabel('labels that moved')
