@@ -281,7 +281,7 @@ def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
 
 @pytest.mark.parametrize('edges', ['uniform', 'learned'])
 def test_a_random_teacher_takes_the_place_of_a_trained_one(edges: str) -> None:
-    found = load_study(str(STUDIES / 'graph_motions.py'))
+    found = load_study(str(STUDIES / 'graph_edges.py'))
     run, whole = (found.runs[f'{m}-seed0'] for m in (f'random_{edges}', edges))
     gone = 'model.teachers.coherence'
     parts = {f'{gone}.checkpoint', f'{gone}.store'}
@@ -290,6 +290,15 @@ def test_a_random_teacher_takes_the_place_of_a_trained_one(edges: str) -> None:
     changed.pop(f'{gone}.type')
     assert run.options == changed
     assert [v for k, v in run.options.items() if 'edges' in k] == [edges, edges]
+    # of two, the one that is not kept is random
+    pair = found.runs[f'two_random_{edges}-seed0']
+    assert pair.environment['MMVKD_TEACHERS'] == 'registration,odd_one_out'
+    assert pair.options['model.teachers.odd_one_out.checkpoint'] == 'random'
+    assert set(pair.needs.values()) == {
+        'registration-seed0',
+        'registration_store-seed0',
+    }
+    assert pair.options['model.heads.logits_graph.edges'] == edges
 
 
 def test_pretext_tasks_see_every_clip_and_few_labels_teach_the_classes() -> None:
