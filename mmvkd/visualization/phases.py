@@ -95,7 +95,9 @@ def draw_phases(figure: Figure, line: TimeLine) -> None:
     top.set_ylabel('accuracy')
     for i, (name, curve) in enumerate(line.distances.items()):
         color = COLORS[i % len(COLORS)]
-        bottom.plot(*_axes(curve), color=color, label=name)
+        # one point is no line
+        marker = 'o' if len(curve) == 1 else None
+        bottom.plot(*_axes(curve), color=color, label=name, marker=marker, ms=3)
     bottom.set_ylabel('distance')
     bottom.set_xlabel('epoch')
     if line.distances:

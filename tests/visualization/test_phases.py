@@ -68,7 +68,7 @@ def test_each_phase_has_its_band_and_each_substage_its_curve(tmp_path: Path) -> 
     line = TimeLine(
         [('front', 1), ('skipped', 0), ('whole', 2)],
         [(1, 0.2), (2, 0.4), (3, 0.5)],
-        dict(stage1=[(1, 5.0), (3, 0.5)], stage2=[(1, 2.0), (3, 1.0)]),
+        dict(stage1=[(1, 5.0), (3, 0.5)], stage2=[(1, 2.0), (3, 1.0)], late=[(3, 2.0)]),
     )
     found = []
 
@@ -84,5 +84,8 @@ def test_each_phase_has_its_band_and_each_substage_its_curve(tmp_path: Path) -> 
     assert [label.get_text() for label in bottom.get_legend().get_texts()] == [
         'stage1',
         'stage2',
+        'late',
     ]
+    # a line of one point would not be seen
+    assert [curve.get_marker() for curve in bottom.lines] == ['None', 'None', 'o']
     assert list(top.lines[0].get_ydata()) == [0.2, 0.4, 0.5]
