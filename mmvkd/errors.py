@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 _UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
+_NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
 
 
 class UnreadableClipError(RuntimeError):
@@ -123,6 +124,10 @@ def describe(error: Exception) -> str:
         if 'to unpack' in line or 'invalid literal for int' in line:
             line = f"a line in it is not 'path label': {line}"
         return f"'{annotations}' is unfit: {line}"
+    literal = _NO_NUMBER.fullmatch(line)
+    for name, value in os.environ.items():
+        if literal and name.startswith('MMVKD_') and value == literal[1]:
+            return f"{name}='{value}' is not a whole number"
     return line
 
 

@@ -224,6 +224,19 @@ def test_a_wrong_config_file_is_told(
     assert message in fail(train, tmp_path / 'wrong.py')
 
 
+@pytest.mark.parametrize(
+    ('data', 'word'),
+    [('motions', 'MMVKD_SIZE'), ('own', 'MMVKD_NUM_CLASSES')],
+)
+def test_an_environment_word_that_is_no_number_is_told(
+    fail: Run, monkeypatch: pytest.MonkeyPatch, data: str, word: str
+) -> None:
+    monkeypatch.setenv('MMVKD_DATA', data)
+    monkeypatch.setenv(word, 'big')
+    message = fail(train, 'mmvkd::students/tsm_r18.py')
+    assert f"error: {word}='big' is not a whole number" in message
+
+
 def test_a_flag_that_does_not_fit_is_told(
     project: Project, checkpoint: str, fail: Run
 ) -> None:
