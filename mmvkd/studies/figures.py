@@ -178,7 +178,8 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.set_ylabel(title, fontsize=8)
+        if 0.24 * len(block) > 0.065 * len(title):  # inches that there are, and needed
+            axes.set_ylabel(title, fontsize=8)
         axes.set_xticks([])
         if place == 0:
             turned = dict(rotation=90) if upright else dict(rotation=45, ha='left')

@@ -213,11 +213,7 @@ def test_a_published_report_is_what_its_results_give(
     assert set(named) == {folder.name}
 
 
-@pytest.mark.parametrize('letters', [22, 27, 40])
-@pytest.mark.parametrize('picture', ['accuracy', 'curves', 'classes'])
-def test_long_titles_leave_room_in_their_picture(picture: str, letters: int) -> None:
-    found = results()
-    found['methods'] = {name: 'M' + 'e' * (letters - 1) for name in found['methods']}
+def drawn(picture: str, found: dict[str, Any]) -> Figure:
     one, _ = table(found)
     _, draw = pictures(one, found)[picture]
     figures: list[Figure] = []
@@ -227,8 +223,38 @@ def test_long_titles_leave_room_in_their_picture(picture: str, letters: int) -> 
         figures.append(figure)
 
     png(kept)
-    (figure,) = figures
-    figure.draw_without_rendering()  # in the resolution that sizes are told in
+    figures[0].draw_without_rendering()  # in the resolution that sizes are told in
+    return figures[0]
+
+
+# of two rows there is no room for a name
+@pytest.mark.parametrize(
+    ('pairs', 'names'),
+    [
+        (0, ['other classes']),
+        (1, ['', 'other classes']),
+        (6, ['reversal pairs', '']),
+        (7, ['reversal pairs']),
+    ],
+)
+def test_names_of_groups_of_classes_are_whole_or_left_out(
+    pairs: int, names: list[str]
+) -> None:
+    found = results()
+    found['reversals'] = found['reversals'][:pairs]
+    figure = drawn('classes', found)
+    assert [axes.get_ylabel() for axes in figure.axes] == names
+    for axes in figure.axes:
+        box = axes.yaxis.label.get_window_extent()
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+
+
+@pytest.mark.parametrize('letters', [22, 27, 40])
+@pytest.mark.parametrize('picture', ['accuracy', 'curves', 'classes'])
+def test_long_titles_leave_room_in_their_picture(picture: str, letters: int) -> None:
+    found = results()
+    found['methods'] = {name: 'M' + 'e' * (letters - 1) for name in found['methods']}
+    figure = drawn(picture, found)
     axes = figure.axes[0]
     page = figure.bbox
     texts: dict[str, list[Any]] = dict(
