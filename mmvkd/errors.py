@@ -124,9 +124,9 @@ def describe(error: Exception) -> str:
         if 'to unpack' in line or 'invalid literal for int' in line:
             line = f"a line in it is not 'path label': {line}"
         return f"'{annotations}' is unfit: {line}"
-    literal = _NO_NUMBER.fullmatch(line)
-    for name, value in os.environ.items():
-        if literal and name.startswith('MMVKD_') and value == literal[1]:
+    no_number = _NO_NUMBER.fullmatch(line)
+    for name, value in os.environ.items() if no_number else ():
+        if name.startswith('MMVKD_') and value == no_number[1]:
             return f"{name}='{value}' is not a whole number"
     return line
 
