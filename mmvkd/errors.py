@@ -125,9 +125,10 @@ def describe(error: Exception) -> str:
             line = f"a line in it is not 'path label': {line}"
         return f"'{annotations}' is unfit: {line}"
     no_number = _NO_NUMBER.fullmatch(line)
-    for name, value in os.environ.items() if no_number else ():
-        if name.startswith('MMVKD_') and value == no_number[1]:
-            return f"{name}='{value}' is not a whole number"
+    if no_number:
+        for name, value in os.environ.items():
+            if name.startswith('MMVKD_') and value == no_number[1]:
+                return f"{name}='{value}' is not a whole number"
     return line
 
 

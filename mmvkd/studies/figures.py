@@ -14,7 +14,10 @@ from matplotlib.ticker import MaxNLocator
 from mmvkd.studies.summary import Row, Table, class_groups
 from mmvkd.visualization.pictures import COLORS, WIDTH, Draw
 
-_LINES = ('-', '--', ':')  # of the first rows as many as there are colors, and so on
+# of the first rows as many as there are colors, and so on
+_LINES = ('-', '--', ':')
+_FILLS = ('full', 'none', 'left')
+_ROW = 0.24  # inches of a class
 
 
 def pictures(table: Table, results: Mapping[str, Any]) -> dict[str, tuple[str, Draw]]:
@@ -53,6 +56,11 @@ def row_colors(rows: Sequence[Row]) -> dict[str, str]:
     return {row.name: COLORS[i % len(COLORS)] for i, row in enumerate(rows)}
 
 
+def _cycle(row: Row, colors: Mapping[str, str]) -> int:
+    """How often all colors were given away before this row's."""
+    return list(colors).index(row.name) // len(COLORS)
+
+
 def _scores(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> None:
     titles = [fill(row.title, 28) for row in rows]
     each = 0.4 if any('\n' in title for title in titles) else 0.3
@@ -74,14 +82,14 @@ def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
     shown = [row for row in rows if any(row.curves.values())]
     figure.set_size_inches(WIDTH, 2.7 + 0.18 * ((len(shown) + 1) // 2))
     axes = figure.add_subplot()
-    for place, row in enumerate(shown):
+    for row in shown:
         by_epoch: dict[int, list[float]] = {}
         for curve in row.curves.values():
             for epoch, value in curve:
                 by_epoch.setdefault(epoch, []).append(100 * value)
         epochs = sorted(by_epoch)
         means = [np.mean(by_epoch[epoch]) for epoch in epochs]
-        line = _LINES[place // len(COLORS) % len(_LINES)]
+        line = _LINES[_cycle(row, colors) % len(_LINES)]
         marker = 'o' if len(epochs) < 3 else None
         axes.plot(
             epochs, means, line, color=colors[row.name], label=row.title, marker=marker
@@ -128,6 +136,7 @@ def _cost(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> Non
                     [100 * row.mean],
                     '^' if row.kind == 'teacher' else 'o',
                     color=colors[row.name],
+                    fillstyle=_FILLS[_cycle(row, colors) % len(_FILLS)],
                     label=row.title if place == 0 else None,
                     ms=7,
                     alpha=0.8,
@@ -155,7 +164,7 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
     upright = len(methods) > 8 or max(map(len, above)) > 30
     width = 1.9 + 0.27 * len(methods) if upright else WIDTH
     head = 0.07 * max(map(len, above)) if upright else 1.0
-    figure.set_size_inches(width, head + 0.24 * count + 0.3 * len(blocks))
+    figure.set_size_inches(width, head + _ROW * count + 0.3 * len(blocks))
     heights = [len(block) for _, block in blocks]
     grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
     limit = max(
@@ -178,7 +187,7 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        if 0.24 * len(block) > 0.065 * len(title):  # inches that there are, and needed
+        if _ROW * len(block) > 0.065 * len(title):  # inches that there are, and needed
             axes.set_ylabel(title, fontsize=8)
         axes.set_xticks([])
         if place == 0:

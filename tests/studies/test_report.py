@@ -13,11 +13,11 @@ from made_up import results, times
 from matplotlib.figure import Figure
 
 from mmvkd.files import write_json
-from mmvkd.studies import report
+from mmvkd.studies import figures, report
 from mmvkd.studies.figures import pictures
 from mmvkd.studies.report import write_report
 from mmvkd.studies.summary import Row, Table, tables
-from mmvkd.visualization.pictures import png
+from mmvkd.visualization.pictures import COLORS, png
 
 _ROOT = Path(__file__).parents[2]
 PUBLISHED = sorted((_ROOT / 'configs' / 'studies' / 'results').iterdir())
@@ -216,15 +216,28 @@ def test_a_published_report_is_what_its_results_give(
 def drawn(picture: str, found: dict[str, Any]) -> Figure:
     one, _ = table(found)
     _, draw = pictures(one, found)[picture]
-    figures: list[Figure] = []
+    seen: list[Figure] = []
 
     def kept(figure: Figure) -> None:
         draw(figure)
-        figures.append(figure)
+        seen.append(figure)
 
     png(kept)
-    figures[0].draw_without_rendering()  # in the resolution that sizes are told in
-    return figures[0]
+    seen[0].draw_without_rendering()  # in the resolution that sizes are told in
+    return seen[0]
+
+
+@pytest.mark.parametrize('picture', ['curves', 'cost'])
+def test_rows_of_one_color_differ_in_their_line_or_marker(
+    picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, 'COLORS', COLORS[:3])
+    lines = drawn(picture, results()).axes[0].lines
+    looks = {
+        (one.get_color(), one.get_linestyle(), one.get_marker(), one.get_fillstyle())
+        for one in lines
+    }
+    assert len(looks) == len(lines) > 2
 
 
 # of two rows there is no room for a name
