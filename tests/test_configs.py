@@ -514,6 +514,29 @@ def test_a_missing_teacher_ends_in_a_line_that_says_what_makes_it(
     )
 
 
+@pytest.mark.parametrize(
+    ('words', 'folder'),
+    [
+        (dict(MMVKD_SIZE='32'), 'motions_32'),
+        (dict(MMVKD_SIZE='48'), 'motions'),
+        (dict(MMVKD_DATA='skyline'), 'skyline_motion'),
+        (dict(MMVKD_DATA='skyline', MMVKD_SIZE='32'), 'skyline_motion_32'),
+        (dict(MMVKD_DATA='skyline', MMVKD_SKYLINE_LABELS='kind'), 'skyline_kind'),
+    ],
+)
+def test_a_teacher_of_another_size_or_other_labels_is_not_taken(
+    words: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in words.items():
+        monkeypatch.setenv(name, value)
+    teacher, distiller = (
+        Config.fromfile(ROOT / 'configs' / path)
+        for path in ('teachers/tsm_r50.py', 'distill/kd_tsm_r50_to_r18.py')
+    )
+    assert teacher.work_dir == f'work_dirs/{folder}/tsm_r50'
+    assert distiller.model.teachers.tsm_r50.checkpoint == teacher.work_dir
+
+
 def test_the_main_job_has_four_self_supervised_teachers_and_both_graphs() -> None:
     model = parsed('motions', MAIN).model
     assert tuple(model.teachers) == TASKS

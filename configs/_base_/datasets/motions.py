@@ -2,13 +2,13 @@
 
 _base_ = ['./clips.py', '../schedules/adamw_12e.py']
 
-dataset = 'motions'
+size = int('{{$MMVKD_SIZE:48}}')  # pixels a side
+dataset = 'motions' if size == 48 else f'motions_{size}'  # folder of its runs
 num_classes = 14
 pretrained = False  # its clips are small: recognizers start from nothing
 recipe = 'make it with: python tools/data/make_motions.py data/motions'
 checkpoints = dict()
 
-size = int('{{$MMVKD_SIZE:48}}')  # pixels a side
 crop = [
     dict(type='Resize', scale=(size + 8, size + 8), keep_ratio=False),
     dict(type='RandomCrop', size=size),

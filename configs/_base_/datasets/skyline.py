@@ -2,15 +2,15 @@
 
 _base_ = ['./clips.py', '../schedules/adamw_12e.py']
 
-dataset = 'skyline'
 labels = '{{$MMVKD_SKYLINE_LABELS:motion}}'  # or kind
+size = int('{{$MMVKD_SIZE:64}}')  # pixels a side
+dataset = f'skyline_{labels}' if size == 64 else f'skyline_{labels}_{size}'
 num_classes = 5 if labels == 'motion' else 4
 pretrained = False  # its clips are small: recognizers start from nothing
 root = '{{$MMVKD_SKYLINE:data/skyline}}'
 recipe = 'say where the set is with MMVKD_SKYLINE'
 checkpoints = dict()
 
-size = int('{{$MMVKD_SIZE:64}}')  # pixels a side
 crop = [
     dict(type='Resize', scale=(size + 8, size + 8), keep_ratio=False),
     dict(type='RandomCrop', size=size),
