@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Optional
+from itertools import product
 
 import torch
 from mmaction.models.recognizers import BaseRecognizer
@@ -14,8 +14,9 @@ from mmvkd.models.taps import TapReader
 from mmvkd.models.views import ClipView
 
 _BATCH = 2
-# unequal sides tell (T, H, W, C) from (C, T, H, W); some transformers take 224 alone
-_IMAGES = ((192, 320), (224, 224))
+# unequal sides tell (T, H, W, C) from (C, T, H, W); some models take one size alone
+_IMAGES = ((192, 320), (224, 224), (112, 112))
+_FRAMES = (32, 16, 8)
 
 
 def video_logits(scores: Tensor, batch: int) -> Tensor:
@@ -49,43 +50,56 @@ def probe(
 
     Raises:
         TapError: for taps that give no feature.
-        RuntimeError: if the model runs on no probed clip size.
+        RuntimeError: if the model runs on none of the probed clips.
     """
     head = recognizer.cls_head
     card = ModelCard(name, int(head.num_classes), bool(head.multi_class))
     if not reader.names:
         return card
-    failure: Optional[Exception] = None
-    for device in ('meta', 'cpu'):
+    volumes = view.format_shape != 'NCHW'
+    failure = ''
+    for device, (frames, image) in product(('meta', 'cpu'), _clips(view)):
         dry = copy.deepcopy(recognizer).to(device).eval()
-        for image in _IMAGES:
-            inputs = _inputs(recognizer, view, image, device)
-            taps = reader.recording(dry)
-            try:
-                with torch.no_grad(), taps:
-                    dry.extract_feat(inputs, stage='head')
-            except (RuntimeError, NotImplementedError, AssertionError) as error:
-                failure = failure or error
-                continue
-            reader.learn(taps, _BATCH, image)
-            features = reader.recast(taps, _BATCH)
-            shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
-            return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
+        taps = reader.recording(dry)
+        try:
+            with torch.no_grad(), taps:
+                dry.extract_feat(
+                    _inputs(recognizer, volumes, frames, image, device), stage='head'
+                )
+        except (RuntimeError, NotImplementedError, AssertionError) as error:
+            failure = failure or f'{type(error).__name__}: {error}'
+            continue
+        reader.learn(taps, _BATCH, image, volumes)
+        features = reader.recast(taps, _BATCH)
+        shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
+        return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
+    tried = ', '.join(f'{t}×{h}×{w}' for t, (h, w) in _clips(view))
+    setting = 'student_view' if name == 'student' else 'view'
     raise RuntimeError(
-        f"'{name}' does not run on clips of {' or '.join(map(str, _IMAGES))} pixels: "
-        f'{failure}'
+        f"'{name}' does not run on clips of {tried} (T×H×W), the first of which ended "
+        f'in: {failure}; if it takes others, say {setting}=dict(num_frames=…, size=…)'
     )
 
 
+def _clips(view: ClipView) -> list[tuple[int, tuple[int, int]]]:
+    """Frames and (height, width) to try, in their order."""
+    usual = _FRAMES if view.format_shape != 'NCHW' else _FRAMES[-1:]
+    frames = usual if view.num_frames is None else (view.num_frames,)
+    images = _IMAGES if view.size is None else (*_IMAGES, view.size)
+    return list(product(frames, images))
+
+
 def _inputs(
-    recognizer: BaseRecognizer, view: ClipView, image: tuple[int, int], device: str
+    recognizer: BaseRecognizer,
+    volumes: bool,
+    frames: int,
+    image: tuple[int, int],
+    device: str,
 ) -> Tensor:
     # a backbone's own `in_channels` may be what its last layer took
     kinds = (nn.Conv2d, nn.Conv3d)
     modules = recognizer.backbone.modules()
     channels = next((m.in_channels for m in modules if isinstance(m, kinds)), 3)
-    if view.format_shape == 'NCHW':
-        shape: tuple[int, ...] = (_BATCH, view.num_frames or 8, channels, *image)
-    else:
-        shape = (_BATCH, 1, channels, view.num_frames or 32, *image)
-    return torch.zeros(shape, device=device)
+    if volumes:
+        return torch.zeros((_BATCH, 1, channels, frames, *image), device=device)
+    return torch.zeros((_BATCH, frames, channels, *image), device=device)

@@ -94,16 +94,26 @@ def build_recognizer(
     return model
 
 
+_FROM_NOTHING = dict(
+    pretrained=None,
+    pretrained2d=False,
+    pretrained_type=None,
+    clip_pretrained=False,
+    weights=None,
+)
+"""Settings of backbones that name weights, without any."""
+
+
 def without_pretrained(config: RecognizerConfig) -> dict[str, Any]:
-    """The model dict with everything removed that would fetch or read other weights."""
+    """The model dict without everything that would fetch or read other weights."""
 
     def strip(node: Any) -> Any:
         if isinstance(node, Mapping):
+            # set, not left out: some classes would take weights by default
             return {
-                key: strip(value)
+                key: _FROM_NOTHING.get(key, strip(value))
                 for key, value in node.items()
                 if not (key == 'init_cfg' and _is_pretrained(value))
-                and key not in ('pretrained', 'pretrained2d', 'weights')
             }
         if isinstance(node, (list, tuple)):
             return type(node)(strip(item) for item in node)
@@ -225,7 +235,11 @@ def plain_state(
     """
     state = checkpoint.get('state_dict', checkpoint)
     state = {key[7:] if key.startswith('module.') else key: state[key] for key in state}
-    return {key: state[key] for key in state if training or not _for_training(key)}
+    return {
+        key: state[key]
+        for key in state
+        if (training or not _for_training(key)) and not _is_copy(key)
+    }
 
 
 def mismatch(
@@ -239,7 +253,11 @@ def mismatch(
         training: Compare the training-only parts of a distiller too.
     """
     own = model.state_dict()
-    own = {key: own[key] for key in own if training or not _for_training(key)}
+    own = {
+        key: own[key]
+        for key in own
+        if (training or not _for_training(key)) and not _is_copy(key)
+    }
     problems = []
     missing = [key for key in own if key not in state]
     foreign = [key for key in state if key not in own]
@@ -259,3 +277,8 @@ def mismatch(
 
 def _for_training(key: str) -> bool:
     return key.startswith('distill.')
+
+
+def _is_copy(key: str) -> bool:
+    """Whether it is what TPNHead makes of ``fc_cls`` when it first tests."""
+    return '.new_cls.' in f'.{key}'

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmaction.models.backbones import C2D
 from torch import nn
 
 _MOBILENET_V2 = (
@@ -75,7 +76,12 @@ def _of_resnets(backbone: Any, paths: Sequence[str]) -> dict[str, Substage]:
 
 
 def is_complete(model: nn.Module, taps: Collection[str]) -> bool:
-    """Whether all that follows ``taps`` depends on their outputs alone, for sure."""
+    """Whether all that follows ``taps`` depends on their outputs alone, for sure.
+
+    Of C2D it does not: its code between the layers reshapes what they return.
+    """
+    if isinstance(model.backbone, C2D):
+        return False
     return any(set(stage.taps) == set(taps) for stage in substages(model).values())
 
 

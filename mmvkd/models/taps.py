@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Optional
@@ -10,11 +11,17 @@ from typing import Any, Optional
 import torch
 from torch import Tensor, nn
 
-LAYOUTS = ('NTCHW', 'NTHWC', 'NCTHW', 'NLC', 'NC')
+LAYOUTS = ('NTCHW', 'NHWC', 'NTHWC', 'NCTHW', 'NLC', 'LNC', 'N8LC', 'NL8C', 'NC')
 """What a module may return. ``NTCHW``: (N·T, C, H, W), as 2-D recognizers do;
-``NTHWC``: (N, T, H, W, C), as Swin does; ``NCTHW``; ``NLC``: (N, L, C) or (N·T, L, C)
-tokens of a square map, of which a class token in front is left out, others stay in a
-row; ``NC``: (N, C) or (N·T, C) vectors."""
+``NHWC``: (N·T, H, W, C); ``NTHWC``: (N, T, H, W, C), as Swin does; ``NCTHW``; ``NC``:
+(N, C) or (N·T, C) vectors.
+
+Tokens of a square map, of which a class token in front is left out (others stay in a
+row): ``NLC``: (N, L, C) or (N·T, L, C); ``LNC``: (L, N·T, C), as UniFormerV2 does;
+``N8LC`` and ``NL8C``: (N, 8·L, C) and (N, L·8, C), the tokens of 8 frames one after the
+other, as VideoMAE has them, or those of one place; any other number may stand there."""
+
+_OF_FRAMES = re.compile(r'N(?:(\d+)L|L(\d+))C')
 
 
 class TapError(ValueError):
@@ -117,10 +124,12 @@ def canonical(output: Tensor, layout: str, batch: int) -> Tensor:
     Raises:
         TapError: if the shape does not fit the layout.
     """
-    ndim = {'NTCHW': 4, 'NTHWC': 5, 'NCTHW': 5, 'NLC': 3, 'NC': 2}
-    if layout not in ndim:
+    ndim = {'NTCHW': 4, 'NHWC': 4, 'NTHWC': 5, 'NCTHW': 5, 'NLC': 3, 'LNC': 3, 'NC': 2}
+    clip = _OF_FRAMES.fullmatch(layout)
+    if layout not in ndim and clip is None:
         raise TapError(f"layout '{layout}' is unknown; known: {', '.join(LAYOUTS)}")
-    if output.ndim != ndim[layout] or output.shape[0] % batch:
+    rows = output.shape[1] if layout == 'LNC' and output.ndim > 1 else output.shape[0]
+    if output.ndim != ndim.get(layout, 3) or rows % batch:
         raise TapError(
             f"an output of shape {tuple(output.shape)} is not in layout '{layout}' "
             f'for {batch} clips'
@@ -129,21 +138,51 @@ def canonical(output: Tensor, layout: str, batch: int) -> Tensor:
         return output
     if layout == 'NTHWC':
         return output.permute(0, 4, 1, 2, 3)
+    if clip is not None:
+        return _as_maps(_by_frame(output, *clip.groups()))
+    if layout == 'LNC':
+        output = output.transpose(0, 1)
     # [N, T, ...]
     output = output.unflatten(0, (batch, -1))
     if layout == 'NTCHW':
         return output.transpose(1, 2)
+    if layout == 'NHWC':
+        return output.permute(0, 4, 1, 2, 3)
     if layout == 'NC':
         # [N, C, T, 1, 1]
         return output.transpose(1, 2)[..., None, None]
-    length = output.shape[2]
+    return _as_maps(output)
+
+
+def _by_frame(tokens: Tensor, outer: Optional[str], inner: Optional[str]) -> Tensor:
+    """Tokens (N, T·L, C) or (N, L·T, C) of a clip as (N, T, L, C), as many frames T.
+
+    Raises:
+        TapError: if they are not those of T equal frames.
+    """
+    frames = int(outer or inner or 0)
+    length = tokens.shape[1]
+    if frames < 1 or length % frames > 1 or length < frames:
+        raise TapError(
+            f'{length} tokens of a clip are not those of {frames} frames, with or '
+            'without a class token; say in layout= how many frames there are'
+        )
+    # with one frame nothing tells a class token but the map's missing square
+    tokens = tokens[:, length % frames :]
+    if outer:
+        return tokens.unflatten(1, (frames, -1))
+    return tokens.unflatten(1, (-1, frames)).transpose(1, 2)
+
+
+def _as_maps(tokens: Tensor) -> Tensor:
+    """Tokens (N, T, L, C) as (N, C, T, H, W): square maps, without a class token."""
+    length = tokens.shape[2]
     if math.isqrt(length) ** 2 != length and math.isqrt(length - 1) ** 2 == length - 1:
         # a class token stands before a square grid
-        output, length = output[:, :, 1:], length - 1
+        tokens, length = tokens[:, :, 1:], length - 1
     side = math.isqrt(length)
     grid = (side, side) if side * side == length else (1, length)
-    # [N, C, T, H, W]
-    return output.permute(0, 3, 1, 2).unflatten(3, grid)
+    return tokens.permute(0, 3, 1, 2).unflatten(3, grid)
 
 
 def native(feature: Tensor, layout: str) -> Tensor:
@@ -151,22 +190,38 @@ def native(feature: Tensor, layout: str) -> Tensor:
 
     Args:
         feature: (N, C, T, H, W).
-        layout: One of :data:`LAYOUTS`; of ``NLC`` one without a class token.
+        layout: One of :data:`LAYOUTS`; of tokens, those without a class token.
     """
     if layout == 'NCTHW':
         return feature
     if layout == 'NTHWC':
         return feature.permute(0, 2, 3, 4, 1)
+    if _OF_FRAMES.fullmatch(layout):
+        # [N, C, T, L]
+        tokens = feature.flatten(3)
+        if layout.startswith('NL'):
+            tokens = tokens.transpose(2, 3)
+        return tokens.flatten(2).transpose(1, 2)
     # [N·T, C, H, W]
     feature = feature.transpose(1, 2).flatten(0, 1)
     if layout == 'NTCHW':
         return feature
+    if layout == 'NHWC':
+        return feature.permute(0, 2, 3, 1)
     # [N·T, C, H·W]
     feature = feature.flatten(2)
+    if layout == 'LNC':
+        return feature.permute(2, 0, 1)
     return feature[..., 0] if layout == 'NC' else feature.transpose(1, 2)
 
 
-def infer_layout(name: str, output: Tensor, batch: int, image: tuple[int, int]) -> str:
+def infer_layout(
+    name: str,
+    output: Tensor,
+    batch: int,
+    image: tuple[int, int],
+    volumes: bool = False,
+) -> str:
     """Tell the layout of ``output`` from its shape, or ask for it.
 
     Args:
@@ -175,13 +230,26 @@ def infer_layout(name: str, output: Tensor, batch: int, image: tuple[int, int]) 
         batch: Number of clips N.
         image: (height, width) of the input, of unequal sides: in a map that keeps
             their ratio, this tells (T, H, W, C) from (C, T, H, W).
+        volumes: Whether the model takes a clip as one volume, not frame by frame.
 
     Raises:
         TapError: if more than one layout, or none, fits.
     """
     if output.ndim == 4:
-        return 'NTCHW'
+        a, b, c = output.shape[1:]
+        behind = _same_ratio((a, b), image) and not _keeps_ratio((b, c), image)
+        return 'NHWC' if behind else 'NTCHW'
     if output.ndim == 3:
+        rows, length = output.shape[:2]
+        if rows % batch and not length % batch:
+            return 'LNC'
+        if volumes and rows == batch and length > 1:
+            raise TapError(
+                f"tap '{name}' gives {length} tokens of a whole clip, and their shape "
+                "does not tell the frames; say in layout= how many there are: 'N8LC' "
+                "for 8 if those of a frame follow each other, 'NL8C' if those of a "
+                "place do, 'NLC' if all are of one map"
+            )
         return 'NLC'
     if output.ndim == 2:
         return 'NC'
@@ -256,13 +324,18 @@ class TapReader:
         """A context that records the taps of ``model``."""
         return Taps(model, self.names, self.cloned)
 
-    def learn(self, taps: Taps, batch: int, image: tuple[int, int]) -> None:
-        """Learn layouts, and which taps must be cloned, from a first pass."""
+    def learn(
+        self, taps: Taps, batch: int, image: tuple[int, int], volumes: bool = False
+    ) -> None:
+        """Learn layouts, and which taps must be cloned, from a first pass.
+
+        See :func:`infer_layout`.
+        """
         self._require_called(taps)
         self.cloned = tuple(taps.changed())
         for name, output in taps.outputs.items():
             if name not in self.layouts:
-                self.layouts[name] = infer_layout(name, output, batch, image)
+                self.layouts[name] = infer_layout(name, output, batch, image, volumes)
 
     def features(self, taps: Taps, batch: int) -> dict[str, Tensor]:
         """Features (N, C, T, H, W) by tap name, for ``batch`` = N clips."""

@@ -74,7 +74,7 @@ class ClipView:
         is_3d = preprocessor.format_shape != 'NCHW' or _takes_volumes(recognizer)
         settings: dict[str, Any] = dict(
             format_shape='NCTHW' if is_3d else 'NCHW',
-            num_frames=None if is_3d else segments_of(recognizer),
+            num_frames=_frames_of(recognizer) if is_3d else segments_of(recognizer),
             mean=_flat(getattr(preprocessor, 'mean', None)),
             std=_flat(getattr(preprocessor, 'std', None)),
             to_rgb=preprocessor.to_rgb,
@@ -116,7 +116,8 @@ class ClipView:
             (N, V·T, C, H, W) for ``NCHW``; (N, V, C, T, H, W) for ``NCTHW``.
 
         Raises:
-            ValueError: if the clip has fewer frames than the view takes.
+            ValueError: if the clip has fewer frames than the view takes, or channels
+                of another modality.
         """
         view = self.on(clip)
         clip = view._resized(view._frames(clip))
@@ -156,6 +157,12 @@ class ClipView:
         if not self.mean:
             return clip.float()
         shape = (-1, 1, 1) if self.format_shape == 'NCHW' else (-1, 1, 1, 1)
+        channels = clip.shape[-len(shape)]
+        if len(self.mean) not in (1, channels):
+            raise ValueError(
+                f'the clip has {channels} channels, and mean={self.mean} of a view '
+                f'{len(self.mean)}; teacher and student take frames of one modality'
+            )
         # the same two operations as ActionDataPreprocessor: equal to the last digit
         mean = _constant(self.mean, clip.device).view(shape)
         std = _constant(self.std, clip.device).view(shape)
@@ -190,6 +197,12 @@ def segments_of(recognizer: BaseRecognizer) -> Optional[int]:
         if segments is not None:
             return int(segments)
     return None
+
+
+def _frames_of(recognizer: BaseRecognizer) -> Optional[int]:
+    """Frames per clip that a 3-D recognizer says it takes, None if it says nothing."""
+    frames = getattr(recognizer.backbone, 'num_frames', None)
+    return None if frames is None else int(frames)
 
 
 @cache

@@ -20,6 +20,14 @@ from mmvkd.models.teachers import RecognizerTeacher
 from mmvkd.models.views import Views, to_clip
 from mmvkd.registry import MODELS
 
+
+def tiny_c2d() -> dict:
+    """Config of a C2D, whose code between the layers reshapes what they return."""
+    config = tiny_i3d()
+    config['backbone'] = dict(type='C2D', depth=18, pretrained=None, norm_eval=False)
+    return config
+
+
 KNOWN = {
     'tsn': tiny_tsn(),
     'tsm': tiny_tsm(),
@@ -33,6 +41,7 @@ OTHERS = {
     'swin': (tiny_swin(), ('backbone.layers.1',)),
     'slow path': (tiny_slowfast(), ('backbone.slow_path.layer2',)),
     'a block': (tiny_tsm(), ('backbone.layer2.0',)),
+    'c2d': (tiny_c2d(), ('backbone.layer2',)),
 }
 
 

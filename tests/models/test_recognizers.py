@@ -25,8 +25,11 @@ from toys import CLASSES, batch, tiny_tsm
 from mmvkd.models.recognizers import (
     build_recognizer,
     find_checkpoint,
+    load_weights,
     mismatch,
+    plain_state,
     recognizer_config,
+    without_pretrained,
 )
 
 TSM_R50 = (
@@ -231,3 +234,45 @@ def test_the_last_checkpoint_of_a_run_is_found_where_its_folder_was_moved(
     assert find_checkpoint(str(tmp_path)) is None
     (tmp_path / 'epoch_3.pth').touch()
     assert find_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_3.pth')
+
+
+ZOO = 'mmaction::recognition/'
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'csn/ircsn_ig65m-pretrained-r50-bnfrozen_8xb12-32x2x1-58e_kinetics400-rgb.py',
+        'r2plus1d/r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb.py',
+    ],
+)
+def test_one_whose_class_takes_weights_by_default_is_built_without(name: str) -> None:
+    backbone = build_recognizer('teacher', without_pretrained(ZOO + name)).backbone
+    assert backbone.pretrained is None and not backbone.pretrained2d
+
+
+def test_what_names_weights_is_set_to_none_and_the_rest_stays() -> None:
+    config = tiny_tsm()
+    named = dict(pretrained='a.pth', weights='b', clip_pretrained=True, depth=18)
+    config['backbone'] = dict(type='X', pretrained_type='c', **named)
+    assert without_pretrained(config)['backbone'] == dict(
+        type='X',
+        pretrained=None,
+        pretrained_type=None,
+        weights=None,
+        clip_pretrained=False,
+        depth=18,
+    )
+
+
+def test_what_a_tpn_head_copies_when_it_tests_is_no_part_of_a_checkpoint(
+    tmp_path: Path,
+) -> None:
+    model = plain(tiny_tsm())
+    copy = {'cls_head.new_cls.weight': torch.zeros(4, 5, 1, 1, 1)}
+    path = tmp_path / 'tested.pth'
+    torch.save(dict(state_dict={**model.state_dict(), **copy}), path)
+    load_weights('teacher', model, str(path))
+    for training in (False, True):
+        state = plain_state(torch.load(path), training)
+        assert mismatch(model, state, training) == ''

@@ -135,7 +135,10 @@ def test_vit_tokens_become_a_square_map_without_the_class_token() -> None:
         ((2, 8, 12, 20, 32), 'NTHWC'),
         ((2, 16, 4, 13, 22), 'NCTHW'),
         ((2, 16, 1, 1, 1), 'NCTHW'),
+        ((8, 6, 10, 5), 'NHWC'),
+        ((8, 5, 1, 1), 'NTCHW'),
         ((2, 17, 8), 'NLC'),
+        ((17, 6, 8), 'LNC'),
         ((2, 8), 'NC'),
     ],
 )
@@ -166,6 +169,24 @@ def test_a_layout_said_in_the_config_is_taken() -> None:
 
 def test_tokens_without_a_square_become_a_row() -> None:
     assert canonical(torch.zeros(2, 7, 5), 'NLC', 2).shape == (2, 5, 1, 1, 7)
+
+
+@pytest.mark.parametrize('token', [0, 1])
+def test_tokens_of_several_frames_become_their_maps(token: int) -> None:
+    # [N, T, H, W, C]: 2 clips of 3 frames of 4² tokens
+    maps = torch.rand(2, 3, 4, 4, 5)
+    expected = maps.permute(0, 4, 1, 2, 3)
+    first = torch.rand(2, token, 5)
+    by_frame = torch.cat([first, maps.flatten(1, 3)], dim=1)
+    assert torch.equal(canonical(by_frame, 'N3LC', 2), expected)
+    by_place = torch.cat([first, maps.permute(0, 2, 3, 1, 4).flatten(1, 3)], dim=1)
+    assert torch.equal(canonical(by_place, 'NL3C', 2), expected)
+
+
+@pytest.mark.parametrize(('layout', 'length'), [('N4LC', 50), ('N4LC', 3), ('N0LC', 8)])
+def test_tokens_of_another_number_of_frames_are_told(layout: str, length: int) -> None:
+    with pytest.raises(TapError, match=f'{length} tokens of a clip are not those of'):
+        canonical(torch.zeros(2, length, 5), layout, 2)
 
 
 # What cannot be tapped
@@ -332,6 +353,11 @@ def test_a_mmpretrain_cnn_is_tapped_like_any_2d_one() -> None:
         ('NCTHW', (2, 5, 3, 2, 4)),
         ('NLC', (6, 16, 5)),
         ('NLC', (6, 7, 5)),
+        ('LNC', (16, 6, 5)),
+        ('NHWC', (6, 2, 4, 5)),
+        ('N3LC', (2, 48, 5)),
+        ('NL3C', (2, 48, 5)),
+        ('NL12C', (2, 48, 5)),
         ('NC', (6, 5)),
     ],
 )

@@ -95,12 +95,18 @@ class SpectrumHead(DistillationHead):
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
-        """The terms, averaged over the teachers."""
+        """The terms, averaged over the teachers.
+
+        Raises:
+            ValueError: if a teacher's feature of these clips has a single frame.
+        """
         feature = coarse(student.features[self._student_tap], self.grid)
         found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
         for name, outputs in teachers.items():
             # space first: the connector then works on the smaller map
             theirs = coarse(outputs.features[self._taps[name]], self.grid)
+            if theirs.shape[2] < 2:
+                raise ValueError(_still(self._taps[name], name, theirs.shape[2]))
             plain, target = match_size(feature, theirs)
             if name in self.connectors:
                 mapped = self.connectors[name](plain)
@@ -121,8 +127,12 @@ def _moving(card: ModelCard, tap: str) -> int:
     """
     channels, frames = card.shapes[tap][:2]
     if frames < 2:
-        raise ValueError(
-            f"SpectrumHead: tap '{tap}' of '{card.name}' has {frames} frame, and "
-            'motion needs 2; tap a module before time is pooled'
-        )
+        raise ValueError(_still(tap, card.name, frames))
     return channels
+
+
+def _still(tap: str, name: str, frames: int) -> str:
+    return (
+        f"SpectrumHead: tap '{tap}' of '{name}' has {frames} frame, and "
+        'motion needs 2; tap a module before time is pooled, or load longer clips'
+    )

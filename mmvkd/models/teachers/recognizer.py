@@ -196,8 +196,17 @@ class RecognizerTeacher:
         """Outputs of one forward pass."""
         batch = inputs.shape[0]
         taps = self.reader.recording(self.model)
-        with self._precision(inputs.device), taps:
-            scores, _ = self.model.extract_feat(inputs, stage='head')
+        try:
+            with self._precision(inputs.device), taps:
+                scores, _ = self.model.extract_feat(inputs, stage='head')
+        except (RuntimeError, AssertionError) as error:
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                raise
+            raise RuntimeError(
+                f"teacher '{self.name}' does not run on clips {tuple(inputs.shape)}: "
+                f'{error}; if it takes other frames or another size, say '
+                'view=dict(num_frames=…, size=…) of this teacher'
+            ) from error
         return Outputs(video_logits(scores, batch), self.reader.features(taps, batch))
 
     @contextmanager
