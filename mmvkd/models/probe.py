@@ -58,21 +58,21 @@ def probe(
         return card
     volumes = view.format_shape != 'NCHW'
     failure = ''
-    for device, (frames, image) in product(('meta', 'cpu'), _clips(view)):
+    for device in ('meta', 'cpu'):
         dry = copy.deepcopy(recognizer).to(device).eval()
-        taps = reader.recording(dry)
-        try:
-            with torch.no_grad(), taps:
-                dry.extract_feat(
-                    _inputs(recognizer, volumes, frames, image, device), stage='head'
-                )
-        except (RuntimeError, NotImplementedError, AssertionError) as error:
-            failure = failure or f'{type(error).__name__}: {error}'
-            continue
-        reader.learn(taps, _BATCH, image, volumes)
-        features = reader.recast(taps, _BATCH)
-        shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
-        return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
+        for frames, image in _clips(view):
+            inputs = _inputs(recognizer, volumes, frames, image, device)
+            taps = reader.recording(dry)
+            try:
+                with torch.no_grad(), taps:
+                    dry.extract_feat(inputs, stage='head')
+            except (RuntimeError, NotImplementedError, AssertionError) as error:
+                failure = failure or f'{type(error).__name__}: {error}'
+                continue
+            reader.learn(taps, _BATCH, image, volumes)
+            features = reader.recast(taps, _BATCH)
+            shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
+            return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
     tried = ', '.join(f'{t}×{h}×{w}' for t, (h, w) in _clips(view))
     setting = 'student_view' if name == 'student' else 'view'
     raise RuntimeError(

@@ -235,11 +235,7 @@ def plain_state(
     """
     state = checkpoint.get('state_dict', checkpoint)
     state = {key[7:] if key.startswith('module.') else key: state[key] for key in state}
-    return {
-        key: state[key]
-        for key in state
-        if (training or not _for_training(key)) and not _is_copy(key)
-    }
+    return {key: state[key] for key in state if _counts(key, training)}
 
 
 def mismatch(
@@ -253,11 +249,7 @@ def mismatch(
         training: Compare the training-only parts of a distiller too.
     """
     own = model.state_dict()
-    own = {
-        key: own[key]
-        for key in own
-        if (training or not _for_training(key)) and not _is_copy(key)
-    }
+    own = {key: own[key] for key in own if _counts(key, training)}
     problems = []
     missing = [key for key in own if key not in state]
     foreign = [key for key in state if key not in own]
@@ -275,10 +267,8 @@ def mismatch(
     return ', '.join(problems)
 
 
-def _for_training(key: str) -> bool:
-    return key.startswith('distill.')
-
-
-def _is_copy(key: str) -> bool:
-    """Whether it is what TPNHead makes of ``fc_cls`` when it first tests."""
-    return '.new_cls.' in f'.{key}'
+def _counts(key: str, training: bool) -> bool:
+    """Whether an entry is the recognizer's own, or with ``training`` a distiller's."""
+    # a copy of fc_cls that TPNHead makes when it first tests
+    copied = 'cls_head.new_cls.' in key
+    return not copied and (training or not key.startswith('distill.'))
