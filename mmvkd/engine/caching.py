@@ -20,6 +20,7 @@ from mmvkd.datasets.fingerprint import data_fingerprint
 from mmvkd.datasets.samplers import cached_view
 from mmvkd.models import VideoDistiller
 from mmvkd.models.outputs import Outputs
+from mmvkd.models.recognizers import is_multi_label
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.models.teachers.store import StoreWriter
 from mmvkd.models.views import Views, to_clip
@@ -131,7 +132,7 @@ def _writers(
     for name, outputs in _outputs(distiller, list(cached), first):
         teacher = cached[name]
         online: Any = distiller.frozen[name]
-        multi_label = bool(online.model.cls_head.multi_class)
+        multi_label = is_multi_label(online.model)
         layout = teacher.layout(teacher.kept(outputs), multi_label, len(dataset), views)
         fingerprint = dict(teacher=teacher.fingerprint(), data=dict(data))
         writers[name] = StoreWriter(

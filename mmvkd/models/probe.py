@@ -10,6 +10,7 @@ from mmaction.models.recognizers import BaseRecognizer
 from torch import Tensor, nn
 
 from mmvkd.models.outputs import ModelCard
+from mmvkd.models.recognizers import is_multi_label
 from mmvkd.models.taps import TapReader
 from mmvkd.models.views import ClipView
 
@@ -52,8 +53,8 @@ def probe(
         TapError: for taps that give no feature.
         RuntimeError: if the model runs on none of the probed clips.
     """
-    head = recognizer.cls_head
-    card = ModelCard(name, int(head.num_classes), bool(head.multi_class))
+    classes = int(recognizer.cls_head.num_classes)
+    card = ModelCard(name, classes, is_multi_label(recognizer))
     if not reader.names:
         return card
     volumes = view.format_shape != 'NCHW'

@@ -14,6 +14,7 @@ from mmaction.models import (
     Recognizer3D,
 )
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
+from mmaction.models.losses import BCELossWithLogits
 from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
@@ -92,6 +93,12 @@ def build_recognizer(
     if not model.with_cls_head:
         raise ValueError(f'the {role} has no cls_head; give it one')
     return model
+
+
+def is_multi_label(recognizer: BaseRecognizer) -> bool:
+    """Whether its classes do not exclude each other: by its word or its loss."""
+    head = recognizer.cls_head
+    return bool(head.multi_class) or isinstance(head.loss_cls, BCELossWithLogits)
 
 
 _FROM_NOTHING = dict(

@@ -524,9 +524,9 @@ def test_a_neck_with_a_loss_of_its_own_refuses_a_clip_without_a_label() -> None:
         step(model, with_labels(batch(), [0, -1]))
 
 
-def multi_label() -> dict:
+def multi_label(said: bool = True) -> dict:
     config = tiny_tsm()
-    config['cls_head'].update(multi_class=True, loss_cls=dict(type='BCELossWithLogits'))
+    config['cls_head'].update(multi_class=said, loss_cls=dict(type='BCELossWithLogits'))
     return config
 
 
@@ -537,6 +537,11 @@ def test_multi_label_models_are_refused_by_logit_heads(kind: str) -> None:
         distiller(multi_label(), heads=heads)
     with pytest.raises(ValueError, match="'t' is multi-label"):
         distiller(teachers=dict(t=teacher(multi_label())), heads=heads)
+
+
+def test_a_binary_loss_makes_a_model_multi_label() -> None:
+    with pytest.raises(ValueError, match=r"'student' is multi-label .*binary loss"):
+        distiller(multi_label(said=False))
 
 
 def test_multi_label_models_learn_by_features() -> None:

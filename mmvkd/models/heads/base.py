@@ -158,7 +158,8 @@ class LogitsHead(DistillationHead):
             if card.multi_label:
                 raise ValueError(
                     f"{kind} needs classes that exclude each other; '{card.name}' is "
-                    'multi-label (multi_class=True): use a feature head'
+                    'multi-label (multi_class=True, or a binary loss): use a feature '
+                    'head'
                 )
             if card.num_classes != student.num_classes:
                 raise ValueError(
