@@ -236,19 +236,39 @@ def test_the_last_checkpoint_of_a_run_is_found_where_its_folder_was_moved(
     assert find_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_3.pth')
 
 
-ZOO = 'mmaction::recognition/'
-
-
-@pytest.mark.parametrize(
-    'name',
-    [
-        'csn/ircsn_ig65m-pretrained-r50-bnfrozen_8xb12-32x2x1-58e_kinetics400-rgb.py',
-        'r2plus1d/r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb.py',
-    ],
+# one of each family, but for OmniSource, whose recognizer takes no single clip
+ZOO = (
+    'c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb',
+    'c3d/c3d_sports1m-pretrained_8xb30-16x1x1-45e_ucf101-rgb',
+    'csn/ircsn_ig65m-pretrained-r50-bnfrozen_8xb12-32x2x1-58e_kinetics400-rgb',
+    'i3d/i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb',
+    'mvit/mvit-small-p244_k400-maskfeat-pre_8xb32-16x4x1-100e_kinetics400-rgb',
+    'r2plus1d/r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb',
+    'slowfast/slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb',
+    'slowonly/slowonly_imagenet-pretrained-r50_8xb16-4x16x1-steplr-150e_kinetics400-rgb',
+    'swin/swin-tiny-p244-w877_in1k-pre_8xb8-amp-32x2x1-30e_kinetics400-rgb',
+    'tanet/tanet_imagenet-pretrained-r50_8xb8-dense-1x1x8-100e_kinetics400-rgb',
+    'timesformer/timesformer_divST_8xb8-8x32x1-15e_kinetics400-rgb',
+    'tin/tin_kinetics400-pretrained-tsm-r50_1x1x8-50e_kinetics400-rgb',
+    'tpn/tpn-tsm_imagenet-pretrained-r50_8xb8-1x1x8-150e_sthv1-rgb',
+    'trn/trn_imagenet-pretrained-r50_8xb16-1x1x8-50e_sthv1-rgb',
+    'tsm/tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb',
+    'tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x8-100e_kinetics400-rgb',
+    'uniformer/uniformer-small_imagenet1k-pre_16x4x1_kinetics400-rgb',
+    'uniformerv2/uniformerv2-base-p16-res224_clip_8xb32-u8_kinetics400-rgb',
+    'videomae/vit-base-p16_videomae-k400-pre_16x4x1_kinetics-400',
+    'videomaev2/vit-small-p16_videomaev2-vit-g-dist-k710-pre_16x4x1_kinetics-400',
+    'x3d/x3d_s_13x6x1_facebook-kinetics400-rgb',
 )
-def test_one_whose_class_takes_weights_by_default_is_built_without(name: str) -> None:
-    backbone = build_recognizer('teacher', without_pretrained(ZOO + name)).backbone
-    assert backbone.pretrained is None and not backbone.pretrained2d
+
+
+@pytest.mark.parametrize('name', ZOO, ids=lambda name: name.split('/')[0])
+def test_each_family_of_the_zoo_is_built_without_its_weights(name: str) -> None:
+    config = without_pretrained(f'mmaction::recognition/{name}.py')
+    backbone = build_recognizer('teacher', config).backbone
+    for setting in ('pretrained', 'pretrained_type', 'clip_pretrained'):
+        assert not getattr(backbone, setting, None)
+    assert 'Pretrained' not in str(config)
 
 
 def test_what_names_weights_is_set_to_none_and_the_rest_stays() -> None:
