@@ -2,8 +2,7 @@
 
 Of the four teachers the one that helps KD least (coherence) and the one that helps most
 (registration) are each replaced by a random one, under uniform and under learned edges;
-likewise of the best two, for the logits graph; then all four. Rows are compared after 8
-epochs, both graphs also after 24, when the student alone has flattened.
+likewise of the best two, for the logits graph; then all four.
 """
 
 _base_ = './graph_motions.py'
@@ -11,6 +10,7 @@ _base_ = './graph_motions.py'
 name = 'graph_edges'
 title = 'Edges of graphs with random teachers on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'uniform']
+schedules = dict(_delete_=True, epochs8=dict(epochs=8))
 _replaced = dict(random='coherence', random_registration='registration')
 _best = ['registration', 'odd_one_out']
 _two = dict(  # whose outputs are kept, and which is random
@@ -20,32 +20,19 @@ _two = dict(  # whose outputs are kept, and which is random
 )
 _both = ('uniform', 'learned')
 _logits = ('logits_uniform', 'logits_learned')
-_longer = [('random', name) for name in _both]
 methods = dict(
     _delete_=True,
-    student=_base_.methods.student,
-    **{
-        name: dict(
-            config=_base_._graph,
-            needs=_base_._four,
-            options={**_base_._scheduled, **_base_._variants[name][1]},
-            seeds=[0, 1, 2],
-            title=_base_._variants[name][0],
-        )
-        for name in _both
-    },
-    **{row: _base_.methods[row] for row in _logits},
+    **{row: _base_.methods[row] for row in ('student', *_both, *_logits)},
     **{
         f'{row}_{name}': dict(
-            {} if (row, name) in _longer else _base_._once,
             config=_base_._graph,
             needs=[need for need in _base_._four if task not in need],
             options={
-                **_base_._scheduled,
+                **_base_._views,
                 f'model.teachers.{task}.checkpoint': 'random',
                 **_base_._variants[name][1],
             },
-            seeds=[0, 1, 2] if (row, name) in _longer else [0],
+            seeds=[0, 1, 2] if row == 'random' and name in _both else [0],
             title=f'{_base_._variants[name][0]}, {task} random',
         )
         for row, task in _replaced.items()
@@ -53,7 +40,6 @@ methods = dict(
     },
     **{
         f'{row}_{edges}': dict(
-            _base_._once,
             config=_base_._graph,
             needs=[*known, *(f'{task}_store' for task in known)],
             environment=dict(MMVKD_TEACHERS=','.join([*known, *lost])),
@@ -69,7 +55,6 @@ methods = dict(
         for edges in _both
     },
     random_all=dict(
-        _base_._once,
         config=_base_._graph,
         options={
             **_base_._views,

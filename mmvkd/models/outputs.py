@@ -100,9 +100,8 @@ class Targets:
         """
         if self.labels is None:
             raise ValueError(
-                f'{what} needs one label per clip, and those of this batch are blended '
-                "or several; turn blending off in the student's data_preprocessor, or "
-                'leave the head out'
+                f"{what} needs one label per clip; turn blending off in the student's "
+                'data_preprocessor, or leave this out where clips have several'
             )
         return self.labels
 
