@@ -129,7 +129,8 @@ def canonical(output: Tensor, layout: str, batch: int) -> Tensor:
     if layout not in ndim and clip is None:
         raise TapError(f"layout '{layout}' is unknown; known: {', '.join(LAYOUTS)}")
     rows = output.shape[1] if layout == 'LNC' and output.ndim > 1 else output.shape[0]
-    if output.ndim != ndim.get(layout, 3) or rows % batch:
+    by_clip = rows == batch if clip else rows % batch == 0
+    if output.ndim != ndim.get(layout, 3) or not by_clip:
         raise TapError(
             f"an output of shape {tuple(output.shape)} is not in layout '{layout}' "
             f'for {batch} clips'

@@ -189,6 +189,12 @@ def test_tokens_of_another_number_of_frames_are_told(layout: str, length: int) -
         canonical(torch.zeros(2, length, 5), layout, 2)
 
 
+@pytest.mark.parametrize('layout', ['N4LC', 'NL4C'])
+def test_tokens_of_single_frames_are_not_those_of_a_clip(layout: str) -> None:
+    with pytest.raises(TapError, match=f"is not in layout '{layout}' for 2 clips"):
+        canonical(torch.zeros(8, 16, 5), layout, 2)
+
+
 # What cannot be tapped
 
 
