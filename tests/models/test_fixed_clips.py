@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from recognizer_toys import NORM, distiller, losses, teacher, volumes
+from recognizer_toys import distiller, losses, teacher, tiny_swin, volumes
 from toys import CLASSES, batch, tiny_tsm
 
 from mmvkd.models.probe import probe
@@ -20,14 +20,8 @@ BLOCK = 'backbone.blocks.1'
 
 def clip_recognizer(width: int, **backbone: Any) -> dict:
     """Config of a 3-D recognizer with a head on vectors."""
-    return dict(
-        type='Recognizer3D',
-        backbone=backbone,
-        cls_head=dict(type='TimeSformerHead', num_classes=CLASSES, in_channels=width),
-        data_preprocessor=dict(
-            type='ActionDataPreprocessor', format_shape='NCTHW', **NORM
-        ),
-    )
+    head = dict(type='TimeSformerHead', num_classes=CLASSES, in_channels=width)
+    return dict(tiny_swin(), backbone=backbone, cls_head=head)
 
 
 def video_mae(frames: int = 8) -> dict:
@@ -58,16 +52,6 @@ def timesformer() -> dict:
         embed_dims=24,
         num_heads=2,
         num_transformer_layers=2,
-    )
-
-
-def from_tokens(model: dict, layout: str, **view: Any) -> Any:
-    """A TSM of 8 frames that learns from a block's tokens."""
-    tap = dict(name=BLOCK, layout=layout)
-    head = dict(type='mmvkd.FitNetsHead', tap='backbone.layer3', teacher_tap=tap)
-    return distiller(
-        teachers=dict(t=teacher(model, view=dict(size=32, **view))),
-        heads=dict(fitnets=head),
     )
 
 
@@ -119,22 +103,16 @@ def test_tokens_of_a_whole_clip_ask_for_their_frames() -> None:
 
 
 def test_a_cnn_learns_from_the_tokens_of_a_clip_frame_by_frame() -> None:
-    model = from_tokens(video_mae(), 'N4LC', num_frames=8)
-    backbone = model.teachers['t'].model.backbone
+    tap = dict(name=BLOCK, layout='N4LC')
+    head = dict(type='mmvkd.FitNetsHead', tap='backbone.layer3', teacher_tap=tap)
+    wrapper = teacher(video_mae(), view=dict(size=32, num_frames=8))
+    model = distiller(teachers=dict(t=wrapper), heads=dict(fitnets=head))
+    taught = model.teachers['t']
     seen = {}
-    hook = backbone.blocks[1].register_forward_hook(
-        lambda m, i, out: seen.update(tokens=out)
-    )
-    outputs = model.teachers['t'](
-        {
-            model.teachers['t'].view: volumes()['inputs'][0]
-            .float()[None]
-            .repeat(2, 1, 1, 1, 1, 1)
-        },
-        [],
-    )
+    block = taught.model.backbone.blocks[1]
+    hook = block.register_forward_hook(lambda m, i, out: seen.update(tokens=out))
+    feature = taught({taught.view: torch.rand(2, 1, 3, 8, 32, 32)}, []).features[BLOCK]
     hook.remove()
-    feature = outputs.features[BLOCK]
     assert feature.shape == (2, 24, 4, 4, 4)
     # the second pair of frames, row 3, column 2
     assert torch.equal(feature[1, :, 1, 3, 2], seen['tokens'][1, 16 + 3 * 4 + 2])

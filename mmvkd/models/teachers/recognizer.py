@@ -157,6 +157,9 @@ class RecognizerTeacher:
 
         Returns:
             Logits (N, M) and features (N, C, T, H, W), without graph.
+
+        Raises:
+            RuntimeError: if the model does not run on clips of this size.
         """
         inputs = views[self.view]
         if next(self.model.parameters()).device != inputs.device:
