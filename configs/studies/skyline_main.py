@@ -24,10 +24,11 @@ options = {
     'param_scheduler.1.end': 15,
     'default_hooks.checkpoint.save_best': None,
 }
+# who has a pretext's weights learns the classes in half of the steps
 labels = dict(
-    quarter=dict(labeled=0.25, epochs=60, interval=4),
-    all=dict(labeled=1, epochs=15, interval=1),
-    tenth=dict(labeled=0.1, epochs=150, interval=10),
+    quarter=dict(labeled=0.25, epochs=60, finetuned=30, interval=4),
+    all=dict(labeled=1, epochs=15, finetuned=8, interval=1),
+    tenth=dict(labeled=0.1, epochs=150, finetuned=75, interval=10),
 )
 _set = 'train_dataloader.dataset'
 _weak = {
@@ -35,18 +36,20 @@ _weak = {
     f'{_set}.type': 'mmvkd.WeakLabels',
     f'{_set}.labeled': '{labeled}',
 }
-_labeled_only = {
-    **_weak,
-    f'{_set}.labeled_only': True,
-    'train_dataloader.sampler.views': '{epochs}',
-    'train_cfg.max_epochs': '{epochs}',
-    'train_cfg.val_interval': '{interval}',
-    'param_scheduler.1.end': '{epochs}',
-    'default_hooks.checkpoint.interval': '{interval}',
-}
-_learned = dict(options=_labeled_only, seed=0)
+_labeled_only, _finetuned = (
+    {
+        **_weak,
+        f'{_set}.labeled_only': True,
+        'train_dataloader.sampler.views': epochs,
+        'train_cfg.max_epochs': epochs,
+        'train_cfg.val_interval': '{interval}',
+        'param_scheduler.1.end': epochs,
+        'default_hooks.checkpoint.interval': '{interval}',
+    }
+    for epochs in ('{epochs}', '{finetuned}')
+)
 runs = {
-    'tsm_r50': _learned,
+    'tsm_r50': dict(options=_labeled_only, seed=0),
     **{name: dict(run, labels='all') for name, run in _base_._pretexts.items()},
     # targets are small, and coherence from nothing is not learned
     'coherence_pretext': dict(
@@ -54,7 +57,7 @@ runs = {
         needs={'registration_pretext': 'load_from'},
         labels='all',
     ),
-    **{task: {**run, **_learned} for task, run in _base_._teachers.items()},
+    **{task: dict(run, options=_finetuned) for task, run in _base_._teachers.items()},
     **_base_._stores,
 }
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'

@@ -279,8 +279,11 @@ class StudyRunner:
         for run in self.study.runs.values():
             now = fingerprint(self.study, run, self.marks)
             prints[run.name], self.marks[run.name] = now, digest(now)
-            then = read_json(run_folder(self.study, run.name) / FINGERPRINT)
-            if then is not None and digest(then) != self.marks[run.name]:
+            folder = run_folder(self.study, run.name)
+            if not _begun(folder):
+                continue
+            then = read_json(folder / FINGERPRINT)
+            if digest(then) != self.marks[run.name]:
                 stale[run.name] = '; '.join(differences(then, now)[:3])
         if stale and not self.fresh:
             name = next(iter(stale))

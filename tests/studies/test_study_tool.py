@@ -258,6 +258,21 @@ def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
     assert len(json.loads(old.read_text())['curve']) == 2
 
 
+def test_a_run_that_never_began_takes_other_settings(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    folder = copy(finished, tmp_path)
+    mark = folder / 'out' / 'runs' / 'kd-seed0' / 'fingerprint.json'
+    now = mark.read_text()
+    shutil.rmtree(mark.parent)
+    mark.parent.mkdir()
+    mark.write_text(json.dumps({**json.loads(now), 'seed': 99}))
+    study = str(study_project.folder / 'study.py')
+    status, output = call(folder, study, '--only', 'student')
+    assert status == 0, output
+    assert json.loads(mark.read_text()) == json.loads(now)
+
+
 def test_another_list_of_data_is_another_origin(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
