@@ -2,7 +2,8 @@
 
 Of the four teachers the one that helps KD least (coherence) and the one that helps most
 (registration) are each replaced by a random one, under uniform and under learned edges;
-likewise of the best two, for the logits graph; then all four.
+then two, three (from the one that helps least) and all four. Likewise one of the best
+two, for the logits graph.
 """
 
 _base_ = './graph_motions.py'
@@ -11,7 +12,12 @@ name = 'graph_edges'
 title = 'Edges of graphs with random teachers on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'uniform']
 schedules = dict(_delete_=True, epochs8=dict(epochs=8))
-_replaced = dict(random='coherence', random_registration='registration')
+_replaced = dict(
+    random=['coherence'],
+    random_registration=['registration'],
+    random_two=['coherence', 'sorting'],
+    random_three=['coherence', 'sorting', 'odd_one_out'],
+)
 _best = ['registration', 'odd_one_out']
 _two = dict(  # whose outputs are kept, and which is random
     two=(_best, []),
@@ -26,17 +32,19 @@ methods = dict(
     **{
         f'{row}_{name}': dict(
             config=_base_._graph,
-            needs=[need for need in _base_._four if task not in need],
+            needs=[
+                need for need in _base_._four if need.split('_store')[0] not in lost
+            ],
             options={
                 **_base_._views,
-                f'model.teachers.{task}.checkpoint': 'random',
+                **{f'model.teachers.{task}.checkpoint': 'random' for task in lost},
                 **_base_._variants[name][1],
             },
             seeds=[0, 1, 2] if row == 'random' and name in _both else [0],
-            title=f'{_base_._variants[name][0]}, {task} random',
+            title=f'{_base_._variants[name][0]}, {" and ".join(lost)} random',
         )
-        for row, task in _replaced.items()
-        for name in (*_both, *_logits)
+        for row, lost in _replaced.items()
+        for name in (_both if len(lost) > 1 else (*_both, *_logits))
     },
     **{
         f'{row}_{edges}': dict(

@@ -166,8 +166,8 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
         weight = _last(curve)
         ends = np.array([places[first], places[second]])
         axes.plot(*ends.T, color=color, lw=0.5 + 9 * weight, alpha=0.6, zorder=1)
-        # nearer to the first, for edges cross in the middle
-        x, y = 0.6 * ends[0] + 0.4 * ends[1]
+        # nearer to the first, and off the points where edges cross
+        x, y = 0.7 * ends[0] + 0.3 * ends[1]
         axes.annotate(
             f'{weight:.2f}', (x, y), ha='center', va='center', size=7.5, zorder=3
         )
@@ -179,7 +179,11 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
     if graph.trust:
         x, y = places[_STUDENT]
         axes.plot(x, y, 'o', ms=11, color=_GRAY, zorder=2)
-        axes.annotate(_STUDENT, (x + 0.12, y - 0.16), va='center', size=8)
+        # between two edges, on the right where there are two
+        way = 2 * math.pi * math.floor(count / 4 + 0.5) / count
+        side = 'left' if math.sin(way) > 0.1 else 'center'
+        x, y = x + 0.16 * math.sin(way), y + 0.25 * math.cos(way)
+        axes.annotate(_STUDENT, (x, y), ha=side, va='center', size=8)
     axes.set_title(graph.head.replace('_', ' '), size=9)
     axes.set_aspect('equal')
     axes.set_xlim(-2.4, 2.4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from itertools import combinations
+from math import dist
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,22 @@ def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(
     )
     assert [graph.teachers for graph in graphs] == [['a'], ['a']]
     assert png(partial(draw_graph, graphs=graphs)).startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize('count', [2, 3, 4, 5])
+def test_names_and_weights_keep_apart(tmp_path: Path, count: int) -> None:
+    teachers = 'abcde'[:count]
+    pairs = list(combinations(teachers, 2))
+    trust = {f'logits_trust_{name}': 0.1 for name in teachers}
+    edges = {f'pairs_edge_{"+".join(pair)}': 0.1 for pair in pairs}
+    figure = Figure()
+
+    draw_graph(figure, read_graphs(logged(tmp_path, {'step': 5, **trust, **edges})))
+
+    logits, pairwise = ([text.xy for text in figure.axes[k].texts] for k in (0, 2))
+    assert len(logits) == 2 * count + 1 and len(pairwise) == count + len(pairs)
+    for places in (logits, pairwise):
+        assert min(dist(*two) for two in combinations(places, 2)) > 0.15
 
 
 def test_a_folder_without_a_graph_is_refused(tmp_path: Path) -> None:
