@@ -18,6 +18,7 @@ _replaced = dict(
     random_two=['coherence', 'sorting'],
     random_three=['coherence', 'sorting', 'odd_one_out'],
 )
+_thrice = ('random', 'random_two')
 _best = ['registration', 'odd_one_out']
 _two = dict(  # whose outputs are kept, and which is random
     two=(_best, []),
@@ -40,7 +41,7 @@ methods = dict(
                 **{f'model.teachers.{task}.checkpoint': 'random' for task in lost},
                 **_base_._variants[name][1],
             },
-            seeds=[0, 1, 2] if row == 'random' and name in _both else [0],
+            seeds=[0, 1, 2] if row in _thrice and name in _both else [0],
             title=f'{_base_._variants[name][0]}, {" and ".join(lost)} random',
         )
         for row, lost in _replaced.items()
