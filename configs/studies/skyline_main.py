@@ -61,6 +61,7 @@ runs = {
     **_base_._stores,
 }
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
+_same_four = 'mmvkd::distill/{}_self_supervised_r50_to_r18.py'
 _kept = dict(needs=['tsm_r50', 'kept'])
 _online = dict(needs=['tsm_r50'])
 _rows = dict(
@@ -78,5 +79,15 @@ methods = dict(
     **{
         name: dict(run, config=_pair.format(name), options=_weak, title=title)
         for name, (title, run) in _rows.items()
+    },
+    **{
+        f'{name}_all': dict(
+            _base_._of_four,
+            config=_same_four.format(name),
+            options=_weak,
+            seeds=[0],
+            title=f'{name.upper()} of the four',
+        )
+        for name in ('dist', 'kd')
     },
 )
