@@ -12,11 +12,11 @@ name = 'graph_edges'
 title = 'Edges of graphs with random teachers on Motions: TSM-R50 to TSM-R18'
 baselines = ['student', 'uniform']
 schedules = dict(_delete_=True, epochs8=dict(epochs=8))
-_replaced = dict(
-    random=['coherence'],
-    random_registration=['registration'],
-    random_two=['coherence', 'sorting'],
-    random_three=['coherence', 'sorting', 'odd_one_out'],
+_replaced = dict(  # how they are called, and their names
+    random=('coherence', ['coherence']),
+    random_registration=('registration', ['registration']),
+    random_two=('coherence, sorting', ['coherence', 'sorting']),
+    random_three=('all but registration', ['coherence', 'sorting', 'odd_one_out']),
 )
 _thrice = ('random', 'random_two')
 _best = ['registration', 'odd_one_out']
@@ -42,9 +42,9 @@ methods = dict(
                 **_base_._variants[name][1],
             },
             seeds=[0, 1, 2] if row in _thrice and name in _both else [0],
-            title=f'{_base_._variants[name][0]}, {" and ".join(lost)} random',
+            title=f'{_base_._variants[name][0]}, {who} random',
         )
-        for row, lost in _replaced.items()
+        for row, (who, lost) in _replaced.items()
         for name in (_both if len(lost) > 1 else (*_both, *_logits))
     },
     **{

@@ -13,6 +13,7 @@ import numpy as np
 from mmvkd.engine.launch import load_config
 from mmvkd.evaluation.complexity import complexity, student_config, view_shape
 from mmvkd.files import read_json, read_lines, run_logs, write_json
+from mmvkd.models.recognizers import without_pretrained
 from mmvkd.studies.commands import (
     METRICS,
     PREDICTIONS,
@@ -86,7 +87,8 @@ def cost(study: Study, run: Run) -> dict[str, Any]:
         config = load_config(run.config)
         if run.options:
             config.merge_from_dict(dict(run.options))
-        settings = student_config(config)
+        # of the same size and speed, whatever weights it begins with
+        settings = without_pretrained(student_config(config))
         try:
             shape: Sequence[int] = view_shape(config)
         except ValueError:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,23 @@ def test_another_list_of_data_is_another_origin(
     assert digest(before) != digest(after)
     (difference,) = differences(before, after)
     assert difference.startswith(study_project.train)
+
+
+def test_models_that_begin_with_other_weights_are_timed_once(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    from mmvkd.studies.outcome import cost
+    from mmvkd.studies.plan import load_study
+
+    study = load_study(str(study_project.folder / 'study.py'), str(tmp_path))
+    run = study.runs['student-seed0']
+    plain = cost(study, run)
+    weights = {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='a.pth')}
+    begun = replace(run, options={**run.options, **weights})
+    assert plain['parameters'] > 0
+    assert cost(study, begun) == plain
+    other = replace(run, options={**run.options, 'model.cls_head.num_classes': 9})
+    assert cost(study, other)['key'] != plain['key']
 
 
 def test_a_failed_run_stops_its_cells_alone_and_the_study_goes_on_when_mended(
