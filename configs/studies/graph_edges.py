@@ -34,7 +34,7 @@ methods = dict(
         f'{row}_{name}': dict(
             config=_base_._graph,
             needs=[
-                need for need in _base_._four if need.split('_store')[0] not in lost
+                need for need in _base_._four if need.removesuffix('_store') not in lost
             ],
             options={
                 **_base_._views,

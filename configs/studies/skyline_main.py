@@ -1,8 +1,9 @@
 """All methods on skyline, by direction, with few labels and with all.
 
 Teachers, and the student alone, learn the classes from the clips that have a label, in
-as many steps as all clips would take. Students of teachers see all clips. Those of the
-table are the validation's, so no epoch is chosen by them.
+as many steps as all clips would take, teachers after a pretext task in half of them.
+Students of teachers see all clips. Those of the table are the validation's, so no
+epoch is chosen by them.
 """
 
 _base_ = './_self_supervised.py'

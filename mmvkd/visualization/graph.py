@@ -166,7 +166,7 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
         weight = _last(curve)
         ends = np.array([places[first], places[second]])
         axes.plot(*ends.T, color=color, lw=0.5 + 9 * weight, alpha=0.6, zorder=1)
-        # nearer to the first, and off the points where edges cross
+        # nearer to the first, off the points where edges of up to five cross
         x, y = 0.68 * ends[0] + 0.32 * ends[1]
         axes.annotate(
             f'{weight:.2f}', (x, y), ha='center', va='center', size=7.5, zorder=3
