@@ -5,9 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
+
+
+class SampleKey(NamedTuple):
+    """What decides a training sample, augmentation included.
+
+    Args:
+        sample_id: Position in the annotation list.
+        epoch: From 0; or the number of one of K views that recur.
+        seed: The run's.
+    """
+
+    sample_id: int
+    epoch: int = 0
+    seed: int = 0
+
+
+def cached_view(sample_id: int, view: int) -> SampleKey:
+    """The key of a view that recurs: the same in every run."""
+    return SampleKey(sample_id, view, seed=0)
+
 
 shared = random.Random(0)
 """Draws that all processes must agree on, each making the same ones in a step."""

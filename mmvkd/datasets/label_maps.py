@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _NAMES = ('flip_label_map', 'label_map')
@@ -23,6 +23,16 @@ class WatchedMap(dict):
         return super().get(key, default)
 
 
+def _flat(transforms: Any) -> Iterator[Any]:
+    """The transforms, and those inside of them, as RandomApply has."""
+    if not isinstance(transforms, (list, tuple)):
+        yield transforms
+        transforms = getattr(transforms, 'transforms', [])
+        transforms = transforms if isinstance(transforms, list) else [transforms]
+    for transform in transforms:
+        yield from _flat(transform)
+
+
 class LabelMaps:
     """The label maps of a pipeline, watched from now on.
 
@@ -33,7 +43,7 @@ class LabelMaps:
 
     def __init__(self, transforms: Sequence[Any]) -> None:
         self._maps: list[WatchedMap] = []
-        for transform in transforms:
+        for transform in _flat(transforms):
             for name in _NAMES:
                 mapping = getattr(transform, name, None)
                 if mapping:

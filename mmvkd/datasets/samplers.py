@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mmengine.dataset import DefaultSampler
 
+from mmvkd.datasets.seeded import SeededDataset
 from mmvkd.registry import DATA_SAMPLERS
-
-
-class SampleKey(NamedTuple):
-    """What decides a training sample, augmentation included.
-
-    Args:
-        sample_id: Position in the annotation list.
-        epoch: From 0; or the number of one of K views that recur.
-        seed: The run's.
-    """
-
-    sample_id: int
-    epoch: int = 0
-    seed: int = 0
+from mmvkd.seeding import SampleKey, cached_view
 
 
 @DATA_SAMPLERS.register_module()
@@ -29,23 +17,32 @@ class SeededSampler(DefaultSampler):
     """``DefaultSampler`` whose indices carry the epoch and the run's seed.
 
     Persistent workers hold copies of the dataset that never see an attribute change;
-    what travels with the index reaches them. Needs
-    :class:`~mmvkd.datasets.seeded.SeededDataset`.
+    what travels with the index reaches them.
 
     Args:
+        dataset: A :class:`~mmvkd.datasets.seeded.SeededDataset`.
         views: K seeded views of each clip recur, epoch by epoch, whatever the run's
             seed, so that a teacher's outputs can be kept for them; None draws a new
             view in each epoch.
         **kwargs: Of ``DefaultSampler``.
 
     Raises:
+        TypeError: for another dataset.
         ValueError: if ``views`` is not positive.
     """
 
-    def __init__(self, *args: Any, views: Optional[int] = None, **kwargs: Any) -> None:
+    def __init__(
+        self, dataset: SeededDataset, views: Optional[int] = None, **kwargs: Any
+    ) -> None:
+        if not isinstance(dataset, SeededDataset):
+            raise TypeError(
+                'SeededSampler hands keys to a mmvkd.SeededDataset, got '
+                f'{type(dataset).__name__}: wrap the dataset itself in it, write '
+                'several lists into one, and repeat by max_epochs'
+            )
         if views is not None and views < 1:
             raise ValueError(f'views={views}, expected 1 or more, or None')
-        super().__init__(*args, **kwargs)
+        super().__init__(dataset, **kwargs)
         self.views = views
 
     def __iter__(self) -> Iterator[SampleKey]:  # type: ignore[override]
@@ -55,8 +52,3 @@ class SeededSampler(DefaultSampler):
                 yield SampleKey(index, self.epoch, self.seed)
             else:
                 yield cached_view(index, self.epoch % self.views)
-
-
-def cached_view(sample_id: int, view: int) -> SampleKey:
-    """The key of a view that recurs: the same in every run."""
-    return SampleKey(sample_id, view, seed=0)

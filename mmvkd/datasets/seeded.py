@@ -12,12 +12,11 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmvkd.datasets.label_maps import LabelMaps
-from mmvkd.datasets.samplers import SampleKey
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.datasets.transforms.decoders import require
 from mmvkd.errors import UnfitPipelineError, UnreadableClipError
 from mmvkd.registry import DATASETS
-from mmvkd.seeding import seeded
+from mmvkd.seeding import SampleKey, seeded
 
 
 @DATASETS.register_module()
@@ -101,8 +100,15 @@ class SeededDataset:
         return self.dataset.get_data_info(index)
 
     def __getitem__(self, key: Union[int, SampleKey]) -> dict:
-        """The sample of ``key``; a bare index is epoch 0 of seed 0."""
-        key = key if isinstance(key, SampleKey) else SampleKey(int(key))
+        """The sample of ``key``.
+
+        A bare index, as other samplers give, is epoch 0 of seed 0 in testing; in
+        training its epoch is drawn from NumPy's generator, for it to be another view
+        each time.
+        """
+        if not isinstance(key, SampleKey):
+            epoch = 0 if self.dataset.test_mode else np.random.randint(2**31)
+            key = SampleKey(int(key), int(epoch))
         index = key.sample_id
         skipped: list[str] = []
         # by the key that was asked for: two broken clips must not name each other

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from mmvkd.datasets import SeededDataset
 from mmvkd.datasets.fingerprint import data_fingerprint
-from mmvkd.datasets.samplers import cached_view
 from mmvkd.models import VideoDistiller
 from mmvkd.models.outputs import Outputs
 from mmvkd.models.recognizers import is_multi_label
@@ -25,6 +24,7 @@ from mmvkd.models.teachers import CachedTeacher
 from mmvkd.models.teachers.store import StoreWriter
 from mmvkd.models.views import Views, to_clip
 from mmvkd.registry import DATASETS, MODELS
+from mmvkd.seeding import cached_view
 
 _TELL_EVERY = 10.0  # seconds
 

@@ -26,8 +26,13 @@ class FixedBalancer(nn.Module):
         super().__init__()
         self.cls_weight = cls_weight
 
-    def attach(self, terms: Sequence[str]) -> None:
-        """Learn the names of the heads' terms, before the optimizer is built."""
+    def attach(self, terms: Sequence[str], of_labels: Collection[str] = ()) -> None:
+        """Learn the names of the heads' terms, before the optimizer is built.
+
+        Args:
+            terms: All.
+            of_labels: Of these, those that are zero in a batch without any label.
+        """
 
     def focus(self, terms: Collection[str]) -> None:
         """Expect these alone, ``cls`` among them if the label's losses count."""
@@ -73,8 +78,8 @@ class UncertaintyBalancer(nn.Module):
 
     The scales are kept in range before each step, which is after the optimizer's: a
     clamp inside the loss would have no gradient that leads back. Without any label in
-    the global batch, the classification says nothing about its noise, and its scale
-    has no gradient but what the optimizer remembers.
+    the global batch, terms that need one, as the classification, say nothing about
+    their noise, and their scales have no gradient but what the optimizer remembers.
 
     Args:
         anchor: ``cls`` or None.
@@ -101,8 +106,9 @@ class UncertaintyBalancer(nn.Module):
         self.lr_mult = lr_mult
         self.scales = nn.ParameterDict()
 
-    def attach(self, terms: Sequence[str]) -> None:
+    def attach(self, terms: Sequence[str], of_labels: Collection[str] = ()) -> None:
         """Make a scale for the classification and for each term."""
+        self._of_labels = {'cls', *of_labels}
         for name in ('cls', *terms):
             self.scales[name] = nn.Parameter(torch.zeros(()))
 
@@ -171,7 +177,7 @@ class UncertaintyBalancer(nn.Module):
             fit = 0.5 * (-scale).exp() * mean
             # its value is in the other entries
             entry = weights[name] * (0.5 * scale + fit - fit.detach())
-            if name == 'cls':
+            if name in self._of_labels:
                 entry = entry * (mean > 0)
             total = total + entry
         return total

@@ -48,11 +48,16 @@ def global_count(mask: Tensor) -> Tensor:
 
     At least 1/W, so that a batch without any gives zero and not NaN.
     """
-    count = mask.detach().sum(dtype=torch.float32)
+    return global_sum(mask).clamp_min(1.0) / world_size()
+
+
+def global_sum(values: Tensor) -> Tensor:
+    """Sum of ``values`` over the global batch, without graph."""
+    total = values.detach().sum(dtype=torch.float32)
     if world_size() > 1:
-        count = count.clone()
-        dist.all_reduce(count)
-    return count.clamp_min(1.0) / world_size()
+        total = total.clone()
+        dist.all_reduce(total)
+    return total
 
 
 def clip_mean(values: Tensor, mask: Optional[Tensor] = None) -> Tensor:

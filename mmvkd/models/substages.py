@@ -54,24 +54,25 @@ def substages(model: nn.Module) -> dict[str, Substage]:
 
 def _of_resnets(backbone: Any, paths: Sequence[str]) -> dict[str, Substage]:
     """Of ResNets that run side by side."""
-    count = len(backbone.get_submodule(paths[0]).res_layers)
-    taps: list[list[str]] = [[] for _ in range(count)]
-    modules: list[list[str]] = [[] for _ in range(count)]
+    layers = list(backbone.get_submodule(paths[0]).res_layers)
+    taps: list[list[str]] = [[] for _ in layers]
+    modules: list[list[str]] = [[] for _ in layers]
     for path in paths:
         prefix = '.'.join(part for part in ('backbone', path) if part)
+        begun = 0
         for name, _ in backbone.get_submodule(path).named_children():
-            full, stage = f'{prefix}.{name}', 0
-            for i in range(count):
-                if name == f'layer{i + 1}':
-                    stage = i
-                    taps[i].append(full)
-                elif name == f'layer{i + 1}_lateral':
-                    # it takes the output of one stage, and is trained by the next
-                    stage = i + 1
-            modules[stage].append(full)
+            stage = begun  # a tail behind the layers belongs to the last
+            if name in layers:
+                stage = begun = layers.index(name)
+                taps[stage].append(f'{prefix}.{name}')
+            elif name.endswith('_lateral'):
+                # it takes the output of one stage, and is trained by the next
+                of = name[: -len('_lateral')]
+                stage = layers.index(of) + 1 if of in layers else 0
+            modules[stage].append(f'{prefix}.{name}')
     return {
         f'stage{i + 1}': Substage(tuple(taps[i]), tuple(modules[i]))
-        for i in range(count)
+        for i in range(len(layers))
     }
 
 

@@ -15,9 +15,9 @@ from mmaction.registry import TRANSFORMS as MMACTION_TRANSFORMS
 from videos import dataset, encode, number, pipeline, remux, write_list, write_video
 
 from mmvkd.datasets.motions import write_motions
-from mmvkd.datasets.samplers import SampleKey
 from mmvkd.datasets.transforms import DecodeVideo, OpenVideo
 from mmvkd.registry import DATASETS
+from mmvkd.seeding import SampleKey
 
 SKYLINE = Path(__file__).parents[3] / 'shared' / 'data' / 'skyline' / 'videos'
 FULL, BT709 = 2, 1  # as FFmpeg counts color ranges and color spaces

@@ -11,9 +11,9 @@ from videos import dataset, pipeline, write_list
 
 from mmvkd.datasets import SeededDataset
 from mmvkd.datasets.fingerprint import data_fingerprint
-from mmvkd.datasets.samplers import SampleKey
 from mmvkd.datasets.transforms.clips import ReverseClip
 from mmvkd.registry import DATASETS
+from mmvkd.seeding import SampleKey
 
 
 def build(ann_file: str, *transforms: Any) -> SeededDataset:
@@ -57,6 +57,16 @@ def test_a_flip_tells_its_map_of_every_clip_it_flipped(unlabeled: str) -> None:
             own = (0, 1, 2, -1)[index]
             assert sample.gt_label.item() == (told or {}).get(own, own)
     assert flipped == {0, 1, 2, 3}
+
+
+def test_a_flip_inside_of_another_transform_tells_its_map(unlabeled: str) -> None:
+    inside = dict(type='RandomApply', transforms=[flip(1.0, {0: 1, 1: 0})], prob=0.5)
+    data = build(unlabeled, inside)
+    told = [data[SampleKey(0, epoch)]['data_samples'] for epoch in range(8)]
+    assert {sample.gt_label.item() for sample in told} == {0, 1}
+    for sample in told:
+        shown = sample.metainfo.get('label_map', {}).get(0, 0)
+        assert sample.gt_label.item() == shown
 
 
 def test_maps_follow_one_another_in_the_order_of_the_pipeline(unlabeled: str) -> None:

@@ -11,10 +11,9 @@ import torch
 from mmaction.registry import TRANSFORMS
 from videos import dataset, pipeline, write_list
 
-from mmvkd.datasets.samplers import SampleKey
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.registry import DATASETS
-from mmvkd.seeding import seeded
+from mmvkd.seeding import SampleKey, seeded
 
 SAMPLERS = dict(
     segments=dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8),

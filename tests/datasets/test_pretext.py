@@ -12,10 +12,10 @@ import torch
 from videos import pipeline
 
 from mmvkd.datasets import PretextDataset
-from mmvkd.datasets.samplers import SampleKey
 from mmvkd.engine.hooks.data_check import _check
 from mmvkd.errors import UnfitPipelineError
 from mmvkd.registry import DATASETS
+from mmvkd.seeding import SampleKey
 
 TASKS = (
     'FrameSorting',

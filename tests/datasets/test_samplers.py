@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from mmengine.dataset import DefaultSampler
+from pathlib import Path
 
-from mmvkd.datasets import SeededSampler
-from mmvkd.datasets.samplers import SampleKey
+import pytest
+from mmengine.dataset import ConcatDataset, DefaultSampler, RepeatDataset
+from videos import dataset, write_list
+
+from mmvkd.datasets import SeededDataset, SeededSampler
+from mmvkd.registry import DATASETS
+from mmvkd.seeding import SampleKey
 
 
-def test_keys_carry_epoch_and_seed_in_the_order_of_the_default_sampler() -> None:
-    data = list(range(7))
+@pytest.fixture
+def data(tmp_path: Path) -> SeededDataset:
+    """A data set of seven clips."""
+    return DATASETS.build(dataset(write_list(tmp_path, 7)))
+
+
+def test_keys_carry_epoch_and_seed_in_the_order_of_the_default_sampler(
+    data: SeededDataset,
+) -> None:
     mine = SeededSampler(data, shuffle=True, seed=9)
     plain = DefaultSampler(data, shuffle=True, seed=9)
     for epoch in (0, 3):
@@ -19,10 +31,22 @@ def test_keys_carry_epoch_and_seed_in_the_order_of_the_default_sampler() -> None
     assert len(mine) == 7
 
 
-def test_another_epoch_has_another_order() -> None:
-    sampler = SeededSampler(list(range(20)), shuffle=True, seed=9)
+def test_another_epoch_has_another_order(data: SeededDataset) -> None:
+    sampler = SeededSampler(data, shuffle=True, seed=9)
     first = [key.sample_id for key in sampler]
     sampler.set_epoch(1)
     second = [key.sample_id for key in sampler]
     assert first != second
     assert sorted(first) == sorted(second)
+
+
+def test_a_dataset_that_takes_no_keys_is_refused(
+    data: SeededDataset, tmp_path: Path
+) -> None:
+    config = dataset(str(tmp_path / 'train.txt'))
+    repeated = RepeatDataset(config, times=2)
+    joined = ConcatDataset([config, config])
+    for other in (repeated, joined, data.dataset):
+        told = f'to a mmvkd.SeededDataset, got {type(other).__name__}: wrap'
+        with pytest.raises(TypeError, match=told):
+            SeededSampler(other)

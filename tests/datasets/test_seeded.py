@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader
 from videos import dataset, pipeline, write_frames, write_list, write_video
 
 from mmvkd.datasets import SeededDataset, SeededSampler
-from mmvkd.datasets.samplers import SampleKey
 from mmvkd.engine.hooks import SeedingHook
 from mmvkd.registry import DATASETS
+from mmvkd.seeding import SampleKey
 
 
 def build(ann_file: str, **settings: Any) -> SeededDataset:
@@ -75,6 +75,19 @@ def test_a_sample_depends_on_its_key_alone(clips: str) -> None:
     scramble()
     assert torch.equal(data[key]['inputs'], first)
     assert torch.equal(build(clips)[key]['inputs'], first)
+
+
+def test_a_bare_index_is_another_view_each_time_in_training_and_one_in_testing(
+    clips: str,
+) -> None:
+    np.random.seed(0)
+    data = build(clips)
+    shown = [data[3] for _ in range(3)]
+    assert len({sample['data_samples'].view for sample in shown}) == 3
+    assert not all(torch.equal(shown[0]['inputs'], s['inputs']) for s in shown[1:])
+    still = build(clips, test_mode=True)
+    assert still[3]['data_samples'].view == 0
+    assert torch.equal(still[3]['inputs'], still[SampleKey(3)]['inputs'])
 
 
 @pytest.mark.parametrize('other', [SampleKey(3, 1, 7), SampleKey(3, 2, 8)])

@@ -17,12 +17,13 @@ from recognizer_toys import config, file_of, plain
 from toys import tiny_tsm
 from videos import dataset, pipeline, write_list
 
-from mmvkd.datasets.samplers import SeededSampler, cached_view
+from mmvkd.datasets import SeededSampler
 from mmvkd.engine import caching
 from mmvkd.engine.caching import write_stores
 from mmvkd.models.teachers import recognizer
 from mmvkd.models.teachers.store import StoreError
 from mmvkd.registry import DATASETS, MODELS
+from mmvkd.seeding import cached_view
 
 VIEWS = 2
 HEADS = dict(

@@ -289,6 +289,29 @@ def test_two_processes_agree_in_the_first_step_of_each_phase_and_in_what_is_froz
         assert torch.equal(first[distances], second[distances])
 
 
+def test_two_processes_train_where_a_phase_leaves_what_learns_without_a_loss(
+    tmp_path: Path, lists: tuple[str, str]
+) -> None:
+    (tmp_path / 'work').mkdir()
+    # no label's loss reaches the classifier, nor one of the two hybrids all stages
+    heads = dict(substage=dict(terms=['combination']))
+    front = dict(epochs=1, label=False, heads=heads)
+    config = cascade(tmp_path, lists, param_scheduler=[])
+    config.model.heads.substage.hybrids = 'one'
+    config.model.heads.substage.combined = ['stage1', 'stage2']
+    config.default_hooks.cascade.phases = dict(front=front, whole={})
+    port = free_port()
+    calls = [(recorded, (config.to_dict(), rank, port)) for rank in range(RANKS)]
+    assert fork(*calls) == [0, 0]
+    one, two = (torch.load(tmp_path / f'{r}.pth', weights_only=False) for r in (0, 1))
+    classifier = 'student.cls_head.fc_cls.weight'
+    without = [step[classifier] is None for step in one['gradients']]
+    assert without == [True, False, False]
+    for first, second in zip(one['states'], two['states']):
+        weight = 'backbone.layer1.0.conv1.conv.weight'
+        assert torch.equal(first[weight], second[weight])
+
+
 # What does not fit
 
 

@@ -53,6 +53,10 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
     for recognizer in (student, teacher):
         recognizer['cls_head']['dropout_ratio'] = 0.0
         recognizer['backbone']['norm_eval'] = norm == 'frozen'
+    if norm == 'frozen':
+        # each rank's mean is over what its own clips weigh
+        weighted = dict(type='CrossEntropyLoss', class_weight=[1.0, 5.0, 0.2, 3.0])
+        student['cls_head']['loss_cls'] = weighted
     heads: dict[str, Any] = dict(
         kd=dict(type='mmvkd.KDHead', temperature=2.0),
         zscore=dict(type='mmvkd.ZScoreKDHead'),

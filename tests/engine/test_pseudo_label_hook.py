@@ -273,6 +273,13 @@ def test_a_plain_recognizer_is_refused(tmp_path: Path, lists: tuple[str, str]) -
     assert 'is for a mmvkd.VideoDistiller, got Recog' in str(first_error(config))
 
 
+def test_a_run_by_iterations_is_refused(tmp_path: Path, lists: tuple[str, str]) -> None:
+    config = run_config(str(tmp_path), *lists, custom_hooks=WEAK['custom_hooks'])
+    config.train_cfg = dict(by_epoch=False, max_iters=4)
+    config.default_hooks.checkpoint = None
+    assert 'IterBasedTrainLoop has none: train by epochs' in str(first_error(config))
+
+
 def test_a_data_set_without_sample_ids_is_refused(
     tmp_path: Path, lists: tuple[str, str]
 ) -> None:

@@ -163,6 +163,22 @@ def test_a_run_killed_anywhere_ends_like_the_uninterrupted_one(
     assert_equal(run, uninterrupted)
 
 
+def test_a_validation_that_a_changed_interval_asks_for_is_made_up_for(
+    lists: tuple[str, str], tmp_path: Path
+) -> None:
+    changes = {
+        'train_cfg.val_interval': 3,
+        'train_cfg.dynamic_intervals': [(2, 1)],
+        'default_hooks.checkpoint.save_best': None,
+    }
+    run = Run(tmp_path / 'work', *lists)
+    assert run.go(('val', 2, 0), changes=changes) == -9
+    assert run.go(resume=True, changes=changes) == 0
+    scalars = run.last()['message_hub']['log_scalars']
+    # of the epochs 2 and 3
+    assert len(scalars['val/acc/top1'].data[0]) == 2
+
+
 def test_accumulation_averaging_and_mixed_precision_resume_exactly_twice(
     uninterrupted: Run, tmp_path: Path
 ) -> None:

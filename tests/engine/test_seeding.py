@@ -21,7 +21,7 @@ from mmvkd.seeding import seed_all, seeded, shared
 
 def runner(seed: int = 3, sampler: Any = None, **randomness: Any) -> SimpleNamespace:
     """What the hook uses of a Runner."""
-    sampler = sampler or SeededSampler(list(range(4)), seed=0)
+    sampler = sampler or object.__new__(SeededSampler)
     return SimpleNamespace(
         seed=seed,
         iter=0,

@@ -170,6 +170,44 @@ def test_a_batch_without_any_label_leaves_the_classifications_scale() -> None:
     assert values['a'].grad.item() == pytest.approx(math.exp(0.7))
 
 
+def test_a_batch_without_any_label_leaves_the_scales_of_terms_that_need_one() -> None:
+    balancer, values = made(), tensors(cls=0.0, a=0.0, b=0.0)
+    balancer.attach(['a', 'b'], of_labels=['a'])
+    objective(balancer, values).backward()
+    assert balancer.scales['a'].grad == 0
+    assert balancer.scales['b'].grad != 0
+
+
+@pytest.mark.parametrize(
+    ('head', 'terms'),
+    [
+        (dict(type='mmvkd.DKDHead'), ['h']),
+        (dict(type='mmvkd.LogitsGraphHead', edges='learned'), ['h_edges']),
+        (
+            dict(
+                type='mmvkd.RepresentationGraphHead',
+                tap='backbone.layer4',
+                dim=16,
+                edges='learned',
+            ),
+            ['h_edges'],
+        ),
+    ],
+)
+def test_heads_say_which_terms_need_a_label(head: dict, terms: list[str]) -> None:
+    model = distiller(heads=dict(h=head), balancer=UNCERTAIN)
+    data = batch()
+    for sample in data['data_samples']:
+        sample.set_gt_label(-1)
+    entries = step(model, data)
+    for term in terms:
+        assert entries[f'loss_{term}'] == 0
+    backward(model, data)
+    scales = model.distill['balancer'].scales
+    zero = [name for name, scale in scales.items() if scale.grad == 0]
+    assert sorted(zero) == sorted(['cls', *terms])
+
+
 def test_what_a_phase_turns_off_keeps_its_scale_and_has_a_gradient() -> None:
     balancer, values = made(), tensors(a=0.3)
     put(balancer, cls=0.7, b=0.2)

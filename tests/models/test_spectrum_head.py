@@ -161,3 +161,9 @@ def test_clips_too_short_for_their_tap_are_told() -> None:
     head = attached((3, 4, 6, 6), (5, 4, 6, 6))
     with pytest.raises(ValueError, match=r"tap 'a' of 't' has 1 frame.*longer clips"):
         terms(head, feature(2, 3, 2, 6, 6), feature(2, 5, 1, 6, 6))
+
+
+def test_a_students_clips_too_short_for_its_tap_are_told() -> None:
+    head = attached((3, 4, 6, 6), (5, 4, 6, 6))
+    with pytest.raises(ValueError, match=r"'a' of 'student' has 1 frame.*longer clips"):
+        terms(head, feature(2, 3, 1, 6, 6), feature(2, 5, 2, 6, 6))

@@ -105,6 +105,16 @@ def test_substages_end_where_the_resolution_is_halved(name: str) -> None:
     assert sides == [16, 8, 4, 2]
 
 
+def test_what_follows_the_layers_is_of_the_last_substage() -> None:
+    config = tiny_i3d()
+    config['backbone'] = dict(type='X3D', gamma_w=1, gamma_b=1.0, gamma_d=1.0)
+    config['cls_head'].update(type='X3DHead', in_channels=216)
+    cuts = substages(build_recognizer('student', config))
+    assert cuts['stage4'].modules == ('backbone.layer4', 'backbone.conv5')
+    assert cuts['stage4'].taps == ('backbone.layer4',)
+    assert 'backbone.conv1_s' in cuts['stage1'].modules
+
+
 def test_an_unknown_backbone_has_none() -> None:
     assert substages(build_recognizer('student', tiny_swin())) == {}
 

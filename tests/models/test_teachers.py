@@ -144,12 +144,26 @@ def test_a_training_run_leaves_every_tensor_of_a_teacher_as_it_was(
     assert all(p.grad is None for p in after.parameters())
 
 
-def test_a_teacher_that_knows_nothing_is_the_same_in_each_run() -> None:
-    one, two = distiller(), distiller()
-    for p, q in zip(
-        one.teachers['t'].model.parameters(), two.teachers['t'].model.parameters()
-    ):
-        assert torch.equal(p, q)
+def test_a_teacher_that_knows_nothing_is_the_same_on_each_rank_and_in_each_run() -> (
+    None
+):
+    made = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        model = build(config(teachers=dict(t=teacher(), u=teacher())), init=False)
+        before = torch.get_rng_state()
+        model.load_teachers()
+        assert torch.equal(torch.get_rng_state(), before)
+        made.append([dict(t.model.named_parameters()) for t in model.teachers.values()])
+    for (name, p), q in zip(made[0][0].items(), made[1][0].values()):
+        assert torch.equal(p, q), name
+    weight = 'backbone.conv1.conv.weight'
+    assert not torch.equal(made[0][0][weight], made[0][1][weight])
+
+
+def test_a_frozen_teacher_needs_a_checkpoint() -> None:
+    with pytest.raises(ValueError, match=r"needs its checkpoint, or 'random'.*mutual"):
+        build(config(teachers=dict(t=dict(teacher(), checkpoint=None))), init=False)
 
 
 # Precision

@@ -573,6 +573,45 @@ def test_a_heads_name_may_not_contain_loss() -> None:
     refused(ValueError, "head 'my_loss'", heads=dict(my_loss=dict(type='mmvkd.KDHead')))
 
 
+@pytest.mark.parametrize(
+    ('heads', 'key'),
+    [
+        (dict(cls=dict(type='mmvkd.KDHead')), 'cls'),
+        (dict(scales=dict(type='mmvkd.KDHead')), 'scales'),
+        (
+            dict(
+                dist=dict(type='mmvkd.DISTHead'), dist_inter=dict(type='mmvkd.KDHead')
+            ),
+            'dist_inter',
+        ),
+    ],
+)
+def test_a_head_whose_term_would_replace_another_is_refused(
+    heads: dict, key: str
+) -> None:
+    refused(ValueError, f"'{key}' would be a term of .* another name$", heads=heads)
+
+
+@pytest.mark.parametrize('name', ['layer.4', 'keys'])
+def test_a_name_that_no_module_can_have_is_refused(name: str) -> None:
+    kd = dict(type='mmvkd.KDHead')
+    refused(ValueError, f"no head can have the name '{name}'", heads={name: kd})
+    teachers = {name: teacher()}
+    refused(ValueError, f"no teacher can have the name '{name}'", teachers=teachers)
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_a_layout_that_one_head_says_holds_for_all(order: int) -> None:
+    tap = dict(name='backbone.layer4', layout='NTCHW')
+    said, plain_ = fitnets(teacher_tap=tap), fitnets()
+    heads = dict(list(dict(said=said, plain=plain_).items())[::order])
+    model = distiller(heads=heads)
+    assert model.teachers['t'].reader.layouts['backbone.layer4'] == 'NTCHW'
+    heads['other'] = fitnets(teacher_tap=dict(tap, layout='NCTHW'))
+    told = "'backbone.layer4' has layout='NTCHW' in one head and 'NCTHW' in another"
+    refused(ValueError, told, heads=heads)
+
+
 def test_an_unknown_teacher_in_a_head_is_told() -> None:
     heads = dict(kd=dict(type='mmvkd.KDHead', teachers=['u']))
     refused(ValueError, "names teacher 'u'; the config has t", heads=heads)

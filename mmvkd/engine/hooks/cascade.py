@@ -92,6 +92,12 @@ class CascadeHook(Hook):
         if is_model_wrapper(runner.model):
             # its buckets are of the parameters that learned when it was made
             settings = runner.cfg.get('model_wrapper_cfg')
+            if not model.label_loss:
+                # heads may have no gradient for all that learns
+                settings = settings or dict(
+                    type='MMDistributedDataParallel', broadcast_buffers=False
+                )
+                settings = dict(settings, find_unused_parameters=True)
             runner.model = model
             gc.collect()
             runner.model = runner.wrap_model(settings, model)

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import SeededDataset
@@ -88,6 +88,11 @@ class PseudoLabelHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Put the labels in."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise TypeError(
+                'PseudoLabelHook moves labels at the ends of epochs; '
+                f'{type(runner.train_loop).__name__} has none: train by epochs'
+            )
         model = inner(runner.model)
         dataset = _checked(model, runner.train_dataloader)
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]

@@ -31,6 +31,8 @@ class ExactResumeHook(Hook):
         loop = runner.train_loop
         if runner.epoch == 0 or runner.val_loop is None:
             return
+        # as dynamic_intervals have it by now
+        loop._decide_current_val_interval()
         due = runner.epoch >= loop.val_begin and (
             runner.epoch % loop.val_interval == 0 or runner.epoch == loop.max_epochs
         )

@@ -14,7 +14,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel, merge_dict, stack_ba
 from mmengine.utils import is_seq_of
 from torch import Tensor, nn
 
-from mmvkd.models.gather import global_count, world_size
+from mmvkd.models.gather import global_sum, world_size
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.label_bank import LabelBank
 from mmvkd.models.losses.numerics import full_precision
@@ -26,6 +26,9 @@ from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import CachedTeacher, FrozenTeacher, Peer, Teacher
 from mmvkd.models.views import ClipView, Views, to_clip
 from mmvkd.registry import MODELS
+
+# terms that are not of a head: the label's losses and the balancer's
+_TAKEN = ('cls', 'aux', 'scales')
 
 
 class DistillPreprocessor(BaseDataPreprocessor):
@@ -205,9 +208,9 @@ class VideoDistiller(BaseModel):
             head.meet(
                 self.student, {t: self.teachers[t] for t in self._teachers_of[name]}
             )
-            student_taps.update(head.student_taps())
+            _add_taps(student_taps, head.student_taps())
             for teacher in self._teachers_of[name]:
-                teacher_taps[teacher].update(head.teacher_taps(teacher))
+                _add_taps(teacher_taps[teacher], head.teacher_taps(teacher))
         layouts = {tap: layout for tap, layout in student_taps.items() if layout}
         self.reader = TapReader(self.student, tuple(student_taps), layouts)
         card = probe('student', self.student, self.view, self.reader)
@@ -223,9 +226,12 @@ class VideoDistiller(BaseModel):
                         f"head '{name}' logs '{term}': MMEngine sums every key with "
                         "'loss' in it; give the teacher another name"
                     )
-        self.distill['balancer'].attach(
-            [_key(name, term) for name, h in self.heads.items() for term in h.terms]
-        )
+        heads = self.heads.items()
+        terms = [_key(name, term) for name, h in heads for term in h.terms]
+        of_labels = [_key(name, term) for name, h in heads for term in h.label_terms]
+        logs = [_key(name, log) for name, h in heads for log in h.diagnostics]
+        _check_keys([*terms, *logs])
+        self.distill['balancer'].attach(terms, of_labels)
 
     @property
     def active_terms(self) -> list[str]:
@@ -438,19 +444,34 @@ class VideoDistiller(BaseModel):
             entries = {'loss_cls': scores.sum() * 0}
         if targets.complete and world_size() == 1:
             return entries
-        share = labeled.sum() / global_count(labeled)
+        counted = _counted(head, targets, labeled)
+        share = counted.sum() * world_size() / global_sum(counted).clamp_min(1e-12)
         return {
             key: value * share if 'loss' in key else value
             for key, value in entries.items()
         }
 
 
+def _counted(head: nn.Module, targets: Targets, labeled: Tensor) -> Tensor:
+    """What each clip (N,) counts in the mean that the head's loss is."""
+    weight = getattr(head.loss_cls, 'class_weight', None)
+    if weight is None or targets.labels is None:
+        return labeled.float()
+    weight = weight.to(labeled.device)
+    if targets.soft is not None:
+        return targets.soft @ weight
+    return labeled * weight[targets.labels.clamp_min(0)]
+
+
 def _check_types(kind: str, configs: Mapping[str, Any]) -> None:
     """Tell a misspelt name: a child config that misses its base's makes a new entry.
 
     Raises:
-        ValueError: for an entry without a type.
+        ValueError: for an entry without a type, or a name that no module can have.
     """
+    for name in configs:
+        if '.' in name or hasattr(nn.ModuleDict, name):
+            raise ValueError(f"no {kind} can have the name '{name}'; give it another")
     typed = [name for name, config in configs.items() if config and 'type' in config]
     for name, config in configs.items():
         if name not in typed:
@@ -462,6 +483,39 @@ def _check_types(kind: str, configs: Mapping[str, Any]) -> None:
 def _key(head: str, term: str) -> str:
     """Of a head's term among all terms."""
     return f'{head}_{term}' if term else head
+
+
+def _check_keys(keys: Sequence[str]) -> None:
+    """Refuse that one entry of the objective, or of the log, would replace another.
+
+    Raises:
+        ValueError: for a name that comes twice, or is not for heads.
+    """
+    for key in keys:
+        if key in _TAKEN or keys.count(key) > 1:
+            whose = 'the label losses or the balancer' if key in _TAKEN else 'two heads'
+            raise ValueError(
+                f"'{key}' would be a term of {whose} at once, which are logged by head "
+                'and term: give the head another name'
+            )
+
+
+def _add_taps(
+    known: dict[str, Optional[str]], more: Mapping[str, Optional[str]]
+) -> None:
+    """Take the layouts of one head's taps into those of all.
+
+    Raises:
+        ValueError: if two heads say different layouts of a tap.
+    """
+    for tap, layout in more.items():
+        before = known.get(tap)
+        if before and layout and before != layout:
+            raise ValueError(
+                f"tap '{tap}' has layout='{before}' in one head and '{layout}' in "
+                'another; it is one of them'
+            )
+        known[tap] = before or layout
 
 
 def _as_student(module: nn.Module, state: dict, prefix: str, metadata: Any) -> None:

@@ -37,6 +37,9 @@ class DistillationHead(nn.Module):
     inner_terms: Collection[str] = ()
     """Of the terms, those that teach the head alone; each weighs 1."""
 
+    label_terms: Collection[str] = ()
+    """Of the terms, those that are zero where no clip of the batch has a label."""
+
     diagnostics: Sequence[str] = ()
     """Terms that are logged and not part of the objective."""
 

@@ -113,6 +113,8 @@ class DKDHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
+    label_terms = ('',)
+
     def __init__(
         self,
         alpha: float = 1.0,

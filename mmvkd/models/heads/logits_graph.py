@@ -132,6 +132,7 @@ class LogitsGraphHead(LogitsHead):
         self.temperature = temperature
         self.edges = edges
         self.inner_terms = ('edges',) if edges == 'learned' else ()
+        self.label_terms = self.inner_terms
         self.terms = ('', *self.inner_terms)
         self.self_loop = self_loop
         self.barycentre = barycentre

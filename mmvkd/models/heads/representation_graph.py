@@ -155,6 +155,7 @@ class RepresentationGraphHead(DistillationHead):
         self.joint = joint
         self.edges = edges
         self.inner_terms = ('edges',) if edges == 'learned' else ()
+        self.label_terms = self.inner_terms
         self.terms = ('', *self.inner_terms)
         # vectors that meet their own need no others
         self.min_clips = 0 if joint else min_clips

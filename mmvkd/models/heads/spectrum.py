@@ -98,8 +98,11 @@ class SpectrumHead(DistillationHead):
         """The terms, averaged over the teachers.
 
         Raises:
-            ValueError: if a teacher's feature of these clips has a single frame.
+            ValueError: if a feature of these clips has a single frame.
         """
+        frames = student.features[self._student_tap].shape[2]
+        if frames < 2:
+            raise ValueError(_still(self._student_tap, 'student', frames))
         feature = coarse(student.features[self._student_tap], self.grid)
         found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
         for name, outputs in teachers.items():

@@ -29,6 +29,7 @@ from mmvkd.models.taps import TapReader, native, parts_around
 from mmvkd.models.teachers.substitution import Substitution
 from mmvkd.models.views import ClipView
 from mmvkd.registry import MODELS
+from mmvkd.seeding import seeded
 
 _PRECISIONS = {
     'fp32': torch.float32,
@@ -64,7 +65,7 @@ class RecognizerTeacher:
             the heads wait for, not the host. Elsewhere there is none: a line says so.
 
     Raises:
-        ValueError: for an unknown precision or a micro-batch below 1.
+        ValueError: for an unknown precision, a micro-batch below 1 or no checkpoint.
     """
 
     def __init__(
@@ -84,11 +85,17 @@ class RecognizerTeacher:
             raise ValueError(
                 f'micro_batch is a number of clips, 1 or more; got {micro_batch}'
             )
+        if not checkpoint:
+            raise ValueError(
+                "a frozen teacher needs its checkpoint, or 'random' for one that knows "
+                'nothing; without any it can but learn, by mutual=True'
+            )
         self.name = 'teacher'
         self.checkpoint = checkpoint
         self.recipe = recipe
         self.dtype = _PRECISIONS[precision]
-        self.model = build_recognizer('teacher', without_pretrained(model))
+        self._config = without_pretrained(model)
+        self.model = build_recognizer('teacher', self._config)
         self.model.requires_grad_(False).eval()
         if channels_last:
             _put_channels_last(self.model)
@@ -116,8 +123,13 @@ class RecognizerTeacher:
 
     def load(self) -> None:
         """Read the weights; see :func:`~mmvkd.models.recognizers.load_weights`."""
-        if self.checkpoint != 'random':
-            role = f"teacher '{self.name}'"
+        role = f"teacher '{self.name}'"
+        if self.checkpoint == 'random':
+            # by its name: the same on all ranks and in a resumed run
+            with seeded(*self.name.encode()):
+                drawn = build_recognizer(role, self._config)
+            self.model.load_state_dict(drawn.state_dict())
+        else:
             load_weights(role, self.model, self.checkpoint, self.recipe)
         if self.compile and not self.loaded:
             for part in parts_around(self.model, self.reader.names):
