@@ -270,6 +270,16 @@ def _path(entry: Any) -> str:
     return f'{entry.__module__}.{entry.__qualname__}'
 
 
+def say_nothing_of_full_mmcv() -> None:
+    """Leave out mmcv-lite's hint to install mmcv beside it.
+
+    Symptom: every tool begins with "You should install ``mmcv`` rather than
+    ``mmcv-lite``", for an operator that no recognizer here needs; both together break
+    each other. Upstream: ``mmcv/cnn/bricks/transformer.py``.
+    """
+    warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention')
+
+
 def _numpy_major() -> int:
     return int(np.__version__.split('.')[0])
 
@@ -513,6 +523,7 @@ MENDS: tuple[Callable[[], None], ...] = (
     replace_pkg_resources,
     allow_mmengine_checkpoints,
     restore_numpy_names,
+    say_nothing_of_full_mmcv,
     mend_color_jitter,
     skip_unfit_multimodal,
     mend_tsm_from_scratch,

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import os
 import re
+import shlex
 import sys
 import traceback
 from types import FrameType, TracebackType
@@ -18,6 +19,12 @@ from mmengine.runner import Runner
 _UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
 _NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
+
+
+def as_typed_here(command: str) -> str:
+    """A command of ours, behind the ``MMVKD_…`` words that configs have read here."""
+    words = {k: v for k, v in sorted(os.environ.items()) if k.startswith('MMVKD_')}
+    return ' '.join([*(f'{k}={shlex.quote(v)}' for k, v in words.items()), command])
 
 
 class UnreadableClipError(RuntimeError):

@@ -195,7 +195,7 @@ def test_teachers_come_from_the_zoo_or_from_the_run_that_the_recipe_names(
         config = parsed(data, name)
         for teacher in config.model.get('teachers', {}).values():
             path = teacher.model.config.replace('mmvkd::', '')
-            assert teacher.recipe == f'python tools/train.py configs/{path}', name
+            assert teacher.recipe == f'python tools/train.py mmvkd::{path}', name
             if '://' not in teacher.checkpoint:
                 assert teacher.checkpoint == parsed(data, path).work_dir, name
             else:
@@ -385,15 +385,15 @@ def test_the_loss_falls_on_one_repeated_batch(name: str) -> None:
 
 
 def motions_like(student: dict[str, Any], oversample: int) -> dict[str, Any]:
-    """Two clips as the loader would give them, but smaller."""
+    """Four clips as the loader would give them, but smaller."""
     volumes = student['data_preprocessor']['format_shape'] == 'NCTHW'
     shape = (1, 3, 32, 32, 32) if volumes else (8 * oversample, 3, 32, 32)
     generator = torch.Generator().manual_seed(0)
     inputs = [
         torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        for _ in range(2)
+        for _ in range(4)
     ]
-    samples = [ActionDataSample().set_gt_label(label) for label in (0, 1)]
+    samples = [ActionDataSample().set_gt_label(label) for label in range(4)]
     return dict(inputs=inputs, data_samples=samples)
 
 
@@ -510,7 +510,7 @@ def test_a_missing_teacher_ends_in_a_line_that_says_what_makes_it(
     message = first_error(config, tmp_path)
     assert message == (
         "checkpoint 'work_dirs/motions/tsm_r50' of the teacher 'tsm_r50' is missing; "
-        'make it with: python tools/train.py configs/teachers/tsm_r50.py'
+        'make it with: python tools/train.py mmvkd::teachers/tsm_r50.py'
     )
 
 
@@ -576,16 +576,16 @@ def test_the_main_job_leads_to_each_command_that_is_to_be_run_before_it(
         shutil.copy(write_list(tmp_path, 2, split), target)
     assert first_error(main, tmp_path) == (
         f"checkpoint '{teacher.work_dir}' of the teacher '{task}' is missing; make it "
-        f'with: python tools/train.py configs/teachers/{task}_tsm_r50.py'
+        f'with: python tools/train.py mmvkd::teachers/{task}_tsm_r50.py'
     )
     assert first_error(teacher, tmp_path) == (
         f"run '{pretext.work_dir}' has no checkpoint; make it with: "
-        f'python tools/train.py configs/pretext/{task}_tsm_r50.py'
+        f'python tools/train.py mmvkd::pretext/{task}_tsm_r50.py'
     )
     if f'pretext/{task}_tsm_r50.py' in AFTER_COHERENCE:
         assert first_error(pretext, tmp_path) == (
             "run 'work_dirs/motions/pretext/coherence_tsm_r50' has no checkpoint; make "
-            'it with: python tools/train.py configs/pretext/coherence_tsm_r50.py'
+            'it with: python tools/train.py mmvkd::pretext/coherence_tsm_r50.py'
         )
 
 
@@ -686,7 +686,7 @@ def test_a_pretext_config_asks_its_task_of_the_same_clips_in_every_loader(
 def after(pretext: Config) -> dict[str, str]:
     """How a backbone goes on from a pretext run."""
     name = Path(pretext.work_dir).name
-    recipe = f'python tools/train.py configs/pretext/{name}.py'
+    recipe = f'python tools/train.py mmvkd::pretext/{name}.py'
     return dict(
         type='Pretrained',
         checkpoint=f'run://{pretext.work_dir}?recipe={recipe}',

@@ -4,7 +4,7 @@ _base_ = './pretext.py'
 
 coherence = (
     f'run://work_dirs/{_base_.dataset}/pretext/coherence_tsm_r50'
-    '?recipe=python tools/train.py configs/pretext/coherence_tsm_r50.py'
+    '?recipe=python tools/train.py mmvkd::pretext/coherence_tsm_r50.py'
 )
 model = dict(
     backbone=dict(

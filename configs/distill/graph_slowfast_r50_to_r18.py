@@ -14,7 +14,7 @@ model = dict(
             checkpoint=_base_.checkpoints.get(
                 'swin_tiny', f'work_dirs/{_base_.dataset}/swin_tiny'
             ),
-            recipe='python tools/train.py configs/teachers/swin_tiny.py',
+            recipe='python tools/train.py mmvkd::teachers/swin_tiny.py',
         )
     ),
     heads=dict(

@@ -11,7 +11,7 @@ model = dict(
             checkpoint=_base_.checkpoints.get(
                 'tsm_r34', f'work_dirs/{_base_.dataset}/tsm_r34'
             ),
-            recipe='python tools/train.py configs/teachers/tsm_r34.py',
+            recipe='python tools/train.py mmvkd::teachers/tsm_r34.py',
         )
     ),
     heads=dict(logits_graph=dict(_base_.logits_graph, loss_weight=1.0)),

@@ -1,6 +1,4 @@
-"""What studies on Motions share: small clips, one strong teacher, a student that has
-flattened.
-"""
+"""What studies on Motions share: small clips, one strong teacher, short schedules."""
 
 data = 'motions'
 environment = dict(MMVKD_SIZE='32')
@@ -15,8 +13,8 @@ requires = {
 }
 # from nothing, the deepest network is the last to learn
 _longest = {'train_cfg.max_epochs': 20, 'param_scheduler.1.end': 20}
-# of students: as many augmentations of each clip as epochs, the same for all, so that
-# what the teacher says of them can be kept
+# of students: eight augmentations of each clip recur, the same for all and for any
+# number of epochs, so that what the teacher says of them can be kept
 _views = {'train_dataloader.sampler.views': 8}
 runs = dict(
     tsm_r50=dict(

@@ -86,9 +86,9 @@ methods = dict(
             _base_._of_four,
             config=_same_four.format(name),
             options=_weak,
-            seeds=[0],
+            seeds=seeds,
             title=f'{name.upper()} of the four',
         )
-        for name in ('dist', 'kd')
+        for name, seeds in (('dist', [0, 1, 2]), ('kd', [0]))
     },
 )

@@ -5,6 +5,6 @@ _base_ = './sorting_tsm_r50.py'
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 pretext = (
     f'run://work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
-    '?recipe=python tools/train.py configs/pretext/{{ fileBasename }}'
+    '?recipe=python tools/train.py mmvkd::pretext/{{ fileBasename }}'
 )
 model = dict(backbone=dict(init_cfg=dict(checkpoint=pretext)))

@@ -5,7 +5,7 @@ _base_ = ['./tsm_r50.py', '../_base_/probes/{{$MMVKD_PROBE:finetune}}.py']
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 pretext = (
     f'run://work_dirs/{_base_.dataset}/pretext/{{ fileBasenameNoExtension }}'
-    '?recipe=python tools/train.py configs/pretext/{{ fileBasename }}'
+    '?recipe=python tools/train.py mmvkd::pretext/{{ fileBasename }}'
 )
 model = dict(
     backbone=dict(

@@ -8,6 +8,7 @@ from mmaction.models.backbones.resnet import BasicBlock, Bottleneck
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mmvkd.errors import as_typed_here
 from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
 from mmvkd.registry import WEIGHT_INITIALIZERS
 
@@ -29,6 +30,7 @@ def load_run(address: str, map_location: Optional[str] = None) -> Any:
     folder, _, recipe = address[len(_RUN) :].partition('?recipe=')
     found = find_checkpoint(folder)
     if found is None:
+        recipe = recipe and as_typed_here(recipe)
         hint = f'make it with: {recipe}' if recipe else 'train it first'
         raise FileNotFoundError(f"run '{folder}' has no checkpoint; {hint}")
     return read_checkpoint(found)

@@ -19,7 +19,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmvkd.errors import reading_problem
+from mmvkd.errors import as_typed_here, reading_problem
 
 RecognizerConfig = Union[str, Mapping[str, Any]]
 """A model dict; a path to a config; ``mmaction::recognition/tsm/…``; or a dict with a
@@ -181,7 +181,7 @@ def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tens
     else:
         found = find_checkpoint(path)
         if found is None:
-            hint = f'; make it with: {recipe}' if recipe else ''
+            hint = f'; make it with: {as_typed_here(recipe)}' if recipe else ''
             raise FileNotFoundError(
                 f"checkpoint '{path}' of the {role} is missing{hint}"
             )

@@ -2,7 +2,7 @@
 
 _base_ = ['./video.py', '../schedules/sgd_tsm_50e.py']
 
-dataset = 'own'
+dataset = '{{$MMVKD_NAME:own}}'  # its runs are in a folder of this name
 num_classes = int('{{$MMVKD_NUM_CLASSES:2}}')
 train_list = '{{$MMVKD_TRAIN_LIST:data/own/train_list.txt}}'
 val_list = '{{$MMVKD_VAL_LIST:data/own/val_list.txt}}'

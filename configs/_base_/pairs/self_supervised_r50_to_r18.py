@@ -11,7 +11,7 @@ model = dict(
             type='mmvkd.RecognizerTeacher',
             model=dict(config=f'mmvkd::teachers/{task}_tsm_r50.py'),
             checkpoint=f'work_dirs/{_base_.dataset}/{task}_tsm_r50',
-            recipe=f'python tools/train.py configs/teachers/{task}_tsm_r50.py',
+            recipe=f'python tools/train.py mmvkd::teachers/{task}_tsm_r50.py',
         )
         for task in tasks.replace(' ', '').split(',')
     },

@@ -12,7 +12,7 @@ model = dict(
             checkpoint=_base_.checkpoints.get(
                 'tsm_r34', f'work_dirs/{_base_.dataset}/tsm_r34'
             ),
-            recipe='python tools/train.py configs/teachers/tsm_r34.py',
+            recipe='python tools/train.py mmvkd::teachers/tsm_r34.py',
         ),
     ),
 )

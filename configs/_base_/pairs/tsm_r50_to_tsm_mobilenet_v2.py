@@ -12,7 +12,7 @@ model = dict(
             checkpoint=_base_.checkpoints.get(
                 'tsm_r50', f'work_dirs/{_base_.dataset}/tsm_r50'
             ),
-            recipe='python tools/train.py configs/teachers/tsm_r50.py',
+            recipe='python tools/train.py mmvkd::teachers/tsm_r50.py',
         ),
     ),
 )

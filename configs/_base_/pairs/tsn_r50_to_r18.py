@@ -12,7 +12,7 @@ model = dict(
             checkpoint=_base_.checkpoints.get(
                 'tsn_r50', f'work_dirs/{_base_.dataset}/tsn_r50'
             ),
-            recipe='python tools/train.py configs/teachers/tsn_r50.py',
+            recipe='python tools/train.py mmvkd::teachers/tsn_r50.py',
         ),
     ),
 )
