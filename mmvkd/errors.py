@@ -18,13 +18,18 @@ from mmengine.runner import Runner
 
 _UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
+_OF_TOOLS = ('MMVKD_ERROR_FILE', 'MMVKD_TRACEBACK')
 _NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
 
 
 def as_typed_here(command: str) -> str:
     """A command of ours, behind the ``MMVKD_…`` words that configs have read here."""
-    words = {k: v for k, v in sorted(os.environ.items()) if k.startswith('MMVKD_')}
-    return ' '.join([*(f'{k}={shlex.quote(v)}' for k, v in words.items()), command])
+    words = [
+        f'{name}={shlex.quote(value)}'
+        for name, value in sorted(os.environ.items())
+        if name.startswith('MMVKD_') and name not in _OF_TOOLS
+    ]
+    return ' '.join([*words, command])
 
 
 class UnreadableClipError(RuntimeError):

@@ -76,6 +76,17 @@ def test_a_run_that_was_not_trained_is_named(
         from_run(tmp_path / f'no{recipe}', num_classes=4)
 
 
+def test_what_makes_a_run_is_told_with_the_words_that_it_was_looked_for_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('MMVKD_SIZE', '32')
+    monkeypatch.setenv('MMVKD_VIDEOS', '/my clips')
+    monkeypatch.setenv('MMVKD_ERROR_FILE', '/tmp/of_the_launcher')
+    told = "make it with: MMVKD_SIZE=32 MMVKD_VIDEOS='/my clips' train x.py$"
+    with pytest.raises(FileNotFoundError, match=told):
+        from_run(tmp_path / 'no?recipe=train x.py', num_classes=4)
+
+
 def test_a_run_that_was_trained_is_found_beside_its_recipe(tmp_path: Path) -> None:
     state = MODELS.build(tiny_tsm()).state_dict()
     torch.save(dict(state_dict=state), tmp_path / 'best_acc_top1_epoch_3.pth')
