@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a bare machine to a distilled student: install, make videos, train, distil, score.
+# From a bare machine to a distilled student: install, make videos, train, distill, score.
 #
 #   bash tools/quickstart.sh
 #
