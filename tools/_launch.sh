@@ -1,5 +1,6 @@
 # What the launch scripts share; they source it.
 
+unset CDPATH
 MMVKD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PYTHONPATH="${MMVKD_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
 
@@ -33,7 +34,7 @@ has_accelerator() {
 
 # run_processes COUNT SCRIPT ARGUMENTS…: this node's share of the run, by torchrun.
 run_processes() {
-    local count=$1 cores errors status=0 place
+    local count=$1 cores place
     shift
     case ${count} in '' | *[!0-9]* | 0) usage "the number of processes is '${count}'" ;; esac
     find_python
@@ -41,26 +42,30 @@ run_processes() {
         cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
         export OMP_NUM_THREADS=$((cores > count ? cores / count : 1))
     fi
+    if [ "${NNODES:-1}" != 1 ] && [ -z "${MASTER_ADDR:-}" ]; then
+        usage "NNODES=${NNODES} needs MASTER_ADDR, the address of the first node"
+    fi
     if [ "${NNODES:-1}" = 1 ] && [ -z "${PORT:-}" ]; then
         # any free port, so that runs on one machine do not meet
         place=(--standalone --local-addr "${MASTER_ADDR:-127.0.0.1}")
     else
         place=(--nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}"
-            --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-29500}")
+            --master-addr "${MASTER_ADDR:-127.0.0.1}" --master-port "${PORT:-${MASTER_PORT:-29500}}")
     fi
-    errors=$(mktemp -d)
-    # torchrun without its own trace, which says nothing of why a process failed
-    MMVKD_ERROR_FILE=${errors}/line "${PYTHON}" -c 'import sys
+    # torchrun without its own trace, which says nothing of why a process failed; the
+    # reason stands last, once. In the place of this shell, so that signals reach it.
+    exec "${PYTHON}" -c 'import os, pathlib, sys, tempfile
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main
-try:
-    main()
-except ChildFailedError:
-    sys.exit(1)' "${place[@]}" --nproc-per-node "${count}" "$@" --launcher pytorch || status=$?
-    # the reason stands last, once
-    cat "${errors}/line" >&2 2>/dev/null || true
-    rm -rf "${errors}"
-    return "${status}"
+with tempfile.TemporaryDirectory() as folder:
+    reason = pathlib.Path(folder, "line")
+    os.environ["MMVKD_ERROR_FILE"] = str(reason)
+    try:
+        main()
+    except ChildFailedError:
+        if reason.is_file():
+            sys.stderr.write(reason.read_text())
+        sys.exit(1)' "${place[@]}" --nproc-per-node "${count}" "$@" --launcher pytorch
 }
 
 # run_slurm PARTITION JOB_NAME SCRIPT ARGUMENTS…: GPUS tasks by srun.

@@ -6,6 +6,7 @@
 # editable install. A stamp in DIR remembers what was asked for: while that stays the
 # same, a second call takes no time and no network.
 
+unset CDPATH
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 say() { printf '\n== %s\n' "$*"; }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from mmvkd.evaluation.benchmark import measure, table
 from mmvkd.evaluation.growth import AXES, draw, growth, plain_growth
 from mmvkd.evaluation.peaks import peak_memory
 from mmvkd.evaluation.variants import Setting
+from mmvkd.files import write_json
 from mmvkd.visualization.pictures import png
 
 
@@ -87,8 +87,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
             result = report.plain()
             print(table(report))
         if args.json is not None:
-            text = json.dumps(result, indent=1) + '\n'
-            Path(args.json).write_text(text, encoding='utf-8')
+            write_json(Path(args.json), result)
     return result
 
 

@@ -15,6 +15,7 @@ import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.engine.launch import load_config
 from mmvkd.errors import ClearErrors
 from mmvkd.evaluation.complexity import Complexity, complexity
+from mmvkd.files import write_text
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -42,7 +43,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Complexity:
     with ClearErrors(args.traceback):
         cost = complexity(load_config(args.config), args.shape, args.latency)
         if args.out is not None:
-            Path(args.out).write_text(json.dumps(asdict(cost)) + '\n', encoding='utf-8')
+            write_text(Path(args.out), json.dumps(asdict(cost)) + '\n')
     print(f'input       {" x ".join(map(str, cost.shape))} (one view)')
     print(f'parameters  {cost.parameters / 1e6:.2f} M')
     print(f'operations  {cost.gflops:.2f} GFLOPs (multiply-adds)')

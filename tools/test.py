@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -14,6 +14,7 @@ from mmengine.dist import is_main_process
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.engine import launch
 from mmvkd.errors import ClearErrors
+from mmvkd.files import write_text
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -45,16 +46,20 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
     config.resume = False
 
 
-def main(argv: Optional[Sequence[str]] = None) -> dict[str, float]:
+def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
     args = parse_args(argv)
     with ClearErrors(args.traceback) as errors:
         config = launch.load_config(args.config)
         merge_args(config, args)
         runner = launch.build_runner(config, args.local_rank)
         errors.watch(runner)
-        metrics = {key: float(value) for key, value in runner.test().items()}
+        # arrays, as a confusion matrix, too
+        metrics = {
+            key: value.tolist() if hasattr(value, 'tolist') else value
+            for key, value in runner.test().items()
+        }
         if args.out is not None and is_main_process():
-            Path(args.out).write_text(json.dumps(metrics) + '\n', encoding='utf-8')
+            write_text(Path(args.out), json.dumps(metrics) + '\n')
         del runner
         launch.shut_down()
     return metrics

@@ -66,6 +66,8 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
                 'config: the batch size that its learning rate is meant for'
             )
         config.auto_scale_lr.enable = True
+        # MMEngine scales by the clips of an iteration
+        config.auto_scale_lr.base_batch_size /= launch.accumulated(config)
     randomness: dict[str, Any] = dict(seed=None)
     randomness.update(config.get('randomness') or {})
     if args.seed is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from inspect import isroutine
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,19 @@ def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
 def _told(transform: Any) -> str:
     """Type and settings of a transform, those that have defaults included."""
     settings = {
-        key: value for key, value in sorted(vars(transform).items()) if _plain(value)
+        key: value if _plain(value) else _inside(value)
+        for key, value in sorted(vars(transform).items())
+        if _plain(value) or _inside(value)
     }
     return f'{type(transform).__name__}({settings})'
+
+
+def _inside(value: Any) -> Any:
+    """What a transform that holds others, as RandomApply, has of them; else nothing."""
+    if isinstance(value, (list, tuple)):
+        return [told for told in map(_inside, value) if told]
+    told = callable(value) and hasattr(value, '__dict__') and not isroutine(value)
+    return _told(value) if told else None
 
 
 def _plain(value: Any) -> bool:

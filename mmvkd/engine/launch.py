@@ -112,12 +112,17 @@ def compare_batch(runner: Runner) -> None:
     meant = scaling.get('base_batch_size')
     if loaded is None or meant is None or scaling.get('enable'):
         return
-    clips = loaded * runner.world_size
+    clips = loaded * runner.world_size * accumulated(config)
     if clips != meant:
         runner.logger.warning(
             f'a step has {clips} clips, and the learning rate is meant for {meant}: '
             '--auto-scale-lr scales it'
         )
+
+
+def accumulated(config: Mapping[str, Any]) -> int:
+    """Iterations whose gradients make one step."""
+    return (config.get('optim_wrapper') or {}).get('accumulative_counts', 1)
 
 
 def shut_down() -> None:
@@ -145,20 +150,14 @@ def _short_type(hook: Any) -> str:
 
 def _check_checkpoint(config: Config) -> None:
     """Read a local checkpoint once, before anything is built for it."""
-    path = config.get('load_from')
-    if path is None and config.get('resume'):
-        pointer = Path(config.work_dir, 'last_checkpoint')
-        path = pointer.read_text().strip() if pointer.is_file() else None
-        # the pointer is absolute, and the folder may have been moved
-        here = pointer.with_name(Path(path).name) if path else pointer
-        if path and not os.path.isfile(path) and here.is_file():
-            config.load_from = path = str(here)
+    path, resume = config.get('load_from'), bool(config.get('resume'))
+    if path is None and resume:
+        path = find_checkpoint(config.work_dir, best=False)
     if path is None or '://' in str(path):
         return
     path = os.path.expanduser(path)
-    if not config.get('resume'):
-        # a run's folder means its best
-        config.load_from = path = find_checkpoint(path) or path
+    # a run's folder means its best, or its last where the run goes on
+    config.load_from = path = find_checkpoint(path, best=not resume) or path
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint '{path}' is missing")
     read_checkpoint(path)

@@ -189,16 +189,17 @@ def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tens
     return plain_state(checkpoint)
 
 
-def find_checkpoint(path: str) -> Optional[str]:
+def find_checkpoint(path: str, best: bool = True) -> Optional[str]:
     """The checkpoint file that ``path`` means, None if there is none.
 
-    A folder means its best checkpoint, or the last one where no best was saved.
+    A folder means its best checkpoint, or the last one where no best was saved, or
+    where it is not the ``best`` that is looked for.
     """
     if Path(path).is_file():
         return path
-    best = sorted(Path(path).glob('best_*.pth'), key=lambda file: file.stat().st_mtime)
-    if best:
-        return str(best[-1])
+    files = sorted(Path(path).glob('best_*.pth'), key=lambda file: file.stat().st_mtime)
+    if best and files:
+        return str(files[-1])
     pointer = Path(path, 'last_checkpoint')
     if pointer.is_file():
         last = Path(pointer.read_text())

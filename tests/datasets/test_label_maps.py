@@ -103,3 +103,21 @@ def test_a_watched_pipeline_has_the_fingerprint_of_an_unwatched_one(
     plain = Flip(flip_ratio=0.5, flip_label_map={0: 1, 1: 0})
     assert any(f"'flip_label_map': {plain.flip_label_map}" in step for step in told)
     assert any(f"'label_map': {ReverseClip(0.5, {0: 1}).label_map}" in s for s in told)
+
+
+def test_a_fingerprint_tells_what_stands_inside_of_another_transform(
+    unlabeled: str,
+) -> None:
+    def told(*steps: Any) -> dict[str, Any]:
+        return data_fingerprint(build(unlabeled, *steps))
+
+    def some(inside: dict[str, Any]) -> dict[str, Any]:
+        return dict(type='RandomApply', transforms=[inside], prob=0.5)
+
+    def colors(brightness: float) -> dict[str, Any]:
+        return dict(type='TorchVisionWrapper', op='ColorJitter', brightness=brightness)
+
+    assert told(some(flip(0.1, {}))) == told(some(flip(0.1, {})))
+    assert told(some(flip(0.1, {}))) != told(some(flip(0.9, {})))
+    assert told(colors(0.1)) == told(colors(0.1))
+    assert told(colors(0.1)) != told(colors(0.9))

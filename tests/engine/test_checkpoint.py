@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -279,3 +280,16 @@ def test_the_hook_is_found_by_its_prefixed_name() -> None:
     hook = HOOKS.build(dict(type='mmvkd.AtomicCheckpointHook', max_keep_ckpts=2))
     assert isinstance(hook, AtomicCheckpointHook)
     assert isinstance(hook, Hook)
+
+
+def test_a_run_that_goes_on_in_another_folder_leaves_the_first_its_best(
+    tmp_path: Path,
+) -> None:
+    a, b = tmp_path / 'a', tmp_path / 'b'
+    build(a, scores=(0.5, 0.4), epochs=2).train()
+    there = sorted(file.name for file in a.iterdir())
+    shutil.copytree(a, b)
+    build(b, scores=(0.4, 0.6), epochs=3, resume=True).train()
+    assert sorted(file.name for file in a.iterdir()) == there
+    assert 'best_score_epoch_1.pth' in there
+    assert [file.name for file in b.glob('best_*')] == ['best_score_epoch_3.pth']

@@ -67,7 +67,18 @@ def test_a_label_that_is_no_class_is_refused(
 
 
 def test_unlabeled_clips_and_label_vectors_pass(clip: str) -> None:
-    check('train', Clips([dict(filename=clip, label=label) for label in (-1, [5])]))
+    clips = Clips([dict(filename=clip, label=label) for label in (-1, [5])])
+    check('train', clips, student=True)
+
+
+@pytest.mark.parametrize(
+    ('stage', 'student'), [('train', False), ('val', True), ('test', False)]
+)
+def test_a_clip_without_a_label_is_refused_where_it_cannot_serve(
+    clip: str, stage: str, student: bool
+) -> None:
+    with pytest.raises(ValueError, match='is for the training of a distiller'):
+        check(stage, Clips([dict(filename=clip, label=-1)]), student)
 
 
 @pytest.mark.parametrize('stage', ['val', 'test'])

@@ -281,3 +281,31 @@ def test_a_checkpoint_without_the_training_only_parts_is_refused_when_resuming(
         RuntimeError, match=r'keys missing \(as distill\.heads\.fitnets'
     ):
         Runner.from_cfg(config).train()
+
+
+def test_a_best_checkpoint_is_refused_when_resuming(
+    uninterrupted: Run, tmp_path: Path
+) -> None:
+    (path,) = uninterrupted.folder.glob('best_*.pth')
+    config = run_config(str(tmp_path), uninterrupted.train, uninterrupted.val)
+    config.merge_from_dict(dict(load_from=str(path), resume=True))
+    with pytest.raises(RuntimeError, match=r'no state of the optimizer, as best_\*'):
+        Runner.from_cfg(config).train()
+
+
+def test_patience_goes_on_where_it_was(uninterrupted: Run, tmp_path: Path) -> None:
+    # StagedMetric is best at the first epoch, so patience ends with the second
+    stop = dict(type='EarlyStoppingHook', monitor='acc/staged', patience=1)
+    config = run_config(str(tmp_path / 'a'), uninterrupted.train, uninterrupted.val)
+    hooks = [*config.custom_hooks, dict(stop, rule='greater')]
+    changes = dict(custom_hooks=hooks)
+    run = replace(uninterrupted, folder=tmp_path / 'a')
+    assert run.go(changes=changes) == 0
+    assert run.last()['meta']['epoch'] == 2
+    # what has stopped stays so, and what was killed stops where it would have
+    assert run.go(resume=True, changes=changes) == 0
+    assert run.last()['meta']['epoch'] == 2
+    killed = replace(uninterrupted, folder=tmp_path / 'b')
+    assert killed.go(('train', 2, 1), changes=changes) == -9
+    assert killed.go(resume=True, changes=changes) == 0
+    assert killed.last()['meta']['epoch'] == 2

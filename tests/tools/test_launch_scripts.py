@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -138,6 +139,32 @@ def test_several_machines_meet_at_the_first(
         assert words[words.index(flag) + 1] == value
 
 
+def test_several_machines_need_the_address_of_the_first(tmp_path: Path) -> None:
+    python = fake(tmp_path, 'python')
+    settings = dict(PYTHON=str(python), NNODES='2', NODE_RANK='1')
+    run = launch('dist_train.sh', 'a.py', '2', **settings)
+    assert run.returncode == 2
+    assert 'NNODES=2 needs MASTER_ADDR' in run.stderr
+
+
+def test_a_signal_to_the_script_reaches_what_it_started(tmp_path: Path) -> None:
+    python = tmp_path / 'python'
+    python.write_text('#!/usr/bin/env bash\necho started $$\nexec sleep 60\n')
+    python.chmod(0o755)
+    script = subprocess.Popen(
+        [str(TOOLS / 'dist_train.sh'), 'a.py', '2'],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ, PYTHON=str(python)),
+    )
+    assert script.stdout is not None
+    started = int(script.stdout.readline().split()[1])
+    script.terminate()
+    assert script.wait(timeout=60) == -signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(started, 0)
+
+
 def test_on_a_cpu_the_cores_are_shared_out(tmp_path: Path) -> None:
     python = fake(tmp_path, 'python')
     settings = dict(PYTHON=str(python), CUDA_VISIBLE_DEVICES='-1', OMP_NUM_THREADS='')
@@ -152,7 +179,7 @@ def test_on_a_cpu_the_cores_are_shared_out(tmp_path: Path) -> None:
 
 def test_the_package_beside_the_tools_is_found(tmp_path: Path) -> None:
     python = fake(tmp_path, 'python')
-    run = launch('dist_train.sh', 'a.py', '1', PYTHON=str(python))
+    run = launch('dist_train.sh', 'a.py', '1', PYTHON=str(python), CDPATH='.:/')
     assert f'PATHS={TOOLS.parent}' in run.stdout.splitlines()
 
 

@@ -76,12 +76,23 @@ def test_the_teachers_file_is_not_needed(
 def test_metrics_are_written_where_out_says(
     project: Project, checkpoint: str, tmp_path: Path
 ) -> None:
-    out = tmp_path / 'metrics.json'
+    out = tmp_path / 'new' / 'metrics.json'
     # the folder of the run means its checkpoint
     run = str(Path(checkpoint).parent)
     metrics = score([project.config('plain'), run, '--out', str(out)])
     assert json.loads(out.read_text()) == metrics
     assert 0 <= metrics['acc/top1'] <= metrics['acc/top2'] <= 1
+
+
+def test_a_metric_may_be_a_matrix(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    out = tmp_path / 'metrics.json'
+    matrix = dict(type='ConfusionMatrix')
+    config = project.config('matrix', test_evaluator=matrix)
+    score([config, checkpoint, '--out', str(out)])
+    (rows,) = json.loads(out.read_text()).values()
+    assert sum(map(sum, rows)) == 6
 
 
 def test_cfg_options_choose_another_list(

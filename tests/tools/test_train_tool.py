@@ -69,6 +69,21 @@ def test_a_rate_for_another_number_of_clips_is_told(
     train([base, '--auto-scale-lr'])
     told = capsys.readouterr()
     assert 'is meant for' not in told.out + told.err
+    # two clips an iteration, eight iterations a step
+    train([base, '--cfg-options', 'optim_wrapper.accumulative_counts=8'])
+    told = capsys.readouterr()
+    assert 'is meant for' not in told.out + told.err
+
+
+def test_a_scaled_rate_counts_the_iterations_of_a_step(project: Project) -> None:
+    base = project.config(
+        'accumulated',
+        auto_scale_lr=dict(base_batch_size=16),
+        optim_wrapper=dict(accumulative_counts=4),
+    )
+    # MMEngine sets the clips of an iteration against it
+    config = merged(base, '--auto-scale-lr')
+    assert config.auto_scale_lr.base_batch_size == 4
 
 
 def test_without_flags_the_config_decides(project: Project) -> None:
@@ -120,6 +135,19 @@ def test_resume_goes_on_to_the_same_end_in_a_folder_that_was_moved(
         for name in ('whole', 'parts')
     )
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+def test_the_folder_of_a_run_is_its_last_checkpoint_when_it_is_resumed(
+    project: Project, tmp_path: Path
+) -> None:
+    config = project.config('folder')
+    train([config, '--work-dir', str(tmp_path / 'a')])
+    options = ['--cfg-options', 'train_cfg.max_epochs=2']
+    there = ['--resume', str(tmp_path / 'a'), '--work-dir', str(tmp_path / 'b')]
+    train([config, *there, *options])
+    saved = torch.load(tmp_path / 'b' / 'epoch_2.pth', weights_only=True)
+    assert saved['meta']['epoch'] == 2
+    assert not (tmp_path / 'b' / 'epoch_1.pth').exists()
 
 
 def test_a_plain_checkpoint_is_a_warm_start(

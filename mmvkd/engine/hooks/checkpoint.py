@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -81,6 +81,11 @@ class AtomicCheckpointHook(CheckpointHook):
             )
         super().before_train(runner)
         self.file_backend: AtomicBackend
+        # a run that this one goes on from, in another folder, keeps its best
+        if hasattr(self, 'best_ckpt_path'):
+            self.best_ckpt_path = self._own(self.best_ckpt_path)
+        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[key] = self._own(path)
         known = runner.message_hub.runtime_info
         # a checkpoint that was resumed is saved again when its score is the best
         self.last_ckpt = known.get('last_ckpt')
@@ -91,12 +96,16 @@ class AtomicCheckpointHook(CheckpointHook):
             for leftover in Path(self.out_dir).glob('.*.pth.tmp'):
                 leftover.unlink()
 
+    def _own(self, path: Optional[str]) -> Optional[str]:
+        """The file of this name in this run's folder, None if there is none."""
+        here = os.path.join(self.out_dir, os.path.basename(path or ''))
+        return here if os.path.isfile(here) else None
+
     def _flush(self) -> None:
         """Remove what is outdated, but what is last or best."""
-        best = getattr(self, 'best_ckpt_path_dict', {}).values()
-        self.file_backend.flush(
-            {self.last_ckpt, getattr(self, 'best_ckpt_path', None), *best}
-        )
+        best = getattr(self, 'best_ckpt_path', None)
+        others = getattr(self, 'best_ckpt_path_dict', {}).values()
+        self.file_backend.flush({self.last_ckpt, best, *others})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save, point ``last_checkpoint`` to it, then drop the outdated ones."""

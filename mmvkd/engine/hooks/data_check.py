@@ -40,7 +40,8 @@ class DataCheckHook(Hook):
             loop = getattr(runner, f'_{stage}_loop')
             dataloader = getattr(loop, 'dataloader', None)
             if isinstance(loop, BaseLoop) and dataloader is not None:
-                _check(stage, dataloader.dataset, classes)
+                lowest = -1 if stage == 'train' and hasattr(model, 'student') else 0
+                _check(stage, dataloader.dataset, classes, lowest)
                 if stage == 'train':
                     _check_stores(getattr(model, 'teachers', {}), dataloader)
 
@@ -61,28 +62,35 @@ def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
         teacher.check_data(fingerprint, getattr(dataloader.sampler, 'views', None))
 
 
-def _check(stage: str, dataset: Any, classes: Any) -> None:
+def _check(stage: str, dataset: Any, classes: Any, lowest: int) -> None:
     """Check one data set; those that give no annotations are passed over."""
     name = _list_of(dataset)
     if len(dataset) == 0:
         raise ValueError(f'{name} of the {stage}_dataloader lists no clips')
     if not hasattr(dataset, 'get_data_info'):
         return
-    if isinstance(dataset, PretextDataset) and dataset.task.num_classes != classes:
-        raise ValueError(
-            f'{type(dataset.task).__name__} of the {stage}_dataloader has '
-            f'{dataset.task.num_classes} classes; the head of the model has '
-            f'num_classes={classes}'
-        )
+    if isinstance(dataset, PretextDataset):
+        lowest = -1  # its task writes the labels
+        if dataset.task.num_classes != classes:
+            raise ValueError(
+                f'{type(dataset.task).__name__} of the {stage}_dataloader has '
+                f'{dataset.task.num_classes} classes; the head of the model has '
+                f'num_classes={classes}'
+            )
     if isinstance(classes, int):
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
             for label in _labels(info.get('label')):
-                if not -1 <= label < classes:
+                if not lowest <= label < classes:
                     clip = info.get('filename') or info.get('frame_dir') or index
+                    none = (
+                        '; -1, no label, is for the training of a distiller'
+                        if label == -1
+                        else ''
+                    )
                     raise ValueError(
                         f"label {label} of clip '{clip}' in {name} is not a class of "
-                        f'the model, whose head has num_classes={classes}'
+                        f'the model, whose head has num_classes={classes}{none}'
                     )
     if not _on_disk(dataset):
         return

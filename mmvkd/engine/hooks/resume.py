@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmvkd.registry import HOOKS
 
@@ -19,15 +19,20 @@ class ExactResumeHook(Hook):
 
     * The validation that a kill prevented is made up for before training goes on.
     * Gradients that are still accumulating at an epoch's end go into the checkpoint.
-    * A checkpoint from within an epoch is refused.
+    * ``EarlyStoppingHook`` counts again the scores that the run had.
+    * A checkpoint from within an epoch is refused, and one without an optimizer, as
+      the best ones are.
     """
 
     # behind CheckpointHook: it must have found its folder before the validation
     priority = 'LOWEST'
 
     def before_train(self, runner: Runner) -> None:
-        """Give gradients back; validate if the checkpoint's epoch was not validated."""
+        """Give back what the run had; validate if its last epoch was not validated."""
         self._give_back(runner)
+        for hook in runner.hooks:
+            if isinstance(hook, EarlyStoppingHook):
+                _count_again(hook, runner)
         loop = runner.train_loop
         if runner.epoch == 0 or runner.val_loop is None:
             return
@@ -69,8 +74,20 @@ class ExactResumeHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse what cannot be resumed exactly; keep gradients for the first step."""
         self._gradients: Optional[list] = None
-        if not getattr(runner, '_resume', False) or 'optimizer' not in checkpoint:
+        if not getattr(runner, '_resume', False):
             return
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise RuntimeError(
+                'a run goes on exactly from the end of an epoch; '
+                f'{type(runner.train_loop).__name__} has none: use EpochBasedTrainLoop'
+                ', or start a new run with load_from=CHECKPOINT'
+            )
+        if 'optimizer' not in checkpoint:
+            raise RuntimeError(
+                'the checkpoint has no state of the optimizer, as best_*.pth have '
+                'none, so no run can go on from it: resume from an epoch_*.pth, or '
+                'start a new run with load_from=CHECKPOINT'
+            )
         done, epoch = checkpoint['meta']['iter'], checkpoint['meta']['epoch']
         length = len(runner.train_dataloader)
         if done != epoch * length:
@@ -91,3 +108,10 @@ class ExactResumeHook(Hook):
         for parameter, gradient in zip(parameters, gradients):
             if gradient is not None:
                 parameter.grad = gradient.to(parameter.device)
+
+
+def _count_again(hook: EarlyStoppingHook, runner: Runner) -> None:
+    """Show the hook the scores of the run before it was resumed."""
+    scores = runner.message_hub.log_scalars.get(f'val/{hook.monitor}')
+    for score in [] if scores is None else scores.data[0]:
+        hook.after_val_epoch(runner, {hook.monitor: float(score)})
