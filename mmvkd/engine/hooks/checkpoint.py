@@ -62,6 +62,9 @@ class AtomicCheckpointHook(CheckpointHook):
         **kwargs: As in MMEngine's ``CheckpointHook``, but for ``backend_args``.
     """
 
+    best_ckpt_path: Optional[str]
+    best_ckpt_path_dict: dict[str, Optional[str]]
+
     def __init__(self, interval: int = 1, by_epoch: bool = True, **kwargs: Any) -> None:
         if not by_epoch:
             raise ValueError(
