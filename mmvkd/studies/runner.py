@@ -1,7 +1,4 @@
-"""Runs a study: each run once, several at a time, on after any kill.
-
-A run that a study beside it has finished, of the same fingerprint, is linked.
-"""
+"""Runs a study: each run once, several at a time, on after any kill."""
 
 from __future__ import annotations
 
@@ -29,16 +26,11 @@ from mmvkd.studies.commands import (
     test_step,
     train_step,
 )
-from mmvkd.studies.fingerprint import (
-    differences,
-    digest,
-    fingerprint,
-)
 from mmvkd.studies.machine import describe_machine, devices, has_accelerator
+from mmvkd.studies.origin import settle
 from mmvkd.studies.plan import Run, Study, StudyError
 from mmvkd.studies.records import (
     ATTEMPTS,
-    FINGERPRINT,
     RESULTS,
     TIMES,
     progress,
@@ -100,7 +92,7 @@ class StudyRunner:
         self._wanted = self.study.runs_of(self.only)
         self.study.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            self._check_origin()
+            self.marks = settle(self.study, self.fresh, self.say)
             processes.adopt_orphans()
             try:
                 self._loop()
@@ -270,49 +262,6 @@ class StudyRunner:
             '  once mended, the same study command goes on'
         )
 
-    # origin
-
-    def _check_origin(self) -> None:
-        """Compare what is in the folder with what would be run now."""
-        stale: dict[str, str] = {}
-        prints: dict[str, dict[str, Any]] = {}
-        for run in self.study.runs.values():
-            now = fingerprint(self.study, run, self.marks)
-            prints[run.name], self.marks[run.name] = now, digest(now)
-            folder = run_folder(self.study, run.name)
-            if not _begun(folder):
-                continue
-            then = read_json(folder / FINGERPRINT)
-            if digest(then) != self.marks[run.name]:
-                stale[run.name] = '; '.join(differences(then, now)[:3])
-        if stale and not self.fresh:
-            name = next(iter(stale))
-            raise StudyError(
-                f'{len(stale)} runs in {self.study.folder} are of other origin, as '
-                f"'{name}' ({stale[name]}); results would be mixed: --fresh moves "
-                'these runs aside and runs them again, --out FOLDER starts elsewhere'
-            )
-        for name in stale:
-            self.say(f'moved aside: {_move_aside(run_folder(self.study, name))}')
-        new = [name for name in prints if not _begun(run_folder(self.study, name))]
-        beside = _finished_beside(self.study) if new else {}
-        for name in new:
-            folder = run_folder(self.study, name)
-            mark = folder / FINGERPRINT
-            # whatever else is there is of unknown origin
-            if folder.is_symlink() or (folder.exists() and not mark.is_file()):
-                _move_aside(folder)
-            found = beside.get(self.marks[name])
-            if found is None:
-                write_json(mark, prints[name])
-                continue
-            if mark.is_file():
-                mark.unlink()
-                folder.rmdir()
-            folder.parent.mkdir(exist_ok=True)
-            folder.symlink_to(os.path.relpath(found, folder.parent))
-            self.say(f'{name}: taken from {found}')
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One process at a time; what a killed one left gets some seconds to end."""
@@ -414,32 +363,6 @@ class StudyRunner:
 def _plain(status: int) -> int:
     """An exit status that tells a signal as shells do."""
     return 128 - status if status < 0 else status
-
-
-def _begun(folder: Path) -> bool:
-    """Whether anything stands beside the fingerprint."""
-    if not (folder / FINGERPRINT).is_file():
-        return False
-    return any(file.name != FINGERPRINT for file in folder.iterdir())
-
-
-def _finished_beside(study: Study) -> dict[str, Path]:
-    """Folders of runs that other studies have finished, by their fingerprint."""
-    found = {}
-    for file in sorted(study.folder.parent.glob(f'*/runs/*/{FINGERPRINT}')):
-        inside = study.folder in file.parents or file.parent.is_symlink()
-        if not inside and (file.parent / outcome.RESULT).is_file():
-            found[digest(read_json(file) or {})] = file.parent
-    return found
-
-
-def _move_aside(folder: Path) -> Path:
-    old = folder.parent.parent / 'old'
-    old.mkdir(exist_ok=True)
-    number = 1
-    while (old / f'{folder.name}.{number}').exists():
-        number += 1
-    return Path(shutil.move(str(folder), str(old / f'{folder.name}.{number}')))
 
 
 def _last_error(log: Path) -> str:

@@ -7,13 +7,12 @@ from difflib import get_close_matches
 from typing import Any, Callable, Optional, Union
 
 import torch
-from mmaction.models.data_preprocessors import ActionDataPreprocessor
 from mmaction.models.recognizers import BaseRecognizer
 from mmaction.utils import SampleList
-from mmengine.model import BaseDataPreprocessor, BaseModel, merge_dict, stack_batch
-from mmengine.utils import is_seq_of
+from mmengine.model import BaseModel, merge_dict
 from torch import Tensor, nn
 
+from mmvkd.models.distillers.preprocessor import DistillPreprocessor
 from mmvkd.models.gather import global_sum, world_size
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.label_bank import LabelBank
@@ -29,51 +28,6 @@ from mmvkd.registry import MODELS
 
 # terms that are not of a head: the label's losses and the balancer's
 _TAKEN = ('cls', 'aux', 'scales')
-
-
-class DistillPreprocessor(BaseDataPreprocessor):
-    """Casts and blends in training, without normalisation, which views do.
-
-    In testing it is the student's own preprocessor.
-
-    Args:
-        student: The student's preprocessor.
-
-    Attributes:
-        read_targets: What gives the targets of a training batch's samples.
-    """
-
-    student: ActionDataPreprocessor
-
-    def __init__(self, student: ActionDataPreprocessor) -> None:
-        super().__init__()
-        self.student = student
-        self.read_targets: Callable[[SampleList], Targets] = Targets.of
-
-    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Stack a batch; in training also read its targets while on the host."""
-        if not training:
-            return self.student(data, training)
-        targets = self.read_targets(data['data_samples'])
-        data = self.cast_data(data)
-        inputs, samples = data['inputs'], data['data_samples']
-        if not is_seq_of(inputs, Tensor):
-            raise TypeError(
-                f'a batch of {type(inputs[0]).__name__} is not one clip per sample; '
-                'distillation takes frames of one modality'
-            )
-        inputs = stack_batch(inputs)
-        if self.student.blending is not None:
-            if not targets.complete:
-                raise ValueError(
-                    'blending mixes labels, and a clip of the batch has none (-1); '
-                    "turn it off in the student's data_preprocessor"
-                )
-            inputs, samples = self.student.blending(inputs.float(), samples)
-            targets = Targets.of(samples)
-        return dict(
-            inputs=inputs, data_samples=samples, targets=targets.to(inputs.device)
-        )
 
 
 @MODELS.register_module()
