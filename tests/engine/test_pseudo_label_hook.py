@@ -119,6 +119,8 @@ def still(work_dir: str, lists: tuple[str, str], **changes: Any) -> Config:
     config = run_config(work_dir, *lists, epochs=3, **WEAK)
     config.model.student.backbone.norm_eval = True
     config.model.student.cls_head.dropout_ratio = 0.0
+    # a small rate, for steps let differences of rounding grow
+    config.optim_wrapper.optimizer.lr = 0.002
     config.merge_from_dict(changes)
     return config
 

@@ -62,7 +62,7 @@ def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
         teacher.check_data(fingerprint, getattr(dataloader.sampler, 'views', None))
 
 
-def _check(stage: str, dataset: Any, classes: Any, lowest: int) -> None:
+def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
     """Check one data set; those that give no annotations are passed over."""
     name = _list_of(dataset)
     if len(dataset) == 0:
