@@ -129,7 +129,7 @@ class LabelBank:
         moved = seen & self.known & (rows.amax(1) > self.threshold)
         if not refine:
             moved = torch.zeros_like(moved)
-        fresh = seen & ~self.known
+        fresh = seen & ~self.known & rows.isfinite().all(1)
         if not self.teachers:
             fresh = torch.zeros_like(fresh)
         self.soft[fresh] = rows[fresh]

@@ -43,6 +43,19 @@ def noted(
     bank.observe([sample(i, **maps) for i in ids], student, dict(t=teacher))
 
 
+def test_a_clip_gets_no_label_of_a_teacher_that_overflowed() -> None:
+    bank = LabelBank(torch.tensor([0, -1]), 3, ['t'])
+    even = Outputs(torch.zeros(2, 3))
+    noted(bank, [0, 1], even, Outputs(torch.tensor([[0, 0, 0], [torch.inf, 0, 0]])))
+    bank.update()
+    assert bank.known.tolist() == [True, False]
+    bank.forget()
+    noted(bank, [0, 1], even, even)
+    bank.update()
+    assert bank.known.tolist() == [True, True]
+    assert bank.soft.isfinite().all()
+
+
 def test_a_label_moves_as_the_equation_says() -> None:
     given = torch.tensor([0, 1, 2])
     bank = LabelBank(given, 3, ['t'], momentum=0.7, teacher_weight=0.25, threshold=0)

@@ -295,6 +295,16 @@ def test_a_copy_has_teachers_of_its_own() -> None:
 # What cannot be turned round ends before the first step, in one line
 
 
+@pytest.mark.parametrize('classes', [2, 9])
+def test_a_teacher_of_other_classes_is_refused(classes: int) -> None:
+    other = copy.deepcopy(TEACHER)
+    other['cls_head']['num_classes'] = classes
+    made = dict(settings(), teachers=dict(t=teacher(other)))
+    made['heads'] = dict(hint=HEADS['hint'])
+    with pytest.raises(ValueError, match=f"'t' has {classes} classes, and would learn"):
+        build(made)
+
+
 @pytest.mark.parametrize(
     ('head', 'match'),
     [

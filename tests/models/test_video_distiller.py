@@ -622,6 +622,20 @@ def test_a_tap_missing_for_a_teacher_is_told() -> None:
     refused(ValueError, "teacher_tap has none for 't'; it has u", heads=heads)
 
 
+def test_a_loss_that_would_not_run_is_refused() -> None:
+    student = plain(tiny_tsm())
+    penalized = type('Penalized', (type(student.cls_head),), dict(loss=lambda: None))
+    student.cls_head.__class__ = penalized
+    refused(TypeError, r'Penalized has a loss\(\) of its own', student=student)
+
+
+def test_several_modalities_are_refused() -> None:
+    data = batch()
+    data['inputs'] = dict(imgs=data['inputs'])
+    with pytest.raises(TypeError, match='a batch of dict is not one clip per sample'):
+        build(config()).data_preprocessor(data, training=True)
+
+
 def test_a_head_without_a_teacher_is_refused() -> None:
     refused(ValueError, "head 'kd' has no teacher", teachers={})
     heads = dict(kd=dict(type='mmvkd.KDHead', teachers=[]))

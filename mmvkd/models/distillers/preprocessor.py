@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Callable
 
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
@@ -40,8 +41,9 @@ class DistillPreprocessor(BaseDataPreprocessor):
         data = self.cast_data(data)
         inputs, samples = data['inputs'], data['data_samples']
         if not is_seq_of(inputs, Tensor):
+            first = inputs[0] if isinstance(inputs, Sequence) else inputs
             raise TypeError(
-                f'a batch of {type(inputs[0]).__name__} is not one clip per sample; '
+                f'a batch of {type(first).__name__} is not one clip per sample; '
                 'distillation takes frames of one modality'
             )
         inputs = stack_batch(inputs)

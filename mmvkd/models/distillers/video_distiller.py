@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Callable, Optional, Union
 
 import torch
+from mmaction.models.heads import BaseHead
 from mmaction.models.recognizers import BaseRecognizer
 from mmaction.utils import SampleList
 from mmengine.model import BaseModel, merge_dict
@@ -17,9 +18,13 @@ from mmvkd.models.gather import global_sum, world_size
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.label_bank import LabelBank
 from mmvkd.models.losses.numerics import full_precision
-from mmvkd.models.outputs import Outputs, Targets
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.probe import probe, video_logits
-from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
+from mmvkd.models.recognizers import (
+    RecognizerConfig,
+    build_recognizer,
+    is_multi_label,
+)
 from mmvkd.models.substages import belongs
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import CachedTeacher, FrozenTeacher, Peer, Teacher
@@ -76,6 +81,7 @@ class VideoDistiller(BaseModel):
         _check_types('teacher', teachers or {})
         _check_types('head', heads or {})
         recognizer = build_recognizer('student', student)
+        _check_loss(recognizer)
         super().__init__(DistillPreprocessor(recognizer.data_preprocessor))
         self.student = recognizer
         self.bank: Optional[LabelBank] = None
@@ -99,6 +105,7 @@ class VideoDistiller(BaseModel):
             self._attach()
             peer = dict(type=Peer, model=recognizer, view=student_view)
             for name, config in (teachers or {}).items() if mutual else ():
+                _check_classes(self.cards[name], recognizer)
                 back = {
                     key: type(self.heads[key]).reverse(c, name)
                     for key, c in (heads or {}).items()
@@ -415,6 +422,35 @@ def _counted(head: nn.Module, targets: Targets, labeled: Tensor) -> Tensor:
     if targets.soft is not None:
         return targets.soft @ weight
     return labeled * weight[targets.labels.clamp_min(0)]
+
+
+def _check_loss(recognizer: BaseRecognizer) -> None:
+    """Refuse a model that learns from more than its head makes of the scores.
+
+    Raises:
+        TypeError: if it has a loss of its own.
+    """
+    for model, base in ((recognizer, BaseRecognizer), (recognizer.cls_head, BaseHead)):
+        if type(model).loss is not base.loss:
+            raise TypeError(
+                f'{type(model).__name__} has a loss() of its own, which a distiller '
+                'would not run; write it into loss_by_feat() of the head'
+            )
+
+
+def _check_classes(card: ModelCard, student: BaseRecognizer) -> None:
+    """Refuse a teacher that cannot learn from the student's labels.
+
+    Raises:
+        ValueError: if it has other classes.
+    """
+    classes, multi = student.cls_head.num_classes, is_multi_label(student)
+    if card.num_classes != classes or card.multi_label != multi:
+        raise ValueError(
+            f"teacher '{card.name}' has {card.num_classes} classes, and would learn "
+            f"(mutual=True) from labels of the student's {classes}; give it as many, "
+            'of the same kind'
+        )
 
 
 def _check_types(kind: str, configs: Mapping[str, Any]) -> None:

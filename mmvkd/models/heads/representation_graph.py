@@ -86,7 +86,9 @@ class PairClassifiers(nn.Module):
         count = weight.sum()
         mean = (weight[:, None] * losses).sum(0) / count.clamp_min(1)
         # no step without a label, and none that the host would have to wait for
-        self.loss.lerp_(mean, (1 - self.momentum) * (count > 0))
+        now = self.loss.lerp(mean, (1 - self.momentum) * (count > 0))
+        # an overflow, whose step mixed precision skips, would stay for ever
+        self.loss.copy_(torch.where(now.isfinite(), now, self.loss))
 
 
 @MODELS.register_module()

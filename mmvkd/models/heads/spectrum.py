@@ -137,5 +137,6 @@ def _moving(card: ModelCard, tap: str) -> int:
 def _still(tap: str, name: str, frames: int) -> str:
     return (
         f"SpectrumHead: tap '{tap}' of '{name}' has {frames} frame, and "
-        'motion needs 2; tap a module before time is pooled, or load longer clips'
+        'motion needs 2; tap a module before time is pooled, load longer clips, or '
+        "keep the frames of a CachedTeacher: pool='space'"
     )

@@ -301,6 +301,17 @@ def test_learned_edges_follow_the_cross_entropy_of_each_pair() -> None:
     torch.testing.assert_close(head.classifiers.loss, past)
 
 
+def test_an_overflow_of_one_step_leaves_learned_edges_as_they_were() -> None:
+    head, teachers = graph(edges='learned'), outputs()
+    head(student(), teachers, targets())
+    before = head.classifiers.loss.clone()
+    teachers['a'].features['x'][0, 0] = torch.inf
+    head(student(), teachers, targets())
+    # of the pairs with that teacher; the third goes on
+    assert torch.equal(head.classifiers.loss[:2], before[:2])
+    assert head.classifiers.edges().isfinite().all()
+
+
 def test_learned_edges_are_constants_in_the_match() -> None:
     head = graph(edges='learned')
     terms = head(student(), outputs(), targets())
