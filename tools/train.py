@@ -66,8 +66,6 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
                 'config: the batch size that its learning rate is meant for'
             )
         config.auto_scale_lr.enable = True
-        # MMEngine scales by the clips of an iteration
-        config.auto_scale_lr.base_batch_size /= launch.accumulated(config)
     randomness: dict[str, Any] = dict(seed=None)
     randomness.update(config.get('randomness') or {})
     if args.seed is not None:
@@ -78,6 +76,9 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
     config.randomness = randomness
     if args.cfg_options is not None:
         config.merge_from_dict(args.cfg_options)
+    if args.auto_scale_lr:
+        # MMEngine scales by the clips of an iteration
+        config.auto_scale_lr.base_batch_size /= launch.accumulated(config)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

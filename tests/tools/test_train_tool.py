@@ -84,6 +84,9 @@ def test_a_scaled_rate_counts_the_iterations_of_a_step(project: Project) -> None
     # MMEngine sets the clips of an iteration against it
     config = merged(base, '--auto-scale-lr')
     assert config.auto_scale_lr.base_batch_size == 4
+    option = ['--cfg-options', 'optim_wrapper.accumulative_counts=8']
+    config = merged(base, '--auto-scale-lr', *option)
+    assert config.auto_scale_lr.base_batch_size == 2
 
 
 def test_without_flags_the_config_decides(project: Project) -> None:
