@@ -47,16 +47,21 @@ def synchronize(module: nn.Module) -> None:
             child.__class__ = GlobalBatchNorm
 
 
-def distiller(norm: str, mutual: bool = False) -> nn.Module:
-    """A distiller with all kinds of terms, in float64, without dropout."""
+BLENDED = [[0.7, 0.3, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.4, 0.0, 0.6]] * 2
+
+
+def distiller(norm: str, mutual: bool = False, blended: bool = False) -> nn.Module:
+    """A distiller with all terms that the labels allow, in float64, without dropout."""
     student, teacher = tiny_student(), tiny_tsm()
     for recognizer in (student, teacher):
         recognizer['cls_head']['dropout_ratio'] = 0.0
         recognizer['backbone']['norm_eval'] = norm == 'frozen'
     if norm == 'frozen':
         # each rank's mean is over what its own clips weigh
-        weighted = dict(type='CrossEntropyLoss', class_weight=[1.0, 5.0, 0.2, 3.0])
-        student['cls_head']['loss_cls'] = weighted
+        student['cls_head'].update(
+            loss_cls=dict(type='CrossEntropyLoss', class_weight=[1.0, 5.0, 0.2, 3.0]),
+            label_smooth_eps=0.1,
+        )
     heads: dict[str, Any] = dict(
         kd=dict(type='mmvkd.KDHead', temperature=2.0),
         zscore=dict(type='mmvkd.ZScoreKDHead'),
@@ -111,6 +116,8 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
     if mutual:
         for name in ('graph', 'learned', 'pairs', 'places', 'substage'):
             del heads[name]
+    if blended:
+        heads = dict(kd=heads['kd'])
     teachers = {
         name: dict(type='mmvkd.RecognizerTeacher', model=teacher, checkpoint='random')
         for name in ('a', 'b')
@@ -136,7 +143,7 @@ def distiller(norm: str, mutual: bool = False) -> nn.Module:
     return model.train()
 
 
-def clips(labels: list[int]) -> dict[str, Any]:
+def clips(labels: list[Any]) -> dict[str, Any]:
     """The global batch."""
     generator = torch.Generator().manual_seed(1)
     inputs = [
@@ -175,12 +182,14 @@ def join(rank: int, folder: str) -> None:
 
 
 def gradients_of_rank(
-    rank: int, folder: str, norm: str, labels: list[int], mutual: bool
+    rank: int, folder: str, norm: str, labels: list[Any], mutual: bool
 ) -> None:
     """Save what a rank ends up with; the body of a child process."""
     join(rank, folder)
     model = MMDistributedDataParallel(
-        distiller(norm, mutual), device_ids=None, find_unused_parameters=False
+        distiller(norm, mutual, labels == BLENDED),
+        device_ids=None,
+        find_unused_parameters=False,
     )
     batch = share(clips(labels), rank)
     found = {k: g.clone() for k, g in gradients(model, batch).items()}
@@ -237,6 +246,19 @@ def test_two_processes_give_the_gradients_of_one(
         assert error < 1e-5, (name, error)
     for name, value in first['state'].items():
         assert torch.equal(value, second['state'][name]), name
+
+
+def test_blended_clips_count_in_two_processes_as_in_one(tmp_path: Path) -> None:
+    model = distiller('frozen', blended=True)
+    expected = gradients(model, clips(BLENDED))
+    calls = [
+        (gradients_of_rank, (rank, str(tmp_path), 'frozen', BLENDED, False))
+        for rank in (0, 1)
+    ]
+    assert fork(*calls) == [0, 0]
+    found = torch.load(tmp_path / 'rank0.pth')['gradients']
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5)
 
 
 def seen_through_gather(rank: int, folder: str) -> None:

@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from typing import Any, Callable, Optional, Union
 
 import torch
+import torch.nn.functional as F
 from mmaction.models.heads import BaseHead
+from mmaction.models.losses import CrossEntropyLoss
 from mmaction.models.recognizers import BaseRecognizer
 from mmaction.utils import SampleList
 from mmengine.model import BaseModel, merge_dict
@@ -389,9 +391,6 @@ class VideoDistiller(BaseModel):
         head = self.student.cls_head
         # bfloat16 cannot become NumPy, which MMAction2 counts the hits with
         scores = full_precision(scores)
-        if targets.labels is None:
-            return head.loss_by_feat(scores, data_samples)
-        labeled = targets.labels >= 0
         if targets.complete:
             entries = head.loss_by_feat(scores, data_samples)
         elif targets.labeled:
@@ -405,7 +404,7 @@ class VideoDistiller(BaseModel):
             entries = {'loss_cls': scores.sum() * 0}
         if targets.complete and world_size() == 1:
             return entries
-        counted = _counted(head, targets, labeled)
+        counted = _counted(head, data_samples, targets)
         share = counted.sum() * world_size() / global_sum(counted).clamp_min(1e-12)
         return {
             key: value * share if 'loss' in key else value
@@ -413,15 +412,20 @@ class VideoDistiller(BaseModel):
         }
 
 
-def _counted(head: nn.Module, targets: Targets, labeled: Tensor) -> Tensor:
+def _counted(head: BaseHead, data_samples: SampleList, targets: Targets) -> Tensor:
     """What each clip (N,) counts in the mean that the head's loss is."""
-    weight = getattr(head.loss_cls, 'class_weight', None)
-    if weight is None or targets.labels is None:
-        return labeled.float()
-    weight = weight.to(labeled.device)
-    if targets.soft is not None:
-        return targets.soft @ weight
-    return labeled * weight[targets.labels.clamp_min(0)]
+    labels, rows = targets.labels, targets.soft
+    if labels is None:
+        rows = torch.stack([sample.gt_label for sample in data_samples])
+        labels = rows.argmax(dim=1)
+    labeled = (labels >= 0).float()
+    loss, eps = head.loss_cls, head.label_smooth_eps
+    if not isinstance(loss, CrossEntropyLoss) or loss.class_weight is None:
+        return labeled
+    if rows is None:
+        rows = F.one_hot(labels.clamp_min(0), head.num_classes)
+    rows = (1 - eps) * rows + eps / head.num_classes
+    return labeled * (rows @ loss.class_weight.to(labeled.device))
 
 
 def _check_loss(recognizer: BaseRecognizer) -> None:

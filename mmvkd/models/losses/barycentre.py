@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .numerics import check_positive, full_precision
-from .transport import CHECK_EVERY, default_epsilon, make_softmin
+from .transport import CHECK_EVERY, default_epsilon, make_softmin, misplaced
 
 
 class Barycentre(NamedTuple):
@@ -106,10 +106,10 @@ def _solve(
             nu = mean * shift.exp()
             change = filled * (next_b - (weight * next_g).sum(dim=1))
             of_vertices = [
-                (mass * (old - new).expm1().abs()).sum(dim=-1).amax(dim=1)
+                misplaced(mass, old - new).amax(dim=1)
                 for mass, old, new in ((p, f, next_f), (nu[:, None], g, next_g))
             ]
-            of_nu = [(nu * by.expm1().abs()).sum(dim=-1) for by in (change, b - next_b)]
+            of_nu = [misplaced(nu, by) for by in (change, b - next_b)]
             error = torch.stack(of_vertices + of_nu).amax(dim=0)
             moving = (error > tol).to(p.dtype)[:, None]
             # A clip without a finite error counts as done: more steps won't mend it.

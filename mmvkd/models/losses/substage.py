@@ -26,10 +26,20 @@ def pearson_distance(student: Tensor, teacher: Tensor) -> Tensor:
         Loss of each clip, ``(N,)``, between 0 and 2.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or there is one position only.
     """
     check_same_shape(student, teacher, 'feature', ndim=5)
+    _check_positions(teacher)
     return correlation_distance(student.flatten(2), teacher.flatten(2)).mean(dim=1)
+
+
+def _check_positions(x: Tensor) -> None:
+    if x.shape[2:].numel() < 2:
+        raise ValueError(
+            f'features {tuple(x.shape)} have one position, and nothing to correlate '
+            "over positions; keep more (pool='space' of a cached teacher), or compare "
+            "clips (correlation='cka')"
+        )
 
 
 def _unit_gram(rows: Tensor, scale: Tensor) -> Tensor:
@@ -95,9 +105,10 @@ def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
         Loss of each clip, ``(N,)``, between 0 and 1.
 
     Raises:
-        ValueError: If clips or positions differ in number.
+        ValueError: If clips or positions differ in number, or there is one only.
     """
     check_same_shape(student[:, :1], teacher[:, :1], 'positions', ndim=5)
+    _check_positions(teacher)
     units = []
     for x in (student, teacher):
         rows = full_precision(x).flatten(2).transpose(1, 2)

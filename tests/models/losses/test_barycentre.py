@@ -139,13 +139,14 @@ def test_the_default_float32_solver_is_near_the_converged_one(classes):
     assert (fast.rows - exact.rows).abs().sum(-1).max() < 5e-3
 
 
-def test_exact_zeros_stay_finite():
+@pytest.mark.parametrize('epsilon', [None, 1e-3])
+def test_exact_zeros_stay_finite(epsilon):
     p = torch.eye(6)[torch.tensor([[0, 1], [2, 2], [3, 4]])]
     p[2, 1] = torch.tensor([0.0, 0.5, 0.0, 0.0, 0.5, 0.0])
 
-    found = sinkhorn_barycentre(p, torch.full((3, 2), 0.5), ground_cost(6))
+    found = sinkhorn_barycentre(p, torch.full((3, 2), 0.5), ground_cost(6), epsilon)
 
-    assert found.rows.isfinite().all()
+    assert found.rows.isfinite().all() and found.error.isfinite().all()
     assert found.rows[1].tolist() == pytest.approx([0, 0, 1, 0, 0, 0], abs=1e-5)
     # classes empty at all vertices stay empty
     assert found.rows[0, 2:].count_nonzero() == 0

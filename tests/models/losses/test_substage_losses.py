@@ -148,3 +148,11 @@ def test_the_gradient_agrees_with_finite_differences(distance):
 def test_shapes_that_do_not_fit_are_refused(distance, other, match):
     with pytest.raises(ValueError, match=match):
         distance(torch.zeros(2, 3, 1, 2, 2), torch.zeros(other))
+
+
+@pytest.mark.parametrize('distance', [pearson_distance, gram_distance])
+def test_one_position_has_nothing_to_correlate_with(distance):
+    average = torch.rand(2, 3, 1, 1, 1)
+
+    with pytest.raises(ValueError, match='one position'):
+        distance(average, 2 * average)
