@@ -76,9 +76,6 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
     config.randomness = randomness
     if args.cfg_options is not None:
         config.merge_from_dict(args.cfg_options)
-    if args.auto_scale_lr:
-        # MMEngine scales by the clips of an iteration
-        config.auto_scale_lr.base_batch_size /= launch.accumulated(config)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -88,7 +85,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         merge_args(config, args)
         runner = launch.build_runner(config, args.local_rank)
         errors.watch(runner)
-        launch.compare_batch(runner)
+        launch.fit_rate(runner)
         runner.train()
         del runner
         launch.shut_down()

@@ -104,25 +104,27 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
     return Runner.from_cfg(config)
 
 
-def compare_batch(runner: Runner) -> None:
-    """Warn of a learning rate that is meant for another number of clips a step."""
+def fit_rate(runner: Runner) -> None:
+    """See that the learning rate is meant for the clips of a step, or warn.
+
+    Where ``auto_scale_lr`` is enabled, iterations whose gradients make one step count,
+    which MMEngine leaves out.
+    """
     config = runner.cfg
     scaling = config.get('auto_scale_lr') or {}
     loaded = (config.get('train_dataloader') or {}).get('batch_size')
     meant = scaling.get('base_batch_size')
-    if loaded is None or meant is None or scaling.get('enable'):
+    if loaded is None or meant is None:
         return
-    clips = loaded * runner.world_size * accumulated(config)
-    if clips != meant:
+    iterations = config.optim_wrapper.get('accumulative_counts', 1)
+    clips = loaded * runner.world_size * iterations
+    if scaling.get('enable'):
+        runner.auto_scale_lr = dict(scaling, base_batch_size=meant / iterations)
+    elif clips != meant:
         runner.logger.warning(
             f'a step has {clips} clips, and the learning rate is meant for {meant}: '
             '--auto-scale-lr scales it'
         )
-
-
-def accumulated(config: Mapping[str, Any]) -> int:
-    """Iterations whose gradients make one step."""
-    return (config.get('optim_wrapper') or {}).get('accumulative_counts', 1)
 
 
 def shut_down() -> None:

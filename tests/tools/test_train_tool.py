@@ -75,18 +75,19 @@ def test_a_rate_for_another_number_of_clips_is_told(
     assert 'is meant for' not in told.out + told.err
 
 
-def test_a_scaled_rate_counts_the_iterations_of_a_step(project: Project) -> None:
-    base = project.config(
-        'accumulated',
-        auto_scale_lr=dict(base_batch_size=16),
-        optim_wrapper=dict(accumulative_counts=4),
-    )
-    # MMEngine sets the clips of an iteration against it
-    config = merged(base, '--auto-scale-lr')
-    assert config.auto_scale_lr.base_batch_size == 4
-    option = ['--cfg-options', 'optim_wrapper.accumulative_counts=8']
-    config = merged(base, '--auto-scale-lr', *option)
-    assert config.auto_scale_lr.base_batch_size == 2
+@pytest.mark.parametrize('options', [[], ['optim_wrapper.accumulative_counts=4']])
+def test_a_scaled_rate_counts_the_iterations_of_a_step(
+    project: Project, options: list[str]
+) -> None:
+    base = project.config('scaled', auto_scale_lr=dict(base_batch_size=16))
+    train([base, '--auto-scale-lr', *(['--cfg-options', *options] if options else [])])
+    folder = project.folder / 'work' / 'scaled'
+    saved = torch.load(folder / 'epoch_1.pth', weights_only=True)['optimizer']
+    # two clips an iteration
+    rate = 0.01 * 2 * (4 if options else 1) / 16
+    assert saved['param_groups'][0]['lr'] == pytest.approx(rate)
+    # a run of the config that was kept would be scaled alike
+    assert Config.fromfile(folder / 'scaled.py').auto_scale_lr.base_batch_size == 16
 
 
 def test_without_flags_the_config_decides(project: Project) -> None:
