@@ -19,6 +19,8 @@ from mmengine.runner import Runner
 _UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
 _OF_TOOLS = ('MMVKD_ERROR_FILE', 'MMVKD_TRACEBACK')
+# what a data set does with its list, unlike with its pipeline
+_READING = ('full_init', 'load_data_list')
 _NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
 
 
@@ -128,7 +130,9 @@ def describe(error: Exception) -> str:
         line = f'{line} {lines[1]}'
     if not isinstance(error, (ValueError, RuntimeError, OSError, TypeError)):
         return f'{type(error).__name__}: {line}'
-    annotations = _last([_ann_file(frame) for frame in frames])
+    annotations = None
+    if any(frame.f_code.co_name in _READING for frame in frames):
+        annotations = _last([_ann_file(frame) for frame in frames])
     if annotations and str(annotations) not in line:
         if 'need at least one array' in line:
             # what NumPy says of no annotations at all

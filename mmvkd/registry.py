@@ -6,6 +6,8 @@ Configs keep ``default_scope = 'mmaction'`` and name what is ours with the prefi
 
 from __future__ import annotations
 
+from typing import Any
+
 import mmengine.registry as mmengine
 
 _MODELS = ['mmvkd.models']
@@ -27,3 +29,8 @@ WEIGHT_INITIALIZERS = _child(mmengine.WEIGHT_INITIALIZERS, _MODELS)
 HOOKS = _child(mmengine.HOOKS, _ENGINE)
 PARAM_SCHEDULERS = _child(mmengine.PARAM_SCHEDULERS, _ENGINE)
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine.OPTIM_WRAPPER_CONSTRUCTORS, _ENGINE)
+
+
+def short_type(kind: Any) -> str:
+    """The name of what a config's ``type``, text or class, stands for, alone."""
+    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]

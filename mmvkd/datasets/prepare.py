@@ -396,6 +396,16 @@ class _Renamed(NamedTuple):
             if not line.strip():
                 continue
             file, *labels = line.split()
+            suffix = os.path.splitext(file)[1].lower()
+            if labels:
+                fits = all(label.lstrip('-').isdecimal() for label in labels)
+            else:
+                fits = suffix in ('', *SUFFIXES)
+            if not fits:
+                raise ValueError(
+                    f"'{line}' of list '{path}' is not 'file label', with a blank "
+                    'between them and none in the name'
+                )
             # absolute names and links of folders, too
             name = os.path.relpath(source / file, source)
             if Path(name).parts[0] == os.pardir:

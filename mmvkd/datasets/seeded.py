@@ -18,6 +18,9 @@ from mmvkd.errors import UnfitPipelineError, UnreadableClipError
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import SampleKey, seeded
 
+# which of a folder's pictures are a clip's frames
+_FRAMES = ('offset', 'total_frames', 'start_index', 'filename_tmpl', 'modality')
+
 
 @DATASETS.register_module()
 class SeededDataset:
@@ -80,7 +83,7 @@ class SeededDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the annotation list: names and labels, in order.
+        """Hash of the annotation list: names, labels and places of frames, in order.
 
         Where labels were weakened, the true ones count: a teacher's outputs, kept for
         the clean list, are those for the weakened one.
@@ -89,7 +92,8 @@ class SeededDataset:
         for index in range(len(self)):
             info = self.get_data_info(index)
             label = info.get('clean_label', info.get('label'))
-            digest.update(f'{_name(info)} {label}\n'.encode())
+            frames = [str(info[key]) for key in _FRAMES if key in info]
+            digest.update(f'{" ".join([_name(info), str(label), *frames])}\n'.encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -144,6 +148,11 @@ class SeededDataset:
         self._label_maps.forget()
         try:
             sample = self.dataset.pipeline(self.get_data_info(index))
+        except AssertionError as error:
+            # what a crop says, without a word, of a picture that is too small
+            clip = _name(self.dataset.get_data_info(index))
+            why = str(error) or 'a picture of this size does not fit a transform'
+            raise UnfitPipelineError(f"clip '{clip}': {why}") from error
         except Exception as error:
             if not _is_of_reading(error):
                 raise

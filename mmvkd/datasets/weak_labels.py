@@ -143,6 +143,8 @@ def add_noise(
     """
     if not 0 <= share <= 1:
         raise ValueError(f'noise={share}, expected a share from 0 to 1')
+    if labels.max(initial=-1) >= num_classes:
+        raise ValueError(f'label {labels.max()} is none of num_classes={num_classes}')
     rng = np.random.default_rng((seed, 0))
     # wrong[i]: what clip i would be taken for
     wrong = labels.copy()

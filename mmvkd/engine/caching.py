@@ -23,7 +23,7 @@ from mmvkd.models.recognizers import is_multi_label
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.models.teachers.store import StoreWriter
 from mmvkd.models.views import Views, to_clip
-from mmvkd.registry import DATASETS, MODELS
+from mmvkd.registry import DATASETS, MODELS, short_type
 from mmvkd.seeding import cached_view
 
 _TELL_EVERY = 10.0  # seconds
@@ -78,11 +78,16 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     )
     entries: dict[str, list[np.ndarray]] = {name: [] for name in writers}
     started = told = time.monotonic()
+    replaced = 0
     for number, ((shard, rows), batch) in enumerate(zip(plan, loader), 1):
+        clips = [sample.metainfo['sample_id'] for sample in batch['data_samples']]
+        # those that cannot be read, in whose place the dataset gives others
+        empty = np.not_equal(clips, [row % layout.clips for row in rows])
+        replaced += int(empty.sum())
         for name, outputs in _outputs(distiller, lacking[shard], batch):
-            entries[name].append(
-                writers[name].layout.encode(cached[name].kept(outputs))
-            )
+            made = writers[name].layout.encode(cached[name].kept(outputs))
+            made[empty] = np.zeros((), made.dtype)
+            entries[name].append(made)
             if rows[-1] == layout.shard(shard)[-1]:
                 writers[name].write(shard, np.concatenate(entries[name]))
                 entries[name].clear()
@@ -91,6 +96,8 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
             told = now
             left = (now - started) / number * (len(plan) - number)
             say(f'{number} of {len(plan)} batches, about {left / 60:.0f} min to go')
+    if replaced:
+        say(f'{replaced} views of clips that cannot be read have no entry')
     for name, teacher in cached.items():
         here = sum(name in names for names in lacking.values())
         say(f"'{teacher.folder}': {here} of {layout.shards} shards written")
@@ -101,7 +108,7 @@ def _online(config: Config) -> tuple[dict[str, CachedTeacher], VideoDistiller]:
     model = config.model.to_dict()
     cached = {}
     for name, teacher in (model.get('teachers') or {}).items():
-        if teacher.get('type') == 'mmvkd.CachedTeacher':
+        if short_type(teacher.get('type')) == 'CachedTeacher':
             cached[name] = MODELS.build(teacher)
             model['teachers'][name] = cached[name].online_config()
     if not cached:

@@ -7,7 +7,7 @@ import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import torch
 from mmaction.registry import RUNNERS
@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from mmvkd import compat
 from mmvkd.engine.host_memory import keep_freed_memory
 from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
+from mmvkd.registry import short_type
 
 _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
 
@@ -92,7 +93,10 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
     Raises:
         FileNotFoundError: If the checkpoint to start from is missing.
         RuntimeError: If it cannot be read.
+        ValueError: If ``val_interval`` is 0.
     """
+    if (config.get('train_cfg') or {}).get('val_interval') == 0:
+        raise ValueError('val_interval=0: --no-validate trains without validation')
     keep_freed_memory()
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     compat.force_safe_loading()
@@ -140,14 +144,10 @@ def shut_down() -> None:
 
 def _add_guards(config: Config) -> None:
     hooks = list(config.get('custom_hooks') or [])
-    there = {_short_type(hook) for hook in hooks}
+    kinds = [h.get('type') if isinstance(h, Mapping) else type(h) for h in hooks]
+    there = set(map(short_type, kinds))
     hooks += [dict(type=f'mmvkd.{name}') for name in _GUARDS if name not in there]
     config.custom_hooks = hooks
-
-
-def _short_type(hook: Any) -> str:
-    kind = hook.get('type') if isinstance(hook, Mapping) else type(hook)
-    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
 
 
 def _check_checkpoint(config: Config) -> None:

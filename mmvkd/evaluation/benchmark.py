@@ -30,6 +30,7 @@ from mmvkd.evaluation.variants import (
     Setting,
     Variant,
 )
+from mmvkd.registry import short_type
 from mmvkd.seeding import seed_shared
 
 LOADING = 'data loading'
@@ -201,7 +202,8 @@ def measure(
     times = by_turns(variants, setting)
     if bench.loading_problem is None:
         times[LOADING] = bench.loading_times()
-    heads = [head.get('type') for head in (bench.model.get('heads') or {}).values()]
+    heads = (bench.model.get('heads') or {}).values()
+    kinds = [short_type(head.get('type')) for head in heads]
     memory: Mapping[str, int] = {}
     if peaks is not None:
         wanted = (STUDENT, TEACHERS, DISTILLATION, CACHED)
@@ -209,7 +211,7 @@ def measure(
     return Report(
         _about(config, bench),
         times,
-        ratios_of(times, heads == ['mmvkd.KDHead']),
+        ratios_of(times, kinds == ['KDHead']),
         memory,
         memory_ratios(memory),
         notes,

@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmvkd.models.recognizers import recognizer_config, without_pretrained
+from mmvkd.registry import short_type
 
 _CROPS = ('CenterCrop', 'ThreeCrop', 'TenCrop', 'RandomCrop')
 _STAGES = ('val', 'test', 'train')
@@ -128,7 +129,7 @@ def view_shape(
     frames, layout = 0, ''
     image: tuple[int, ...] = ()
     for transform in _pipeline(config):
-        kind = str(transform['type']).rpartition('.')[2]
+        kind = short_type(transform['type'])
         if 'Sample' in kind:
             clips, length = transform.get('num_clips', 1), transform.get('clip_len', 1)
             # of single frames, num_clips counts the segments; of clips, the views

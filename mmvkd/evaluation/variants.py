@@ -33,7 +33,7 @@ from mmvkd.models.recognizers import build_recognizer, without_pretrained
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
 from mmvkd.models.teachers.store import StoreWriter, is_store
 from mmvkd.models.views import Views, to_clip
-from mmvkd.registry import MODELS
+from mmvkd.registry import MODELS, short_type
 
 STUDENT = 'student step'
 TEACHERS = 'teacher inference'
@@ -72,6 +72,10 @@ class Setting:
         for name in ('batch', 'steps'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be 1 or more, got {getattr(self, name)}')
+        for name, least in (('warmup', 0), ('size', 1), ('frames', 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f'{name} must be {least} or more, got {value}')
         if torch.device(self.device).type == 'cuda' and not torch.cuda.is_available():
             raise ValueError(f"device '{self.device}': torch sees no CUDA device here")
 
@@ -159,7 +163,7 @@ class Bench:
     def loaded_names(self) -> list[str]:
         """The variants that load their clips, if the data set is there."""
         sampler = (self.config.get('train_dataloader') or {}).get('sampler') or {}
-        keyed = str(sampler.get('type')).rpartition('.')[2] == 'SeededSampler'
+        keyed = short_type(sampler.get('type')) == 'SeededSampler'
         own = [STUDENT, CACHED] if keyed and CACHED in self.names else [STUDENT]
         return [f'{name}{LOADED}' for name in own]
 
@@ -483,7 +487,7 @@ def _without_type(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_cached(settings: Mapping[str, Any]) -> bool:
-    return str(settings['type']).rpartition('.')[2] == 'CachedTeacher'
+    return short_type(settings['type']) == 'CachedTeacher'
 
 
 def _copied(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _model_of_file(name: str) -> dict[str, Any]:
     if 'model' not in loaded:
         raise ValueError(f"config '{name}' has no `model`")
     model = loaded.model.to_dict()
-    if model.get('type') == 'mmvkd.VideoDistiller':
+    if 'student' in model:
         return recognizer_config(model['student'])
     return recognizer_config(model)
 

@@ -29,8 +29,8 @@ from mmvkd.studies.records import stored
 from mmvkd.studies.summary import Row, Table, tables
 
 _BLOCK = re.compile(
-    r'(?P<head><!-- table of (?P<folders>[^\n]+)\n(?P<says>.*?)-->\n)'
-    r'.*?(?P<end><!-- end of table -->)',
+    r'(?P<head><!-- table of (?P<folders>[^\n]+)\n(?P<says>(?:(?!-->).)*)-->\n)'
+    r'(?:(?!<!-- table of ).)*?(?P<end><!-- end of table -->)',
     re.DOTALL,
 )
 
@@ -52,7 +52,10 @@ def filled(text: str, folder: Path) -> str:
         lines = _lines(folders, block['says'].strip().splitlines())
         return '\n'.join([block['head'], *lines, '', block['end']])
 
-    return _BLOCK.sub(table, text)
+    made, blocks = _BLOCK.subn(table, text)
+    if blocks != text.count('<!-- table of '):
+        raise ValueError('a table lacks its <!-- end of table -->')
+    return made
 
 
 def _lines(folders: Sequence[Path], says: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from mmvkd.studies.plan import Run, Study
 _PACKAGES = ('torch', 'numpy', 'mmengine', 'mmaction2', 'decord')
 # these tell of results and make none
 _NOT_OF_RUNS = ('studies', 'visualization')
-_TOOLS = ('train.py', 'test.py')
+_TOOLS = ('train.py', 'test.py', 'cache_teacher.py')
 
 
 def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, Any]:

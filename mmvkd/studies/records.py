@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mmvkd.files import read_json, read_lines
 from mmvkd.models.recognizers import find_checkpoint
@@ -15,13 +15,12 @@ from mmvkd.studies.plan import Study
 
 FINGERPRINT = 'fingerprint.json'
 ATTEMPTS = 'attempts.jsonl'
+FAILED = 'failed.json'
 RESULTS = 'results.json'
 TIMES = 'times.json'
 
 
-def results(
-    study: Study, failed: Optional[dict[str, dict[str, Any]]] = None
-) -> dict[str, Any]:
+def results(study: Study) -> dict[str, Any]:
     """All numbers of the study, without a time: the report is made of this alone."""
     runs: dict[str, Any] = {}
     tests: dict[str, str] = {}
@@ -29,7 +28,7 @@ def results(
         folder = run_folder(study, name)
         result = read_json(folder / outcome.RESULT)
         if result is None:
-            failure = (failed or {}).get(name)
+            failure = read_json(folder / FAILED)
             result = dict(
                 state='failed' if failure else 'open',
                 config=run.config,

@@ -31,6 +31,7 @@ from mmvkd.studies.origin import settle
 from mmvkd.studies.plan import Run, Study, StudyError
 from mmvkd.studies.records import (
     ATTEMPTS,
+    FAILED,
     RESULTS,
     TIMES,
     progress,
@@ -39,7 +40,6 @@ from mmvkd.studies.records import (
 )
 
 TRAINED = 'trained'
-FAILED = 'failed.json'
 LOG = 'run.log'
 _KILLS = 3  # that a run survives in one call of the study
 _PAUSE = 0.2
@@ -303,7 +303,7 @@ class StudyRunner:
             scratch.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        write_json(self.study.folder / RESULTS, results(self.study, self._failed))
+        write_json(self.study.folder / RESULTS, results(self.study))
         write_json(self.study.folder / TIMES, times(self.study))
 
     def _status(self) -> str:

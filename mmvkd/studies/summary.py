@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -90,7 +91,8 @@ class Table:
         notes: What must be said first.
         best: Name of the best baseline, '' without one.
         labels: True class of each test clip.
-        gains: By method: mean change of each class's accuracy to the student alone.
+        gains: By method: mean change of each class's accuracy to the student alone,
+            over common seeds.
         earlier: What those runs scored that no row tells of, such as pretext tasks.
     """
 
@@ -109,9 +111,14 @@ def tables(results: Mapping[str, Any], times: Mapping[str, Any]) -> list[Table]:
 
 
 def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -> Table:
+    teachers: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for name, title in results['teachers'].get(setting, {}).items():
+        # one that follows the students' seeds has a run for each
+        same = re.sub(r'-seed\d+', '', name), title
+        teachers.setdefault(same, {})[name] = [name]
     rows = [
-        _row(results, times, name, title, 'teacher', {name: [name]})
-        for name, title in results['teachers'].get(setting, {}).items()
+        _row(results, times, next(iter(runs)), title, 'teacher', runs)
+        for (_, title), runs in teachers.items()
     ]
     for method, title in results['methods'].items():
         cells = [
@@ -130,6 +137,12 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
     lists = [name for name in names if name]
     text = results['test_lists'][lists[0]] if lists else ''
     labels = np.array(text.split(), dtype=int)
+    if len(set(lists)) > 1:
+        # rows are compared clip by clip
+        raise ValueError(
+            f"study '{results['name']}', setting '{setting}': its runs are tested on "
+            f'{len(set(lists))} lists; give each a setting of its own'
+        )
     best = _compare(rows, labels)
     notes = _gap(rows)
     gains, earlier = _gains(rows, labels, results), _earlier(results, of_setting)
@@ -225,7 +238,8 @@ def _compare(rows: Sequence[Row], labels: np.ndarray) -> str:
     for row in rows:
         if row.name in p_values and row.kind != 'teacher':
             row.p = holm(p_values)[row.name]
-            noise = max((x for x in (row.spread, best.spread) if x == x), default=0.0)
+            spreads = [x for x in (row.spread, best.spread) if not math.isnan(x)]
+            noise = max(spreads, default=math.inf)
             row.better = row.p < 0.05 and (row.difference or 0) > noise
     return best.name
 
@@ -280,17 +294,23 @@ def _gains(
     if student is None or not student.predictions:
         return {}
     classes = 1 + int(labels.max())
-    before = _per_class(student, labels, classes)
-    return {
-        row.name: _per_class(row, labels, classes) - before
-        for row in rows
-        if row is not student and row.predictions and row.kind != 'teacher'
-    }
+    gains = {}
+    for row in rows:
+        common = sorted(set(row.predictions) & set(student.predictions))
+        if row is not student and row.kind != 'teacher' and common:
+            after, before = (
+                _per_class([of.predictions[seed] for seed in common], labels, classes)
+                for of in (row, student)
+            )
+            gains[row.name] = after - before
+    return gains
 
 
-def _per_class(row: Row, labels: np.ndarray, classes: int) -> np.ndarray:
+def _per_class(
+    guesses: Sequence[np.ndarray], labels: np.ndarray, classes: int
+) -> np.ndarray:
     """Accuracy of each class (NaN where it has no clip), over seeds."""
-    right = np.mean([guess == labels for guess in row.predictions.values()], axis=0)
+    right = np.mean([guess == labels for guess in guesses], axis=0)
     count = np.bincount(labels, minlength=classes)
     total = np.bincount(labels, weights=right, minlength=classes)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -29,7 +29,7 @@ from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import RecognizerTeacher
 from mmvkd.models.views import Views, to_clip
-from mmvkd.registry import MODELS
+from mmvkd.registry import MODELS, short_type
 from mmvkd.visualization.mimicry import (
     BEFORE,
     Mimicry,
@@ -187,7 +187,7 @@ def _distiller(
             f"the config has no teacher '{name}'; it has {', '.join(teachers)}"
         )
     chosen = teachers[name]
-    if chosen['type'] == 'mmvkd.CachedTeacher':
+    if short_type(chosen['type']) == 'CachedTeacher':
         # a store has what its heads tapped, in training
         chosen = MODELS.build(chosen).online_config()
     distiller = MODELS.build(

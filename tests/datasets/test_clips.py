@@ -46,6 +46,14 @@ def test_a_reversed_clip_gets_the_label_of_the_reversed_motion() -> None:
     assert ReverseClip(ratio=1.0, label_map={0: 1}).transform(clip())['label'] == 2
 
 
+def test_backwards_too_the_student_sees_its_own_frames_among_more() -> None:
+    own, beside = [0, 4, 9], [2, 6, 11]
+    loaded = [frame for pair in zip(own, beside) for frame in pair]
+    after = ReverseClip(ratio=1.0).transform(dict(imgs=loaded, oversampled=2))
+    assert after['imgs'] == [9, 6, 4, 2, 0, 0]
+    assert after['imgs'][::2] == own[::-1]
+
+
 def test_with_ratio_0_nothing_changes_and_a_ratio_is_a_probability() -> None:
     before = clip()
     after = ReverseClip(ratio=0.0, label_map={2: 3}).transform(dict(before))

@@ -417,8 +417,8 @@ def test_the_tool_writes_and_shows_progress_and_refuses_in_one_line(
     assert meta['difficulty']['target_size'] == [0.3, 0.4]
     assert not (tmp_path / 'm' / 'motions_val_list.txt').exists()
 
-    monkeypatch.setattr(sys, 'argv', [tool, str(tmp_path / 'm48'), '--size', '48'])
-    with pytest.raises(SystemExit, match=r'decord gives frames of size=48 a fourth'):
+    monkeypatch.setattr(sys, 'argv', [tool, str(tmp_path / 'm48'), '--size', '24'])
+    with pytest.raises(SystemExit, match=r'decord gives frames of size=24 a fourth'):
         runpy.run_path(tool, run_name='__main__')
 
     monkeypatch.setattr(sys, 'argv', command)

@@ -87,6 +87,7 @@ def test_the_new_frames_lie_between_the_sampled_ones() -> None:
     )
     OversampleFrames(2).transform(results)
     assert results['frame_inds'].tolist() == [0, 5, 10, 20, 30, 39]
+    assert results['oversampled'] == 2
 
 
 def test_clips_are_refined_each_by_itself() -> None:

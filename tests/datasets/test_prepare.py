@@ -76,6 +76,16 @@ def test_settings_out_of_range_are_refused(settings: dict, message: str) -> None
         Settings(**settings)
 
 
+@pytest.mark.parametrize('line', ['clip 0.mp4 3', 'clip0.mp4,3', 'clip0.mp4 3,'])
+def test_a_line_that_is_no_file_with_labels_is_refused(
+    tmp_path: Path, line: str
+) -> None:
+    write_video(tmp_path / 'clip0.mp4')
+    (tmp_path / 'train.txt').write_text(f'clip0.mp4\nclip0.mp4 -1 3\n{line}\n')
+    with pytest.raises(ValueError, match=f"'{line}' of list"):
+        prepare_videos(tmp_path, tmp_path.parent / 'new', [tmp_path / 'train.txt'])
+
+
 def test_the_videos_are_not_written_over(tmp_path: Path) -> None:
     write_video(tmp_path / 'clip.mp4')
     with pytest.raises(ValueError, match='expected another folder'):

@@ -20,6 +20,7 @@ from videos import dataset, pipeline, write_frames, write_list, write_video
 
 from mmvkd.datasets import SeededDataset, SeededSampler
 from mmvkd.engine.hooks import SeedingHook
+from mmvkd.errors import UnfitPipelineError
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import SampleKey
 
@@ -235,7 +236,9 @@ def test_frame_folders_work_as_videos_do(tmp_path: Path) -> None:
     assert sample['inputs'].shape == (4, 3, 32, 32)
     assert sample['data_samples'].sample_id == 2
     assert torch.equal(data[SampleKey(2, 1, 1)]['inputs'], sample['inputs'])
-    assert len(data.fingerprint) == 64
+    # which of the pictures are shown counts, too
+    other = SeededDataset(dict(config, start_index=0))
+    assert len({data.fingerprint, other.fingerprint}) == 2
 
 
 @pytest.mark.parametrize(
@@ -349,6 +352,13 @@ def test_a_mistake_in_the_pipeline_is_no_broken_clip(clips: str) -> None:
     data.dataset.pipeline.transforms.append(fails)
     with pytest.raises(TypeError, match='a mistake'):
         data[0]
+
+
+def test_a_clip_too_small_for_a_crop_is_named(clips: str) -> None:
+    steps = pipeline()
+    steps.insert(4, dict(type='RandomCrop', size=64))
+    with pytest.raises(UnfitPipelineError, match=r"clip '.*mp4': a picture of this"):
+        build(clips, pipeline=steps)[0]
 
 
 @pytest.mark.parametrize('workers', [0, 1])

@@ -190,6 +190,7 @@ def test_a_set_to_score_on_is_refused(clips: str) -> None:
         (dict(labeled=0), r'labeled=0, expected a share above 0'),
         (dict(noise=0.1, confusion='near'), r"confusion 'near' is unknown"),
         (dict(noise=0.1, confusion={0: 4}), r'names class 4; there are 4'),
+        (dict(noise=0.1, num_classes=2), r'label 3 is none of num_classes=2'),
     ],
 )
 def test_settings_out_of_range_are_named(

@@ -15,13 +15,13 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from recognizer_toys import config, file_of, plain
 from toys import tiny_tsm
-from videos import dataset, pipeline, write_list
+from videos import dataset, pipeline, write_list, write_video
 
 from mmvkd.datasets import SeededSampler
 from mmvkd.engine import caching
 from mmvkd.engine.caching import write_stores
 from mmvkd.models.teachers import recognizer
-from mmvkd.models.teachers.store import StoreError
+from mmvkd.models.teachers.store import Store, StoreError
 from mmvkd.registry import DATASETS, MODELS
 from mmvkd.seeding import cached_view
 
@@ -256,6 +256,33 @@ def test_a_stale_store_is_refused_by_name(
     tap = dict(fitnets=dict(type='mmvkd.FitNetsHead', tap='backbone.layer3'))
     with pytest.raises(StoreError, match=r"lacks tap 'backbone\.layer3'"):
         runner(project(clips, weights, store, tap), tmp_path)
+
+
+def test_other_files_under_the_same_names_are_another_data_set(
+    weights: str, tmp_path: Path
+) -> None:
+    lines = write_list(tmp_path / 'clips', 6)
+    cfg = project(lines, weights, tmp_path / 's')
+    write_stores(cfg, quiet)
+    for file in (tmp_path / 'clips').rglob('*.mp4'):
+        write_video(file, seed=9, frames=15)
+    refused(cfg, tmp_path, 'bytes was')
+
+
+def test_a_clip_that_could_not_be_read_has_no_entry(
+    weights: str, tmp_path: Path
+) -> None:
+    lines = write_list(tmp_path / 'clips', 6)
+    first = sorted((tmp_path / 'clips').rglob('*.mp4'))[0]
+    first.rename(tmp_path / 'away.mp4')
+    cfg = project(lines, weights, tmp_path / 's')
+    told: list[str] = []
+    write_stores(cfg, told.append)
+    assert '2 views of clips that cannot be read have no entry' in told
+    store = Store(str(tmp_path / 's'))
+    store.read([1, 2], [0, 1])
+    with pytest.raises(StoreError, match='clip 0 could not be read'):
+        store.read([1, 0], [0, 0])
 
 
 def test_the_checkpoint_may_be_gone_once_the_store_is_there(

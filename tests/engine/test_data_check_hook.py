@@ -66,6 +66,15 @@ def test_a_label_that_is_no_class_is_refused(
         check('train', Clips(infos), student)
 
 
+def test_an_empty_line_is_no_clip(clip: str, tmp_path: Path) -> None:
+    # as MMAction2 reads it
+    clips = Clips(
+        [dict(filename=clip, label=0), dict(filename=f'{tmp_path}/', label=-1)]
+    )
+    with pytest.raises(ValueError, match=r"'list\.txt' has an empty line, number 2"):
+        check('train', clips, student=True)
+
+
 def test_unlabeled_clips_and_label_vectors_pass(clip: str) -> None:
     clips = Clips([dict(filename=clip, label=label) for label in (-1, [5])])
     check('train', clips, student=True)

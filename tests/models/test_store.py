@@ -140,7 +140,7 @@ def test_a_damaged_entry_is_refused(tmp_path: Path, place: int) -> None:
     (tmp_path / 's' / 'entries.bin').write_bytes(data)
     store = Store(folder)
     store.read([2, 4], [0, 0])
-    with pytest.raises(StoreError, match=r'entry 3 .* is damaged'):
+    with pytest.raises(StoreError, match='entry 3 is damaged'):
         store.read([2, 3], [0, 0])
 
 

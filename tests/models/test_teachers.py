@@ -48,6 +48,13 @@ def outputs(made: RecognizerTeacher, inputs: Tensor) -> Outputs:
     return made({made.view: inputs}, [])
 
 
+def test_a_teacher_without_its_weights_says_nothing() -> None:
+    made = RecognizerTeacher(tiny_tsm(), NOWHERE)
+    made.attach('t', {})
+    with pytest.raises(RuntimeError, match=r"'t' has not read .* call init_weights"):
+        outputs(made, torch.zeros(1, 4, 3, 32, 32))
+
+
 def test_teachers_are_not_part_of_the_model() -> None:
     model = distiller(heads=dict(h=dict(type='mmvkd.FitNetsHead', tap='backbone')))
     wrapper = model.teachers['t']

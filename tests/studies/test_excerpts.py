@@ -100,6 +100,13 @@ def test_of_several_studies_the_column_names_one(folder: Path) -> None:
         filled(MARKED.replace('of made_up', 'of made_up other'), folder)
 
 
+def test_a_table_without_its_end_is_told(folder: Path) -> None:
+    endless = MARKED.replace('<!-- end of table -->', '')
+    for text in (endless, endless + MARKED):
+        with pytest.raises(ValueError, match='lacks its <!-- end of table -->'):
+            filled(text, folder)
+
+
 def test_missing_results_are_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='made_up'):
         filled(MARKED, tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up import results, times
+from made_up import results, run, times
 from matplotlib.figure import Figure
 
 from mmvkd.files import write_json
@@ -162,6 +162,43 @@ class Links(HTMLParser):
             if key == 'id':
                 self.ids.append(value)
         assert tag not in ('script', 'link', 'iframe')
+
+
+def test_gains_of_classes_are_over_common_seeds() -> None:
+    found = results()
+    for seed in (0, 1):
+        found['runs'][f'graph-seed{seed}']['state'] = 'open'
+    one, rows = table(found)
+    gain = rows['graph'].scores[2] - rows['student'].scores[2]
+    # all classes have as many clips
+    assert one.gains['graph'].mean() == pytest.approx(gain)
+
+
+def test_without_a_spread_no_gain_exceeds_it() -> None:
+    _, rows = table(results(seeds=1, graph=0.95))
+    assert rows['graph'].p is not None and rows['graph'].p < 0.05
+    assert not rows['graph'].better
+
+
+def test_runs_of_a_teacher_that_follows_the_seeds_are_one_row() -> None:
+    found = results()
+    for seed, level in ((1, 0.8), (2, 0.9)):
+        found['teachers'][''][f'tsm_r50-seed{seed}'] = 'TSM-R50'
+        found['runs'][f'tsm_r50-seed{seed}'] = run('tsm_r50', seed, level, 23.5, 33.0)
+    one, rows = table(found)
+    (teacher,) = (row for row in one.rows if row.kind == 'teacher')
+    assert teacher.mean == pytest.approx(0.85, abs=0.002)
+    gap = teacher.mean - rows['student'].mean
+    gained = rows['graph'].mean - rows['student'].mean
+    assert rows['graph'].share == pytest.approx(gained / gap)
+
+
+def test_rows_tested_on_different_clips_are_not_compared() -> None:
+    found = results()
+    found['test_lists']['list1'] = found['test_lists']['list0'][::-1]
+    found['runs']['graph-seed0']['test_list'] = 'list1'
+    with pytest.raises(ValueError, match=r"study 'made_up', .* tested on 2 lists"):
+        table(found)
 
 
 def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:

@@ -335,6 +335,9 @@ def test_a_failed_run_stops_its_cells_alone_and_the_study_goes_on_when_mended(
     }
     report = (tmp_path / 'out' / 'report.md').read_text()
     assert '* KD, seed 0: failed: teacher-seed5, which it needs: error: type' in report
+    # a call that does not try it again does not forget it
+    call(tmp_path, study, '--only', 'student')
+    assert results(tmp_path)['runs']['teacher-seed5']['state'] == 'failed'
 
 
 def test_what_is_not_there_skips_the_study_in_a_line(

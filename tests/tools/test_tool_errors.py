@@ -123,6 +123,22 @@ def test_a_wrong_list_is_told(
     assert message.format(**names) in fail(*run)
 
 
+def test_a_wrong_setting_of_a_pipeline_is_not_laid_on_the_list(
+    project: Project, fail: Run
+) -> None:
+    data = loader(project.train, True)
+    data['dataset']['dataset']['pipeline'][-2]['input_format'] = 'NCWH'
+    told = fail(train, project.config('wrong', train_dataloader=data))
+    assert 'The input format NCWH is invalid' in told and 'is unfit' not in told
+
+
+def test_an_interval_of_0_is_refused_before_training(
+    project: Project, fail: Run
+) -> None:
+    config = project.config('wrong', train_cfg=dict(val_interval=0))
+    assert 'val_interval=0: --no-validate trains without' in fail(train, config)
+
+
 def test_a_list_of_a_plain_dataset_is_checked_too(
     project: Project, checkpoint: str, fail: Run, tmp_path: Path
 ) -> None:

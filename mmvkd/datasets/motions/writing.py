@@ -66,10 +66,11 @@ def write_motions(
     check_shape(size, num_frames)
     if size % 2:
         raise ValueError(f'Motions: size={size}, expected an even number of pixels')
-    if size == 48:
+    if size in (16, 24, 48):
         raise ValueError(
-            'Motions: decord gives frames of size=48 a fourth channel and fails; write '
-            'larger clips, such as the default 112, which MMVKD_SIZE=48 scales'
+            f'Motions: decord gives frames of size={size} a fourth channel and fails; '
+            f'write larger clips, such as the default 112, which MMVKD_SIZE={size} '
+            'scales'
         )
     if seed < 0:
         raise ValueError(f'Motions: seed={seed}, expected an integer >= 0')

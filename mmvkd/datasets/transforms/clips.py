@@ -54,7 +54,9 @@ class StandardizeClip(BaseTransform):
 class ReverseClip(BaseTransform):
     """Plays a clip backwards with a probability, its label mapped.
 
-    Required key: ``imgs``, and ``label`` with a map. Modified keys: the same.
+    Required key: ``imgs``, and ``label`` with a map. Modified keys: the same. Behind
+    :class:`OversampleFrames` the first sampled frame, now the last, is repeated, for
+    none was loaded before it.
 
     Args:
         ratio: Probability.
@@ -72,7 +74,10 @@ class ReverseClip(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Reverse ``imgs``, or leave them."""
         if np.random.rand() < self.ratio:
-            results['imgs'] = results['imgs'][::-1]
+            # a sampled frame stays in front of those loaded beside it
+            extra = results.get('oversampled', 1) - 1
+            imgs = results['imgs'][::-1][extra:]
+            results['imgs'] = [*imgs, *imgs[-1:] * extra]
             if self.label_map:
                 label = results['label']
                 results['label'] = self.label_map.get(label, label)

@@ -20,6 +20,7 @@ class OversampleFrames(BaseTransform):
 
     Required keys: ``frame_inds``, ``total_frames``, ``start_index``, ``clip_len``,
     ``num_clips``. Modified keys: ``frame_inds``, and ``clip_len`` or ``num_clips``.
+    Added key: ``oversampled``, the factor.
 
     Args:
         factor: Frames per sampled frame, at least 1.
@@ -52,6 +53,7 @@ class OversampleFrames(BaseTransform):
         )
         results['frame_inds'] = refined.reshape(-1).astype(inds.dtype)
         results['num_clips' if single else 'clip_len'] *= self.factor
+        results['oversampled'] = self.factor
         return results
 
     def insert_into(self, transforms: list) -> None:

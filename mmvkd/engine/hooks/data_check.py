@@ -12,12 +12,10 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import PretextDataset, SeededDataset
-from mmvkd.datasets.fingerprint import data_fingerprint
+from mmvkd.datasets.fingerprint import data_fingerprint, spread
 from mmvkd.engine.wrapping import inner
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
-
-_LOOKS = 100
 
 
 @HOOKS.register_module()
@@ -80,6 +78,8 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
     if isinstance(classes, int):
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
+            if str(info.get('filename', '')).endswith('/'):
+                raise ValueError(f'{name} has an empty line, number {index + 1}')
             for label in _labels(info.get('label')):
                 if not lowest <= label < classes:
                     clip = info.get('filename') or info.get('frame_dir') or index
@@ -94,10 +94,8 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
                     )
     if not _on_disk(dataset):
         return
-    indices = np.unique(np.linspace(0, len(dataset) - 1, _LOOKS).astype(int))
-    infos = [dataset.get_data_info(int(index)) for index in indices]
-    paths = [str(info.get('filename') or info.get('frame_dir') or '') for info in infos]
-    missing = [path for path in paths if path and not _exists(path)]
+    paths = spread(dataset)
+    missing = [path for path in paths if not _exists(path)]
     if missing and (stage != 'train' or len(missing) == len(paths)):
         raise FileNotFoundError(
             f"{len(missing)} of {len(paths)} clips looked for do not exist, as '"

@@ -19,6 +19,7 @@ from mmvkd.models.recognizers import (
 )
 from mmvkd.models.taps import TapReader
 from mmvkd.models.views import ClipView
+from mmvkd.registry import short_type
 
 _SETTINGS = ('type', 'model', 'checkpoint', 'view', 'recipe')
 
@@ -59,7 +60,7 @@ class Peer:
             ValueError: if it cannot be.
         """
         kind = str(teacher.get('type'))
-        if kind.rpartition('.')[2] != 'RecognizerTeacher':
+        if short_type(kind) != 'RecognizerTeacher':
             raise ValueError(
                 f"teacher '{name}' is a {kind}, which cannot learn (mutual=True); make "
                 'it a mmvkd.RecognizerTeacher'

@@ -171,8 +171,14 @@ class RecognizerTeacher:
             Logits (N, M) and features (N, C, T, H, W), without graph.
 
         Raises:
-            RuntimeError: if the model does not run on clips of this size.
+            RuntimeError: if its weights were not read, or the model does not run on
+                clips of this size.
         """
+        if not self.loaded:
+            raise RuntimeError(
+                f"teacher '{self.name}' has not read its weights; in a loop of your "
+                'own, call init_weights() of the distiller first'
+            )
         inputs = views[self.view]
         if next(self.model.parameters()).device != inputs.device:
             # a copy of the distiller, as an average kept on the host, moved it away

@@ -7,7 +7,8 @@ A store is a folder:
 * ``shards.bin``: one byte for each shard, 1 once its entries are on the disk;
 * ``classifier.npy``: the rows of the teacher's classifier, if it has one.
 
-An entry can be read only when its shard is done, and carries a checksum.
+An entry can be read only when its shard is done, and carries a checksum; zeros stand
+for a clip that could not be read.
 """
 
 from __future__ import annotations
@@ -191,9 +192,13 @@ class Store:
         entries = self._entries[rows]
         for row, entry in zip(rows, entries):
             if _checksum(entry) != entry['checksum']:
+                why = (
+                    f'entry {row} is damaged'
+                    if entry['checksum']
+                    else f'clip {row % self.layout.clips} could not be read'
+                )
                 raise StoreError(
-                    f"entry {row} of store '{self.folder}' is damaged; delete the "
-                    'store and write it again'
+                    f"store '{self.folder}': {why}; delete it and write it again"
                 )
         if hasattr(mmap, 'MADV_DONTNEED'):
             # pages that were read would count as this process's memory for ever
