@@ -37,6 +37,9 @@ class FrameRegistration(PretextTask):
       smallest possible one and from there to the size of the picture. Larger ones lose
       more of their noise on the way, so each frame gets noise of a strength of its own.
 
+    One is left: the first window has the same sides in all classes, so the last one is
+    small in ``in`` and large in ``out``, which the size of things in it can tell.
+
     A clip without motion can be answered, one without any structure cannot.
 
     Args:
