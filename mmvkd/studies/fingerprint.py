@@ -23,6 +23,7 @@ from mmvkd.studies.plan import Run, Study
 _PACKAGES = ('torch', 'numpy', 'mmengine', 'mmaction2', 'decord')
 # these tell of results and make none
 _NOT_OF_RUNS = ('studies', 'visualization')
+_WEIGHTS = ('load_from', 'checkpoint', 'pretrained')
 _TOOLS = ('train.py', 'test.py', 'cache_teacher.py')
 
 
@@ -35,8 +36,9 @@ def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, A
         needs: Digests of the runs that it needs, by name.
 
     Returns:
-        Plain values: the config with all that it refers to, the code, the lists of the
-        data, versions, seed, processes, threads and the kind of device.
+        Plain values: the config with all that it refers to, the code, lists of the data
+        and weights to start or learn from, versions, seed, processes, threads and the
+        kind of device.
     """
     config = expanded(run)
     return dict(
@@ -46,7 +48,7 @@ def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, A
         device='accelerator' if has_accelerator() else 'cpu',
         code=code_hash(),
         versions=versions(),
-        data={name: _hash_file(name) for name in sorted(set(_lists(config)))},
+        data={name: _hash_file(name) for name in sorted(set(_files(config)))},
         needs={key: needs[name] for key, name in run.needs.items()},
         config=dict(_flat(config)),
     )
@@ -160,17 +162,18 @@ def _flat(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
         yield from _flat(value, f'{prefix}{key}.')
 
 
-def _lists(node: Any) -> Iterator[str]:
-    """The annotation files of the data sets."""
+def _files(node: Any) -> Iterator[str]:
+    """The annotation files of the data sets, and files of weights."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key == 'ann_file' and isinstance(value, str):
+            if not isinstance(value, str):
+                yield from _files(value)
+            # what another run makes is told by its digest, and is a folder
+            elif key == 'ann_file' or (key in _WEIGHTS and Path(value).is_file()):
                 yield value
-            else:
-                yield from _lists(value)
     elif isinstance(node, list):
         for item in node:
-            yield from _lists(item)
+            yield from _files(item)
 
 
 def _hash_file(name: str) -> Optional[str]:

@@ -259,6 +259,23 @@ def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
     assert len(json.loads(old.read_text())['curve']) == 2
 
 
+def test_other_weights_to_start_from_are_another_origin(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    from mmvkd.studies.fingerprint import differences, fingerprint
+    from mmvkd.studies.plan import load_study
+
+    study = load_study(str(study_project.folder / 'study.py'))
+    weights = tmp_path / 'start.pth'
+    run = replace(study.runs['student-seed0'], options={'load_from': str(weights)})
+    prints = []
+    for content in (b'one', b'two'):
+        weights.write_bytes(content)
+        prints.append(fingerprint(study, run, {}))
+    (difference,) = differences(*prints)
+    assert difference.startswith(str(weights))
+
+
 def test_a_run_that_never_began_takes_other_settings(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
