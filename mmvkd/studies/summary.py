@@ -169,6 +169,9 @@ def _row(
         if result['state'] != 'finished':
             row.open[seed] = _why_open(results, chain)
             continue
+        if TOP1 not in result['metrics']:
+            row.open[seed] = f'its test gives no {TOP1}'
+            continue
         row.scores[seed] = result['metrics'][TOP1]
         if MEAN_CLASS in result['metrics']:
             row.mean_class.append(result['metrics'][MEAN_CLASS])
@@ -200,7 +203,7 @@ def _earlier(
     told = []
     for name in dict.fromkeys(name for cell in cells for name in cell['chain']):
         run = results['runs'][name]
-        if name not in rows and 'metrics' in run:
+        if name not in rows and TOP1 in run.get('metrics', ()):
             classes = f' of {run["classes"]} classes' if 'classes' in run else ''
             told.append(f'{name}: {percent(run["metrics"][TOP1])}{classes}')
     return told

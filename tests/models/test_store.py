@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,20 @@ def test_a_damaged_entry_is_refused(tmp_path: Path, place: int) -> None:
     store.read([2, 4], [0, 0])
     with pytest.raises(StoreError, match='entry 3 is damaged'):
         store.read([2, 3], [0, 0])
+
+
+@pytest.mark.parametrize(
+    ('file', 'message'),
+    [('entries.bin', r'is cut; delete it'), ('shards.bin', 'has 0 of 1 shards')],
+)
+def test_a_store_that_was_cut_is_refused(
+    tmp_path: Path, file: str, message: str
+) -> None:
+    layout = Layout(8, 1, 5)
+    folder = written(tmp_path / 's', layout, made_up(layout))
+    os.truncate(tmp_path / 's' / file, 0)
+    with pytest.raises(StoreError, match=message):
+        Store(folder)
 
 
 def test_a_store_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -201,6 +201,15 @@ def test_rows_tested_on_different_clips_are_not_compared() -> None:
         table(found)
 
 
+def test_a_test_without_the_accuracy_is_told(tmp_path: Path) -> None:
+    found = results()
+    found['runs']['graph-seed1']['metrics'] = {'mAP': 0.5}
+    write_json(tmp_path / 'results.json', found)
+    write_report(tmp_path)
+    text = (tmp_path / 'report.md').read_text()
+    assert '* graph, seed 1: its test gives no acc/top1' in text
+
+
 def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
     found = results()
     found['title'] = '<b>&"'

@@ -160,7 +160,7 @@ class Store:
         folder: Of the store.
 
     Raises:
-        StoreError: if there is none, or it is unfinished.
+        StoreError: if there is none, or it is unfinished or cut.
     """
 
     def __init__(self, folder: str) -> None:
@@ -172,7 +172,10 @@ class Store:
                 f"store '{folder}' has {int(done.sum())} of {len(done)} shards; the "
                 'command that writes it goes on with the others'
             )
-        with open(self.folder / 'entries.bin', 'rb') as file:
+        data = self.folder / 'entries.bin'
+        if data.stat().st_size != self.layout.entries * self.layout.dtype.itemsize:
+            raise StoreError(f"store '{folder}' is cut; delete it and write it again")
+        with data.open('rb') as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._entries = np.frombuffer(self._map, self.layout.dtype)
 
@@ -334,7 +337,9 @@ def described(folder: Path) -> tuple[Layout, dict[str, Any]]:
 
 def _done(folder: Path, layout: Layout) -> np.ndarray:
     """Which shards are written (bool)."""
-    return np.fromfile(folder / 'shards.bin', np.uint8, layout.shards) == 1
+    marks = np.fromfile(folder / 'shards.bin', np.uint8, layout.shards)
+    # a file that was cut marks fewer
+    return np.pad(marks, (0, layout.shards - len(marks))) == 1
 
 
 def _sized(path: Path, size: int) -> Path:
