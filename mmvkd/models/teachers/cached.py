@@ -49,6 +49,7 @@ class CachedTeacher:
             itself may be gone.
         store: Folder of the store.
         topk: Keep the k largest logits and one level for the others; None keeps all.
+            A head that standardizes logits then standardizes these.
         temperature: At which that level stands for the others' probability; set it to
             that of the head. Has no meaning without ``topk``.
         pool: What tapped features are averaged over: ``space`` keeps (C, T, 1, 1),
