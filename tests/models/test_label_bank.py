@@ -260,6 +260,7 @@ def distiller(*labels: int, **heads: Any) -> tuple[VideoDistiller, dict[str, Any
     torch.manual_seed(0)
     config = dict(student=student, teachers=dict(t=teacher), heads=heads)
     model = MODELS.build(dict(config, type='mmvkd.VideoDistiller'))
+    model.load_teachers()
     data = batch(len(labels))
     data['data_samples'] = [sample(i, label) for i, label in enumerate(labels)]
     return model.train(), data
