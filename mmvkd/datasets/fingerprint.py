@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isroutine
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -53,10 +53,16 @@ def spread(dataset: Any, most: int = 100) -> list[str]:
     return [path for path in paths if path]
 
 
+def located(path: str) -> Optional[str]:
+    """The file or folder that a clip's name stands for, None if there is none."""
+    # MMAction2's decoders take a name without extension for an mp4
+    return next(filter(os.path.exists, (path, f'{path}.mp4')), None)
+
+
 def _size(path: str) -> int:
-    """Of a file, whose name may lack its extension; 0 if there is none."""
-    names = (name for name in (path, f'{path}.mp4') if os.path.isfile(name))
-    return next(map(os.path.getsize, names), 0)
+    """Of a clip's file; 0 if there is none."""
+    found = located(path)
+    return os.path.getsize(found) if found and os.path.isfile(found) else 0
 
 
 def _told(transform: Any) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from mmvkd.files import read_json, write_json, write_text
 from mmvkd.studies import outcome, processes
@@ -77,7 +77,7 @@ class StudyRunner:
     say: Callable[[str], None] = print
     marks: dict[str, str] = field(default_factory=dict)
     _active: dict[int, _Active] = field(default_factory=dict)
-    _failed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _failed: set[str] = field(default_factory=set)
     _kills: dict[str, int] = field(default_factory=dict)
     _told: float = 0.0
     _wanted: Sequence[str] = ()
@@ -247,7 +247,7 @@ class StudyRunner:
         log = run_folder(self.study, run.name) / LOG
         failure = dict(status=code, reason=_last_error(log), log=log.as_posix())
         write_json(run_folder(self.study, run.name) / FAILED, failure)
-        self._failed[run.name] = failure
+        self._failed.add(run.name)
         waiting = [
             other
             for other in self.study.runs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import PretextDataset, SeededDataset
-from mmvkd.datasets.fingerprint import data_fingerprint, spread
+from mmvkd.datasets.fingerprint import data_fingerprint, located, spread
 from mmvkd.engine.wrapping import inner
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
@@ -95,7 +94,7 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
     if not _on_disk(dataset):
         return
     paths = spread(dataset)
-    missing = [path for path in paths if not _exists(path)]
+    missing = [path for path in paths if '://' not in path and located(path) is None]
     if missing and (stage != 'train' or len(missing) == len(paths)):
         raise FileNotFoundError(
             f"{len(missing)} of {len(paths)} clips looked for do not exist, as '"
@@ -122,8 +121,3 @@ def _on_disk(dataset: Any) -> bool:
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     backends = {getattr(transform, 'io_backend', 'disk') for transform in transforms}
     return backends <= {'disk', 'local'}
-
-
-def _exists(path: str) -> bool:
-    # MMAction2's decoders take a name without extension for an mp4
-    return '://' in path or os.path.exists(path) or os.path.exists(f'{path}.mp4')
