@@ -13,7 +13,12 @@ import numpy as np
 from mmvkd.datasets.seeded import SeededDataset
 
 # packages that decode, by a word in the names or settings of transforms
-_DECODERS = {'decord': 'decord', 'pyav': 'av', 'torchcodec': 'torchcodec'}
+_DECODERS = {
+    'decord': 'decord',
+    'kept': 'decord',
+    'pyav': 'av',
+    'torchcodec': 'torchcodec',
+}
 _PACKAGES = (
     'mmaction2',
     'mmcv',

@@ -53,7 +53,14 @@ def assert_same(here: dict[str, Any], there: dict[str, Any], levels: int = 1) ->
     assert np.abs(a.astype(int) - b).max() <= levels
 
 
-@pytest.fixture(params=['pyav', 'torchcodec'])
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where frames are kept."""
+    monkeypatch.setattr('mmvkd.datasets.transforms.decoders.KEPT', tmp_path / 'kept')
+    return tmp_path / 'kept'
+
+
+@pytest.fixture(params=['pyav', 'torchcodec', 'kept'])
 def backend(request: pytest.FixtureRequest) -> str:
     """A decoder that is installed."""
     try:
@@ -139,6 +146,8 @@ def test_pyav_numbers_frames_of_files_without_times(name: str, tmp_path: Path) -
 def test_frames_that_an_edit_list_hides_are_not_there(
     backend: str, tmp_path: Path
 ) -> None:
+    if backend == 'kept':
+        pytest.skip('read by decord, which counts them')
     encode(tmp_path / 'whole.mp4', gop=8)
     remux(tmp_path / 'whole.mp4', tmp_path / 'cut.mp4', first=5)
     images = ours(backend, tmp_path / 'cut.mp4')['imgs']
@@ -168,7 +177,7 @@ def test_a_seeded_sample_is_the_same_by_every_decoder(
 
 
 @pytest.mark.parametrize('kind', ['rubbish', 'empty', 'missing', 'cut', 'hole'])
-@pytest.mark.parametrize('decoder', ['Decord', 'pyav', 'torchcodec'])
+@pytest.mark.parametrize('decoder', ['Decord', 'pyav', 'torchcodec', 'kept'])
 def test_a_broken_clip_is_replaced_whatever_decodes_it(
     decoder: str, kind: str, tmp_path: Path
 ) -> None:
@@ -203,8 +212,30 @@ def test_a_broken_clip_is_replaced_whatever_decodes_it(
     assert sample.sample_id != 1
 
 
+def test_kept_frames_are_read_without_a_decoder(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode(tmp_path / 'clip.mp4')
+    there = decord(tmp_path / 'clip.mp4')
+    assert_same(ours('kept', tmp_path / 'clip.mp4'), there, levels=0)
+    monkeypatch.setattr('decord.VideoReader', None)
+    here = ours('kept', tmp_path / 'clip.mp4')
+    assert_same(here, there, levels=0)
+    # what a transform does to them stays with it
+    here['imgs'][0][:] = 0
+    assert_same(ours('kept', tmp_path / 'clip.mp4'), there, levels=0)
+    assert len(list(kept.rglob('*.npy'))) == 1
+
+
+def test_another_video_of_the_same_name_is_not_the_kept_one(tmp_path: Path) -> None:
+    encode(tmp_path / 'clip.mp4')
+    ours('kept', tmp_path / 'clip.mp4')
+    encode(tmp_path / 'clip.mp4', size=(62, 50))
+    assert_same(ours('kept', tmp_path / 'clip.mp4'), decord(tmp_path / 'clip.mp4'))
+
+
 def test_an_unknown_decoder_is_refused() -> None:
-    with pytest.raises(ValueError, match="'gif' is none of decord, pyav, torchcodec"):
+    with pytest.raises(ValueError, match="'gif' is none of decord, pyav, torchcodec, kept"):
         OpenVideo('gif')
 
 

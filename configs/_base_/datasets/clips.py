@@ -1,6 +1,7 @@
 """Parts of pipelines and loaders that all data sets share."""
 
-# how a clip is read: videos by decord, pyav or torchcodec, or folders of JPEG frames
+# how a clip is read: videos by decord, pyav, torchcodec or kept (decord, asked once),
+# or folders of JPEG frames
 decoder = '{{$MMVKD_DECODER:decord}}'
 if decoder == 'decord':
     open_video = [dict(type='DecordInit')]
