@@ -1,8 +1,12 @@
 """What studies on Motions share: small clips, one strong teacher, short schedules."""
 
 data = 'motions'
-environment = dict(MMVKD_SIZE='32')
-options = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
+environment = dict(MMVKD_SIZE='32', MMVKD_DECODER='kept')
+options = {
+    'train_cfg.max_epochs': 8,
+    'param_scheduler.1.end': 8,
+    'default_hooks.checkpoint.interval': 4,
+}
 seeds = [0, 1, 2]
 student = 'student'
 baselines = ['student', 'dist']

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from .numerics import check_positive, full_precision
 
-# Entries of the largest sketch that is held at a time.
+# Entries of the largest sketch that is held at a time; more where a launch costs more
+# than a miss of the cache.
 CHUNK_ENTRIES = 2**20
+_CHUNK_ENTRIES_ON_GPU = 2**22
 # Below this share of a unit vector an entry counts as zero: it bounds the gradient of
 # the root, and of a vector of zeros.
 _EPS = 1e-6
@@ -91,7 +93,8 @@ def bilinear_sketch(
             f'features must be (N, C, P) of equal clips N and positions P, got {shapes}'
         )
     clips, positions = len(features[0]), features[0].shape[2]
-    size = max(1, CHUNK_ENTRIES // (dim * max(1, clips)))
+    entries = _CHUNK_ENTRIES_ON_GPU if features[0].is_cuda else CHUNK_ENTRIES
+    size = max(1, entries // (dim * max(1, clips)))
     totals: list[Tensor] = []
     for start in range(0, positions, size):
         # [N, D / 2 + 1, P'] each

@@ -13,10 +13,13 @@ from torch.autograd.function import once_differentiable
 
 from .numerics import check_positive, check_same_shape, full_precision, nonnegative
 
-# Above this max D / epsilon the kernel exp(-D / epsilon) would leave float32.
-KERNEL_LIMIT = 80.0
-# Updates between two looks at the error, each of which waits for the device.
+# Potentials reach twice max D / epsilon: above this their exponentials would leave float32.
+KERNEL_LIMIT = 40.0
+# Updates between two computations of the error.
 CHECK_EVERY = 5
+# Updates until the host looks on a GPU, for which it waits: there a clip that stands
+# still costs less.
+_LOOK_EVERY_ON_GPU = 20
 # Entries of the largest tensor that the log-sum-exp fallback may allocate.
 CHUNK_ENTRIES = 2**22
 
@@ -53,9 +56,18 @@ def default_epsilon(cost: Tensor, fraction: float = 0.2) -> float:
 
 def _softmin_by_kernel(kernel: Tensor, scores: Tensor) -> Tensor:
     """``-log sum_j exp(scores_j - D_ij / eps)`` as one matrix product."""
-    # With the largest score at 0, the sum is at least the kernel's least entry.
-    top = scores.amax(dim=-1, keepdim=True)
-    return -(((scores - top).exp() @ kernel).log() + top)
+    if scores.is_cuda and scores.ndim == 3:
+        kernel = kernel.expand(len(scores), -1, -1)
+    return -(scores.exp() @ kernel).log()
+
+
+def _each(softmin: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
+    """``softmin`` of each block (B, N, M), so that equal blocks round alike."""
+    if scores.is_cuda:
+        # one batched product treats them alike, and is launched once
+        return softmin(scores)
+    # elsewhere rounding depends on how a block's memory is aligned
+    return torch.stack([softmin(block.clone()) for block in scores])
 
 
 def _softmin_by_chunks(scaled_cost: Tensor, scores: Tensor) -> Tensor:
@@ -96,10 +108,9 @@ def _solve(
     """Solve the three problems side by side for normalized rows.
 
     The potentials, in units of epsilon, are f and g of (p, q), a of (p, p) and
-    b of (q, q). All four start at 0 and take the same updates in the same
-    order, each on a tensor of its own of the same shape: where p equals q they
-    stay equal to the last bit, and so the gradient there is exactly 0. (One
-    stacked matrix product would round its rows differently.)
+    b of (q, q), stacked in this order, [4, N, M]. All start at 0 and take the
+    same updates: where p equals q they stay equal to the last bit, and so the
+    gradient there is exactly 0.
 
     A plain simultaneous update converges fastest but flips the sign of the
     error along (1, 1), so that every fifth one is averaged with its start,
@@ -107,40 +118,31 @@ def _solve(
     result of a clip does not depend on the others in its batch.
     """
     softmin = make_softmin(cost, epsilon)
-    log_p, log_q = p.log(), q.log()
-    f = g = a = b = torch.zeros_like(p)
+    # where each potential has its marginal, and what its update is made of
+    mass, source = torch.stack([p, q, p, q]), torch.tensor([1, 0, 2, 3]).to(p.device)
+    log_mass = mass[source].log()
+    potentials = torch.zeros_like(mass)
     iterations = torch.zeros(len(p), dtype=torch.long, device=p.device)
-    moving = torch.ones_like(p[:, :1])
+    look = _LOOK_EVERY_ON_GPU if p.is_cuda else CHECK_EVERY
     for step in range(0, max_iter + 1):
-        next_f, next_g = softmin(g + log_q), softmin(f + log_p)
-        next_a, next_b = softmin(a + log_p), softmin(b + log_q)
+        updated = _each(softmin, potentials[source] + log_mass)
         if step % CHECK_EVERY == 0:
-            error = torch.stack(
-                [
-                    misplaced(mass, old - new)
-                    for mass, old, new in (
-                        (p, f, next_f),
-                        (q, g, next_g),
-                        (p, a, next_a),
-                        (q, b, next_b),
-                    )
-                ]
-            ).amax(dim=0)
-            moving = (error > tol).to(p.dtype)[:, None]
+            error = misplaced(mass, potentials - updated).amax(dim=0)
+            moving = error > tol
             # A clip without a finite error counts as done: more steps won't mend it.
-            if step == max_iter or not bool(moving.any()):
+            due = (step + CHECK_EVERY) % look == 0
+            if step == max_iter or (due and not bool(moving.any())):
                 break
-        rate = moving if (step + 1) % CHECK_EVERY else 0.5 * moving
-        f, g = f.lerp(next_f, rate), g.lerp(next_g, rate)
-        a, b = a.lerp(next_a, rate), b.lerp(next_b, rate)
-        iterations += moving[:, 0].long()
+            iterations += CHECK_EVERY * moving
+            rate = moving.to(p.dtype)[:, None]
+        last = (step + 1) % CHECK_EVERY == 0
+        potentials = potentials.lerp(updated, 0.5 * rate if last else rate)
     # <p, next_f> + <q, g> is the semi-dual at g, and second-order accurate; the
     # mean with its mirror image treats p and q alike.
-    value = 0.5 * (
-        (p * ((f + next_f) - (a + next_a))).sum(dim=-1)
-        + (q * ((g + next_g) - (b + next_b))).sum(dim=-1)
-    )
+    f, g, a, b = potentials + updated
+    value = 0.5 * ((p * (f - a)).sum(dim=-1) + (q * (g - b)).sum(dim=-1))
     # The new potentials are right on empty classes too, the old ones need not be.
+    next_f, next_g, next_a, next_b = updated
     return _Solution(
         epsilon * value,
         epsilon * (next_f - next_a),
