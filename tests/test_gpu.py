@@ -64,7 +64,8 @@ def gradients(model: torch.nn.Module, data: dict) -> tuple[dict[str, Tensor], Te
 def test_a_head_gives_the_losses_and_gradients_of_the_host(name: str) -> None:
     student = tiny_tsm()
     student['cls_head']['dropout_ratio'] = 0  # drawn by the device's own generator
-    on_host = build(config(student, dict(a=teacher(), b=teacher()), {name: HEADS[name]}))
+    teachers = dict(a=teacher(), b=teacher())
+    on_host = build(config(student, teachers, {name: HEADS[name]}))
     data = batch(4)
     on_gpu = copy.deepcopy(on_host).to(GPU)
     here, own = gradients(on_host, data)
@@ -161,7 +162,8 @@ def test_a_resumed_run_ends_like_the_one_that_was_not_stopped(project: Project) 
     parts = project.distiller('parts', **settings)
     call('train', parts, '--cfg-options', 'train_cfg.max_epochs=1')
     call('train', parts, '--resume')
-    one, other = (weights(project.folder / 'work' / name) for name in ('whole', 'parts'))
+    folder = project.folder / 'work'
+    one, other = (weights(folder / name) for name in ('whole', 'parts'))
     assert set(one) == set(other)
     for name, value in one.items():
         assert torch.equal(value, other[name]), name

@@ -57,8 +57,7 @@ runs = {
         labels='all',
     ),
     **{
-        task: dict(run, options=_labeled_only)
-        for task, run in _base_._teachers.items()
+        task: dict(run, options=_labeled_only) for task, run in _base_._teachers.items()
     },
     **{store: dict(run, options=_weak) for store, run in _base_._stores.items()},
 }

@@ -235,7 +235,8 @@ def test_another_video_of_the_same_name_is_not_the_kept_one(tmp_path: Path) -> N
 
 
 def test_an_unknown_decoder_is_refused() -> None:
-    with pytest.raises(ValueError, match="'gif' is none of decord, pyav, torchcodec, kept"):
+    known = 'decord, pyav, torchcodec, kept'
+    with pytest.raises(ValueError, match=f"'gif' is none of {known}"):
         OpenVideo('gif')
 
 
