@@ -1,7 +1,7 @@
 """What studies on Motions share: small clips, one strong teacher, short schedules."""
 
 data = 'motions'
-environment = dict(MMVKD_SIZE='32', MMVKD_DECODER='kept')
+environment = dict(MMVKD_SIZE='32', MMVKD_DECODER='{{$MMVKD_DECODER:kept}}')
 options = {
     'train_cfg.max_epochs': 8,
     'param_scheduler.1.end': 8,

@@ -5,10 +5,6 @@ _base_ = './skyline_main.py'
 name = 'skyline_kind'
 title = 'All methods on skyline, kind: TSM-R50 to TSM-R18'
 environment = dict(MMVKD_SKYLINE_LABELS='kind')
-labels = dict(_delete_=True, all=dict(labeled=1, epochs=20, interval=2))
+labels = dict(_delete_=True, all=dict(labeled=1, epochs=15, finetuned=8, interval=1))
 classes = ['airplane', 'bird', 'drone', 'helicopter']
 reversals = []
-methods = {
-    '_delete_': True,
-    **{k: v for k, v in _base_.methods.items() if 'settings' not in v},
-}
