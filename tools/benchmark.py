@@ -62,6 +62,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
     args = parse_args(argv)
     with ClearErrors(args.traceback):
+        if args.png is not None and args.growth is None:
+            raise ValueError('--png draws how the cost grows: add --growth')
         config = load_config(args.config)
         if args.cfg_options is not None:
             config.merge_from_dict(args.cfg_options)

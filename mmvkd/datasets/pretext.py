@@ -35,6 +35,7 @@ class PretextDataset(SeededDataset):
     """
 
     _max_skips = 50
+    _hint = 'are they too short or too still for the task? else check data_prefix'
 
     def __init__(
         self,

@@ -50,6 +50,7 @@ class SeededDataset:
     """
 
     _max_skips = 10
+    _hint = 'check data_prefix'
 
     def __init__(
         self,
@@ -132,7 +133,7 @@ class SeededDataset:
             if len(skipped) == self._max_skips:
                 raise UnreadableClipError(
                     f'{len(skipped)} clips in a row cannot be read, the last one '
-                    f"'{skipped[-1]}'; check data_prefix of '{self.dataset.ann_file}'"
+                    f"'{skipped[-1]}'; {self._hint} of '{self.dataset.ann_file}'"
                 )
             index = int(others.integers(len(self)))
         info: dict[str, Any] = dict(sample_id=index, view=key.epoch)

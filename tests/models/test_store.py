@@ -66,6 +66,14 @@ def test_outputs_come_back_in_half_precision(tmp_path: Path) -> None:
     assert torch.equal(read.features['backbone.layer4'], kept)
 
 
+def test_numbers_beyond_half_precision_come_back_finite(tmp_path: Path) -> None:
+    outputs = made_up(layout := Layout(2, 1, 3, features={'t': (1, 1, 1, 1)}))
+    outputs.logits[0, 0], outputs.features['t'][1] = 1e6, -1e6
+    read = Store(written(tmp_path / 's', layout, outputs)).read([0, 1], [0, 0])
+    assert read.logits[0, 0] == 65504
+    assert read.features['t'][1].item() == -65504
+
+
 @pytest.mark.parametrize('classes', [2, 100, 400, 700])
 def test_an_entry_takes_two_bytes_a_class_and_sixteen_at_most(classes: int) -> None:
     assert Layout(1, 1, classes).dtype.itemsize <= 2 * classes + 16

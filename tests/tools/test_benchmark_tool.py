@@ -55,6 +55,14 @@ def test_the_growth_is_drawn(
     assert picture.read_bytes().startswith(b'\x89PNG')
 
 
+def test_a_picture_of_nothing_that_grows_is_refused(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        run([project.config('plain'), *FEW, '--png', str(tmp_path / 'x.png')])
+    assert 'add --growth' in capsys.readouterr().err
+
+
 def test_a_device_that_is_not_there_ends_in_a_line(
     project: Project, capsys: pytest.CaptureFixture
 ) -> None:

@@ -105,9 +105,9 @@ class Layout:
         if self.topk is not None:
             logits, classes, rest = split_topk(logits, self.topk, self.temperature)
             made['classes'], made['rest'] = classes.numpy(), rest.numpy()
-        made['logits'] = logits.numpy()
+        made['logits'] = _half(logits)
         for tap in self.features:
-            made[f'tap {tap}'] = outputs.features[tap].float().cpu().numpy()
+            made[f'tap {tap}'] = _half(outputs.features[tap].float().cpu())
         made['checksum'] = [_checksum(entry) for entry in made]
         return made
 
@@ -120,6 +120,12 @@ class Layout:
             logits = join_topk(logits, classes, rest, self.num_classes)
         features = {tap: _float(entries[f'tap {tap}']) for tap in self.features}
         return Outputs(logits, features)
+
+
+def _half(x: Tensor) -> np.ndarray:
+    """In half precision, whose largest number stands for larger ones."""
+    most = torch.finfo(torch.half).max
+    return x.clamp(-most, most).half().numpy()
 
 
 def split_topk(
