@@ -7,7 +7,7 @@ learned is what distillation saves.
 name = 'quickstart'
 title = 'Quickstart: two small self-supervised teachers on Motions'
 data = 'motions'
-environment = dict(MMVKD_SIZE='32')
+environment = dict(MMVKD_SIZE='32', MMVKD_DECODER='{{$MMVKD_DECODER:kept}}')
 options = {'train_cfg.max_epochs': 3, 'param_scheduler.1.end': 3}
 seeds = [0]
 student = 'student'

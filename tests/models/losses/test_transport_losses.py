@@ -167,6 +167,25 @@ def test_the_gradient_of_a_row_has_no_component_that_a_softmax_would_remove():
     torch.testing.assert_close(residue, torch.zeros_like(residue), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize('fraction', [0.2, 0.75, 0.99])
+def test_rows_at_opposite_ends_are_right_up_to_the_kernels_limit(
+    fraction: float,
+) -> None:
+    place = torch.linspace(0, 1, 50)
+    cost = (place[:, None] - place).abs()
+    p, q = torch.zeros(2, 4, 50)
+    p[:, 0] = 1
+    q[range(4), [0, 9, 30, 49]] = 1
+    p[2] = (-200 * place).softmax(-1)
+    epsilon = 1 / (fraction * transport.KERNEL_LIMIT)
+    result = sinkhorn(p, q, cost, epsilon)
+    # debiased: single places are apart by what lies between them
+    apart = place[[0, 9, 49]]
+    torch.testing.assert_close(result.divergence[[0, 1, 3]], apart)
+    exact = sinkhorn(p.double(), q.double(), cost.double(), epsilon)
+    torch.testing.assert_close(result.divergence, exact.divergence.float())
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('classes', [2, 5, 17, 101, 174])
 @pytest.mark.parametrize('clips', [1, 3, 8])
