@@ -39,16 +39,28 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
         The bandwidth of each pair of samples, ``(...)``.
     """
     z = full_precision(torch.cat([x, y], dim=-2))
-    used = z.new_ones(x.shape[-2]) if weight is None else (weight > 0).to(z)
-    used = used.repeat(2)
-    counted = (used[:, None] * used).fill_diagonal_(0) > 0
+    rows = z.shape[-2]
     with torch.autocast(z.device.type, enabled=False):
         squares = _square_distances(z, z)
     # what does not count goes to the end
-    squares = squares.masked_fill(~counted, float('inf'))
+    squares.diagonal(dim1=-2, dim2=-1).fill_(float('inf'))
+    if weight is None:
+        middle = max(rows * (rows - 1) - 1, 0) // 2
+        return squares.flatten(-2).sort(dim=-1).values[..., middle].clamp_min(_SMALLEST)
+    used = (weight > 0).repeat(2)
+    squares = squares.masked_fill(~(used[:, None] & used), float('inf'))
+    count = used.sum()
+    middle = (count * (count - 1) - 1).clamp_min(0) // 2
     ordered = squares.flatten(-2).sort(dim=-1).values
-    middle = (counted.sum() - 1).clamp_min(0) // 2
     return ordered.index_select(-1, middle[None]).squeeze(-1).clamp_min(_SMALLEST)
+
+
+def _mixture(square: Tensor, scales: Sequence[float]) -> Tensor:
+    """Mean of the Gaussian kernels, of squared distances in units of the bandwidth."""
+    factors = torch.tensor([-0.5 / scale for scale in scales])
+    # without waiting: the host goes on while they are on their way
+    factors = factors.to(square.device, square.dtype, non_blocking=True)
+    return (square[..., None] * factors).exp().mean(-1)
 
 
 def paired_mmd(x: Tensor, y: Tensor, bandwidth: Tensor) -> Tensor:
@@ -75,9 +87,7 @@ def paired_mmd(x: Tensor, y: Tensor, bandwidth: Tensor) -> Tensor:
     """
     check_same_shape(y, x, 'rows', x.ndim)
     x, y = full_precision(x), full_precision(y)
-    square = (x - y).square().sum(-1) / (2 * bandwidth)
-    kernels = torch.stack([(-square / scale).exp() for scale in SCALES])
-    return 2 - 2 * kernels.mean(0)
+    return 2 - 2 * _mixture((x - y).square().sum(-1) / bandwidth, SCALES)
 
 
 def mmd(
@@ -138,9 +148,8 @@ def mmd(
 
         def mean_kernel(a: Tensor, b: Tensor) -> Tensor:
             """Differentiated by its second place alone, through a node of its own."""
-            square = _square_distances(a.detach(), b.clone()) / (2 * h[..., None, None])
-            kernel = torch.stack([(-square / scale).exp() for scale in scales]).mean(0)
-            return (w[:, None] * w * kernel).sum((-2, -1))
+            square = _square_distances(a.detach(), b.clone()) / h[..., None, None]
+            return (w[:, None] * w * _mixture(square, scales)).sum((-2, -1))
 
         # Kernels are symmetric, so half of the gradient is there. Taken like this, the
         # two parts of it cancel to the last bit where the samples agree.
