@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path whose file replaces ``path`` if all goes well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    # processes of several machines may share the folder, and a number
+    temporary = path.with_name(f'.{path.name}.{uuid4().hex[:12]}.tmp')
     try:
         yield temporary
         with open(temporary, 'rb') as file:

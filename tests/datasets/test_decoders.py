@@ -218,13 +218,36 @@ def test_kept_frames_are_read_without_a_decoder(
     encode(tmp_path / 'clip.mp4')
     there = decord(tmp_path / 'clip.mp4')
     assert_same(ours('kept', tmp_path / 'clip.mp4'), there, levels=0)
-    monkeypatch.setattr('decord.VideoReader', None)
+    monkeypatch.setattr('decord.VideoReader', None)  # what would decode it
     here = ours('kept', tmp_path / 'clip.mp4')
     assert_same(here, there, levels=0)
     # what a transform does to them stays with it
     here['imgs'][0][:] = 0
     assert_same(ours('kept', tmp_path / 'clip.mp4'), there, levels=0)
     assert len(list(kept.rglob('*.npy'))) == 1
+
+
+def test_frames_that_cannot_be_written_are_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode(tmp_path / 'clip.mp4')
+    monkeypatch.setattr(
+        'mmvkd.datasets.transforms.decoders.KEPT', tmp_path / 'clip.mp4' / 'kept'
+    )
+    with pytest.warns(UserWarning, match='cannot be kept in'):
+        here = ours('kept', tmp_path / 'clip.mp4')
+    assert_same(here, decord(tmp_path / 'clip.mp4'), levels=0)
+
+
+@pytest.mark.parametrize('size', [0, 1000])
+def test_damaged_frames_are_made_again(size: int, kept: Path, tmp_path: Path) -> None:
+    encode(tmp_path / 'clip.mp4')
+    ours('kept', tmp_path / 'clip.mp4')
+    (file,) = kept.rglob('*.npy')
+    whole = file.read_bytes()
+    file.write_bytes(whole[:size])
+    assert_same(ours('kept', tmp_path / 'clip.mp4'), decord(tmp_path / 'clip.mp4'))
+    assert file.read_bytes() == whole
 
 
 def test_another_video_of_the_same_name_is_not_the_kept_one(tmp_path: Path) -> None:

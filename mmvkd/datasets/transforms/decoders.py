@@ -1,4 +1,4 @@
-"""Videos read by PyAV, torchcodec or once for all, as decord reads them."""
+"""Videos read by PyAV or torchcodec, or by decord once for all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import os
+import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -16,6 +17,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
+from mmvkd.errors import UnfitPipelineError
 from mmvkd.files import replacing
 from mmvkd.registry import TRANSFORMS
 
@@ -24,7 +26,7 @@ KEPT = Path('work_dirs/frames')
 
 @TRANSFORMS.register_module()
 class OpenVideo(BaseTransform):
-    """Opens a video by another package than decord, in place of ``DecordInit``.
+    """Opens a video in place of ``DecordInit``: by another package, or decord once.
 
     Frames are counted in the order in which they are shown, by a look at every packet,
     for what a container says of itself may be wrong or absent. So index ``k`` is the
@@ -34,16 +36,17 @@ class OpenVideo(BaseTransform):
     level, for other builds of FFmpeg). MPEG-4, whose transform may be rounded in more
     than one way, differs by up to 2 levels; 10 bits by up to 35, by 1.5 on average.
 
-    Three kinds of files are read otherwise than by decord: frames that an edit list
-    hides are not there (decord counts them, and repeats the last one instead); AVI,
-    which stores no times, is decoded from its start by PyAV (decord may seek to a wrong
-    frame, torchcodec may miss the last one); a file that was cut short is unreadable
-    for decord and PyAV, while torchcodec reads what there is.
+    Three kinds of files PyAV and torchcodec read otherwise than decord: frames that an
+    edit list hides are not there (decord counts them, and repeats the last one
+    instead); AVI, which stores no times, is decoded from its start by PyAV (decord may
+    seek to a wrong frame, torchcodec may miss the last one); a file that was cut short
+    is unreadable for decord and PyAV, while torchcodec reads what there is.
 
     ``'kept'`` is decord, asked once: all frames of a video are written under
     ``work_dirs/frames``, by a hash of the file's bytes, and read from there ever after,
     by any number of processes. That is for many epochs of small clips: 32 frames of
-    64×64 take 0.4 MB.
+    64×64 take 0.4 MB. Where they cannot be written, a warning says so, and videos are
+    decoded each time. (As all frames are read in order, AVI needs no seeking.)
 
     Required key: ``filename``. Added keys: ``video_reader``, ``total_frames``,
     ``avg_fps``.
@@ -56,6 +59,7 @@ class OpenVideo(BaseTransform):
     Raises:
         ValueError: if there is no such backend.
         ImportError: if its package is absent or cannot work.
+        UnfitPipelineError: for a video too long to be kept, of 2 GiB of frames.
     """
 
     def __init__(
@@ -279,11 +283,16 @@ class _KeptReader:
     """
 
     def __init__(self, data: bytes, num_threads: int) -> None:
-        name = hashlib.blake2b(data, digest_size=16).hexdigest()
+        import decord
+
+        made_by = decord.__version__.encode()
+        name = hashlib.blake2b(data, digest_size=16, key=made_by).hexdigest()
         path = KEPT / name[:2] / f'{name}.npy'
-        if not path.is_file():
-            _keep(data, num_threads, path)
-        (kept,) = np.load(path, mmap_mode='r')
+        try:
+            (kept,) = np.load(path, mmap_mode='r')
+        except (OSError, EOFError, ValueError):
+            # not there, or damaged
+            kept = _keep(data, num_threads, path)
         self._frames = kept['frames']
         self.total_frames = len(self._frames)
         self.avg_fps = float(kept['fps'])
@@ -294,18 +303,29 @@ class _KeptReader:
         Raises:
             IndexError: if the video has no such frame.
         """
-        return np.asarray(self._frames[list(inds)])
+        return self._frames[list(inds)]
 
 
-def _keep(data: bytes, num_threads: int, path: Path) -> None:
+def _keep(data: bytes, num_threads: int, path: Path) -> Any:
+    """Decode a video and write it, if that is possible; give its record."""
     import decord
 
     video = decord.VideoReader(io.BytesIO(data), num_threads=num_threads)
     frames = video.get_batch(range(len(video))).asnumpy()
+    if frames.nbytes >= 2**31 - 8:
+        raise UnfitPipelineError(
+            f"decoder 'kept' is for small clips, and {len(frames)} frames of one take "
+            f'{frames.nbytes / 2**30:.1f} GiB; set MMVKD_DECODER=decord'
+        )
     kind = np.dtype([('fps', 'f8'), ('frames', 'u1', frames.shape)])
     kept = np.array([(video.get_avg_fps(), frames)], kind)
-    with replacing(path) as temporary, open(temporary, 'wb') as file:
-        np.save(file, kept)
+    try:
+        with replacing(path) as temporary, open(temporary, 'wb') as file:
+            np.save(file, kept)
+    except OSError as error:
+        # no fault of the clip, which must not be replaced for it
+        warnings.warn(f"frames cannot be kept in '{KEPT}': {error}", stacklevel=2)
+    return kept[0]
 
 
 _READERS: dict[str, Any] = dict(

@@ -50,7 +50,7 @@ def sinkhorn_barycentre(
         vertices: Probabilities :math:`p`, ``(N, K, M)``, exact zeros allowed. A class
             that is empty at every vertex stays empty.
         weight: :math:`a`, ``(N, K)``, not negative, rows of sum 1.
-        cost: Ground cost, symmetric ``(M, M)``.
+        cost: Ground cost, symmetric ``(M, M)``, conditionally negative definite.
         epsilon: Regularization in units of the cost; ``None`` takes
             :func:`default_epsilon`.
         max_iter: Most updates, rounded up to a multiple of 5.
@@ -101,9 +101,11 @@ def _solve(
     for step in range(0, max_iter + 1):
         log_nu = log_mean + shift
         next_f, next_g = softmin(g + log_nu[:, None]), softmin(f + log_p)
-        next_b = softmin(b + log_nu)
+        next_b = softmin((b + log_nu)[:, None])[:, 0]
         if step % CHECK_EVERY == 0:
-            nu = mean * shift.exp()
+            # of a mean near float32's smallest numbers the factor alone is too large
+            half = (0.5 * shift).exp()
+            nu = mean * half * half
             change = filled * (next_b - (weight * next_g).sum(dim=1))
             of_vertices = [
                 misplaced(mass, old - new).amax(dim=1)

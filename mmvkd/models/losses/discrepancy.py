@@ -57,9 +57,9 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
 
 def _mixture(square: Tensor, scales: Sequence[float]) -> Tensor:
     """Mean of the Gaussian kernels, of squared distances in units of the bandwidth."""
-    factors = torch.tensor([-0.5 / scale for scale in scales])
+    factors = torch.tensor([-0.5 / scale for scale in scales], dtype=square.dtype)
     # without waiting: the host goes on while they are on their way
-    factors = factors.to(square.device, square.dtype, non_blocking=True)
+    factors = factors.to(square.device, non_blocking=True)
     return (square[..., None] * factors).exp().mean(-1)
 
 

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from .numerics import check_positive, check_same_shape, full_precision, nonnegative
 
-# Potentials reach twice max D / epsilon: above this, their exponentials leave float32.
+# Scores reach some twice max D / epsilon: above this, exponentials may leave float32.
 KERNEL_LIMIT = 40.0
 # Updates between two computations of the error.
 CHECK_EVERY = 5

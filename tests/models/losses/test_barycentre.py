@@ -208,3 +208,18 @@ def test_arguments_that_do_not_fit_are_refused(change, message):
     }
     with pytest.raises(ValueError, match=message):
         sinkhorn_barycentre(**arguments)
+
+
+@pytest.mark.parametrize('tiny', [1e-30, 1e-38, 1e-42])
+@pytest.mark.parametrize('epsilon', [0.026, 0.1])
+def test_what_is_all_but_empty_at_the_vertices_may_be_full_between_them(
+    epsilon: float, tiny: float
+) -> None:
+    place = torch.linspace(0, 1, 3)
+    vertices = torch.tensor([[[1, tiny, tiny], [tiny, tiny, 1]]])
+    cost = (place[:, None] - place).abs()
+    found = sinkhorn_barycentre(vertices, torch.full((1, 2), 0.5), cost, epsilon)
+    exact = sinkhorn_barycentre(
+        vertices.double(), torch.full((1, 2), 0.5).double(), cost.double(), epsilon
+    )
+    torch.testing.assert_close(found.rows, exact.rows.float(), rtol=0, atol=1e-3)
