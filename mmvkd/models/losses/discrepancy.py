@@ -50,9 +50,9 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
     used = (weight > 0).repeat(2)
     squares = squares.masked_fill(~(used[:, None] & used), float('inf'))
     count = used.sum()
-    middle = (count * (count - 1) - 1).clamp_min(0) // 2
+    places = (count * (count - 1) - 1).clamp_min(0)[None] // 2
     ordered = squares.flatten(-2).sort(dim=-1).values
-    return ordered.index_select(-1, middle[None]).squeeze(-1).clamp_min(_SMALLEST)
+    return ordered.index_select(-1, places).squeeze(-1).clamp_min(_SMALLEST)
 
 
 def _mixture(square: Tensor, scales: Sequence[float]) -> Tensor:
