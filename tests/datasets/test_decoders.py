@@ -16,6 +16,7 @@ from videos import dataset, encode, number, pipeline, remux, write_list, write_v
 
 from mmvkd.datasets.motions import write_motions
 from mmvkd.datasets.transforms import DecodeVideo, OpenVideo
+from mmvkd.errors import UnfitPipelineError
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import SampleKey
 
@@ -237,6 +238,15 @@ def test_frames_that_cannot_be_written_are_read_all_the_same(
     with pytest.warns(UserWarning, match='cannot be kept in'):
         here = ours('kept', tmp_path / 'clip.mp4')
     assert_same(here, decord(tmp_path / 'clip.mp4'), levels=0)
+
+
+def test_a_video_too_long_to_be_kept_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode(tmp_path / 'clip.mp4')
+    monkeypatch.setattr('mmvkd.datasets.transforms.decoders.MOST_KEPT', 1000)
+    with pytest.raises(UnfitPipelineError, match='for small clips, and 24 frames'):
+        ours('kept', tmp_path / 'clip.mp4')
 
 
 @pytest.mark.parametrize('size', [0, 1000])

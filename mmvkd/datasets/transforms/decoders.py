@@ -22,6 +22,7 @@ from mmvkd.files import replacing
 from mmvkd.registry import TRANSFORMS
 
 KEPT = Path('work_dirs/frames')
+MOST_KEPT = 2**31 - 9  # bytes of frames that a record can hold
 
 
 @TRANSFORMS.register_module()
@@ -312,10 +313,10 @@ def _keep(data: bytes, num_threads: int, path: Path) -> Any:
 
     video = decord.VideoReader(io.BytesIO(data), num_threads=num_threads)
     frames = video.get_batch(range(len(video))).asnumpy()
-    if frames.nbytes >= 2**31 - 8:
+    if frames.nbytes > MOST_KEPT:
         raise UnfitPipelineError(
             f"decoder 'kept' is for small clips, and {len(frames)} frames of one take "
-            f'{frames.nbytes / 2**30:.1f} GiB; set MMVKD_DECODER=decord'
+            f'{frames.nbytes / 2**20:,.0f} MiB; set MMVKD_DECODER=decord'
         )
     kind = np.dtype([('fps', 'f8'), ('frames', 'u1', frames.shape)])
     kept = np.array([(video.get_avg_fps(), frames)], kind)

@@ -119,7 +119,8 @@ def _solve(
     """
     softmin = make_softmin(cost, epsilon)
     # where each potential has its marginal, and what its update is made of
-    mass, source = torch.stack([p, q, p, q]), torch.tensor([1, 0, 2, 3]).to(p.device)
+    mass = torch.stack([p, q, p, q])
+    source = torch.tensor([1, 0, 2, 3]).to(p.device, non_blocking=True)
     log_mass = mass[source].log()
     potentials = torch.zeros_like(mass)
     iterations = torch.zeros(len(p), dtype=torch.long, device=p.device)
