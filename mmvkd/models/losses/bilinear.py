@@ -52,8 +52,11 @@ def count_sketch(x: Tensor, sketch: Sketch, dim: int) -> Tensor:
     Returns:
         The sketch at each position, ``(N, D, P)``.
     """
-    empty = x.new_zeros(len(x), dim, x.shape[2])
-    return empty.index_add(1, sketch.place, x * sketch.sign.to(x)[:, None])
+    # places side by side in memory, for this and for the transform to come
+    x = x.transpose(1, 2)
+    empty = x.new_zeros(*x.shape[:2], dim)
+    summed = empty.index_add(2, sketch.place, x * sketch.sign.to(x))
+    return summed.transpose(1, 2)
 
 
 def bilinear_sketch(
