@@ -7,7 +7,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from toys import batch, tiny_tsm
 
 from mmvkd.files import read_lines, run_logs
 from mmvkd.models.losses import prototype_cost, sinkhorn, sinkhorn_barycentre
+from mmvkd.models.recognizers import read_checkpoint
 
 GPU = 'cuda'
 
@@ -141,7 +141,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
-def call(tool: str, *words: str) -> str:
+def call(tool: str, *words: str) -> None:
     """Run one of the tools as a user does."""
     done = subprocess.run(
         [sys.executable, str(TOOLS / f'{tool}.py'), *map(str, words)],
@@ -151,13 +151,6 @@ def call(tool: str, *words: str) -> str:
         env={**os.environ, 'CUBLAS_WORKSPACE_CONFIG': ':4096:8'},
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout + done.stderr
-
-
-def weights(folder: Path) -> dict[str, Tensor]:
-    """Of the last epoch."""
-    (file,) = folder.glob('epoch_2.pth')
-    return torch.load(file, map_location='cpu', weights_only=False)['state_dict']
 
 
 def test_a_resumed_run_ends_like_the_one_that_was_not_stopped(project: Project) -> None:
@@ -172,7 +165,10 @@ def test_a_resumed_run_ends_like_the_one_that_was_not_stopped(project: Project) 
     call('train', parts, '--cfg-options', 'train_cfg.max_epochs=1')
     call('train', parts, '--resume')
     folder = project.folder / 'work'
-    one, other = (weights(folder / name) for name in ('whole', 'parts'))
+    one, other = (
+        read_checkpoint(str(folder / name / 'epoch_2.pth'))['state_dict']
+        for name in ('whole', 'parts')
+    )
     assert set(one) == set(other)
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
@@ -185,11 +181,10 @@ def test_mixed_precision_trains(dtype: str, project: Project) -> None:
     call('train', file, '--amp', '--cfg-options', f'optim_wrapper.dtype={dtype}')
     folder = project.folder / 'work' / f'amp_{dtype}'
     logged = [line for log in run_logs(folder) for line in read_lines(log)]
-    losses = [line['loss'] for line in logged if 'loss' in line]
-    assert losses and all(math.isfinite(loss) for loss in losses)
-    state = torch.load(folder / 'epoch_1.pth', map_location='cpu', weights_only=False)
+    objective = [line['loss'] for line in logged if 'loss' in line]
+    assert objective and all(map(math.isfinite, objective))
     # a step was taken: not all were skipped for an overflow
-    optimizer = state['optimizer']['state']
+    optimizer = read_checkpoint(str(folder / 'epoch_1.pth'))['optimizer']['state']
     assert any(entry['momentum_buffer'].any() for entry in optimizer.values())
 
 

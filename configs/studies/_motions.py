@@ -20,6 +20,11 @@ _longest = {'train_cfg.max_epochs': 20, 'param_scheduler.1.end': 20}
 # of students: eight augmentations of each clip recur, the same for all and for any
 # number of epochs, so that what the teacher says of them can be kept
 _views = {'train_dataloader.sampler.views': 8}
+_scheduled = {
+    **_views,
+    'train_cfg.max_epochs': '{epochs}',
+    'param_scheduler.1.end': '{epochs}',
+}
 runs = dict(
     tsm_r50=dict(
         config='mmvkd::teachers/tsm_r50.py', seed=0, options=_longest, title='TSM-R50'

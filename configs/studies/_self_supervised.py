@@ -14,12 +14,6 @@ _tasks = dict(
 _from_nothing = {'train_cfg.max_epochs': 18, 'param_scheduler.1.end': 18}
 _going_on = {'train_cfg.max_epochs': 8, 'param_scheduler.1.end': 8}
 _finetuned = {'train_cfg.max_epochs': 12, 'param_scheduler.1.end': 12}
-# of students
-_scheduled = {
-    **_base_._views,
-    'train_cfg.max_epochs': '{epochs}',
-    'param_scheduler.1.end': '{epochs}',
-}
 _weights = 'model.backbone.init_cfg.checkpoint'
 _after_coherence = dict(needs={'coherence_pretext': _weights}, options=_going_on)
 _pretexts = {

@@ -8,20 +8,10 @@ nothing stands beside it. Clips of the table are the validation's, so no epoch i
 by them.
 """
 
-_base_ = './_self_supervised.py'
+_base_ = './_skyline.py'
 
 name = 'skyline_longer'
 title = 'All methods on skyline for longer, motion: TSM-R50 to TSM-R18'
-data = 'skyline'
-_root = '{{$MMVKD_SKYLINE:../shared/data/skyline}}'
-environment = dict(MMVKD_SIZE='32', MMVKD_DECODER='kept', MMVKD_SKYLINE=_root)
-requires = {
-    '_delete_': True,
-    f'{_root}/motion_train.txt': 'say where the set is with MMVKD_SKYLINE',
-}
-classes = ['left', 'right', 'up', 'down', 'hover']
-reversals = [('left', 'right'), ('up', 'down')]
-baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
 options = {
     'train_cfg.max_epochs': 20,
     'train_cfg.val_interval': 2,
@@ -49,13 +39,6 @@ _labeled_only = {
 _one = {'odd_one_out': 'model.teachers.tsm_r50.checkpoint'}
 runs = {
     'kept': dict(_base_.runs.kept, needs=_one, options=_weak, _delete_=True),
-    **{name: dict(run, labels='all') for name, run in _base_._pretexts.items()},
-    # targets are small, and coherence from nothing is not learned
-    'coherence_pretext': dict(
-        _base_._pretexts['coherence_pretext'],
-        needs={'registration_pretext': 'load_from'},
-        labels='all',
-    ),
     **{
         task: dict(run, options=_labeled_only) for task, run in _base_._teachers.items()
     },

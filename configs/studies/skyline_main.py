@@ -6,20 +6,10 @@ Students of teachers see all clips. Those of the table are the validation's, so 
 epoch is chosen by them.
 """
 
-_base_ = './_self_supervised.py'
+_base_ = './_skyline.py'
 
 name = 'skyline_main'
 title = 'All methods on skyline, motion: TSM-R50 to TSM-R18'
-data = 'skyline'
-_root = '{{$MMVKD_SKYLINE:../shared/data/skyline}}'
-environment = dict(MMVKD_SIZE='32', MMVKD_SKYLINE=_root)
-requires = {
-    '_delete_': True,
-    f'{_root}/motion_train.txt': 'say where the set is with MMVKD_SKYLINE',
-}
-classes = ['left', 'right', 'up', 'down', 'hover']
-reversals = [('left', 'right'), ('up', 'down')]
-baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
 options = {
     'train_cfg.max_epochs': 15,
     'param_scheduler.1.end': 15,
@@ -51,13 +41,6 @@ _labeled_only, _finetuned = (
 )
 runs = {
     'tsm_r50': dict(options=_labeled_only, seed=0),
-    **{name: dict(run, labels='all') for name, run in _base_._pretexts.items()},
-    # targets are small, and coherence from nothing is not learned
-    'coherence_pretext': dict(
-        _base_._pretexts['coherence_pretext'],
-        needs={'registration_pretext': 'load_from'},
-        labels='all',
-    ),
     **{task: dict(run, options=_finetuned) for task, run in _base_._teachers.items()},
     **_base_._stores,
 }

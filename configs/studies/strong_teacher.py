@@ -10,8 +10,6 @@ name = 'strong_teacher'
 title = 'From a strong teacher on Motions: TSM-R50 of 60 epochs to TSM-R18'
 baselines = ['student', 'kd', 'zscore_kd', 'dist', 'fitnets']
 schedules = dict(epochs24=dict(epochs=24))
-_epochs = {'train_cfg.max_epochs': '{epochs}', 'param_scheduler.1.end': '{epochs}'}
-_scheduled = {**_base_._views, **_epochs}
 _longest = {'train_cfg.max_epochs': 60, 'param_scheduler.1.end': 60}
 _pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
 _rows = dict(
@@ -24,9 +22,11 @@ _rows = dict(
 )
 runs = dict(tsm_r50=dict(options=_longest))
 methods = dict(
-    student=dict(_base_._student, options=_scheduled),
+    student=dict(_base_._student, options=_base_._scheduled),
     **{
-        name: dict(run, config=_pair.format(name), options=_scheduled, title=title)
+        name: dict(
+            run, config=_pair.format(name), options=_base_._scheduled, title=title
+        )
         for name, (title, run) in _rows.items()
     },
     student_longer=dict(
