@@ -36,30 +36,35 @@ shared = random.Random(0)
 
 def seed_shared(*key: int) -> None:
     """Seed :data:`shared` by a key of integers ≥ 0, equal in all processes."""
-    state = np.random.SeedSequence(key).generate_state(4)
-    shared.seed(int(state[0]) << 32 | int(state[1]))
+    words = _words(key)
+    shared.seed(words[0] << 32 | words[1])
 
 
 def seed_all(*key: int) -> None:
     """Seed Python, NumPy and torch, all devices, by a key of integers ≥ 0."""
-    state = np.random.SeedSequence(key).generate_state(4)
-    random.seed(int(state[0]))
-    np.random.seed(int(state[1]))
-    torch.manual_seed(int(state[2]) << 32 | int(state[3]))
+    words = _words(key)
+    random.seed(words[0])
+    np.random.seed(words[1])
+    torch.manual_seed(words[2] << 32 | words[3])
 
 
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
     """Seed the host's generators inside the context, and put them back after it."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    state = np.random.SeedSequence(key).generate_state(4)
-    random.seed(int(state[0]))
-    np.random.seed(int(state[1]))
+    words = _words(key)
+    random.seed(words[0])
+    np.random.seed(words[1])
     # the host's alone: a worker process must not touch a device
-    torch.default_generator.manual_seed(int(state[2]) << 32 | int(state[3]))
+    torch.default_generator.manual_seed(words[2] << 32 | words[3])
     try:
         yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
+
+
+def _words(key: tuple[int, ...]) -> list[int]:
+    """Four numbers of 32 bits that follow from the key."""
+    return np.random.SeedSequence(key).generate_state(4).tolist()

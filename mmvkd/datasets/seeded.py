@@ -9,7 +9,6 @@ from typing import Any, Optional, Union
 import numpy as np
 from mmaction.registry import DATASETS as MMACTION_DATASETS
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 
 from mmvkd.datasets.label_maps import LabelMaps
 from mmvkd.datasets.transforms import OversampleFrames
@@ -210,13 +209,3 @@ def _is_of_reading(error: Exception) -> bool:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:160] if lines else type(error).__name__
-
-
-def log_skips(names: list[str], total: int) -> None:
-    """Warn of clips that were replaced."""
-    for name in names:
-        print_log(
-            f'unreadable clip replaced by another: {name}; {total} so far',
-            logger='current',
-            level=30,
-        )

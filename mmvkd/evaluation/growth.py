@@ -25,6 +25,7 @@ from mmvkd.evaluation.variants import (
     Setting,
     plain,
 )
+from mmvkd.models.heads.base import of_teacher
 from mmvkd.models.recognizers import recognizer_config
 from mmvkd.visualization.pictures import COLORS
 
@@ -112,9 +113,8 @@ def at(config: Mapping[str, Any], axis: str, value: int) -> dict[str, Any]:
         }
         for head in (model.get('heads') or {}).values():
             head.pop('teachers', None)
-            tap = head.get('teacher_tap')
-            if isinstance(tap, Mapping) and 'name' not in tap:
-                head['teacher_tap'] = tap[name]
+            if 'teacher_tap' in head:
+                head['teacher_tap'] = of_teacher(head['teacher_tap'], name)
     for recognizer in (model['student'], *(t['model'] for t in teachers.values())):
         if axis == 'classes':
             recognizer['cls_head']['num_classes'] = value

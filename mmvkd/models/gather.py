@@ -11,12 +11,8 @@ from typing import Any, Optional
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import get_world_size
 from torch import Tensor
-
-
-def world_size() -> int:
-    """Number of processes, 1 outside distributed training."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 class _Gather(torch.autograd.Function):
@@ -27,7 +23,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(world_size())]
+        parts = [torch.empty_like(x) for _ in range(get_world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
@@ -35,12 +31,12 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         grad = grad.contiguous().clone()
         dist.all_reduce(grad)
-        return grad.chunk(world_size())[dist.get_rank()]
+        return grad.chunk(get_world_size())[dist.get_rank()]
 
 
 def gather(x: Tensor) -> Tensor:
     """The global batch (W·N, ...) of ``x`` (N, ...), equal N on each rank."""
-    return x if world_size() == 1 else _Gather.apply(x)
+    return x if get_world_size() == 1 else _Gather.apply(x)
 
 
 def global_count(mask: Tensor) -> Tensor:
@@ -48,13 +44,13 @@ def global_count(mask: Tensor) -> Tensor:
 
     At least 1/W, so that a batch without any gives zero and not NaN.
     """
-    return global_sum(mask).clamp_min(1.0) / world_size()
+    return global_sum(mask).clamp_min(1.0) / get_world_size()
 
 
 def global_sum(values: Tensor) -> Tensor:
     """Sum of ``values`` over the global batch, without graph."""
     total = values.detach().sum(dtype=torch.float32)
-    if world_size() > 1:
+    if get_world_size() > 1:
         total = total.clone()
         dist.all_reduce(total)
     return total

@@ -306,17 +306,17 @@ class TapReader:
     Args:
         model: The model.
         names: Dotted names of the tapped modules.
-        layouts: Layout per tap, where it was said in the config.
+        layouts: Layout per tap; None, or no entry, where the config says none.
     """
 
     def __init__(
         self,
         model: nn.Module,
         names: Sequence[str],
-        layouts: Optional[Mapping[str, str]] = None,
+        layouts: Optional[Mapping[str, Optional[str]]] = None,
     ) -> None:
         self.names = tuple(dict.fromkeys(names))
-        self.layouts = dict(layouts or {})
+        self.layouts = {tap: said for tap, said in (layouts or {}).items() if said}
         self.cloned: tuple[str, ...] = ()
         for name in self.names:
             find_module(model, name)

@@ -71,10 +71,11 @@ class ClipView:
             ValueError: for a setting that does not exist.
         """
         preprocessor = recognizer.data_preprocessor
-        is_3d = preprocessor.format_shape != 'NCHW' or _takes_volumes(recognizer)
+        is_3d = isinstance(recognizer, Recognizer3D)
+        is_3d = is_3d or preprocessor.format_shape != 'NCHW'
         settings: dict[str, Any] = dict(
             format_shape='NCTHW' if is_3d else 'NCHW',
-            num_frames=_frames_of(recognizer) if is_3d else segments_of(recognizer),
+            num_frames=_frames_of(recognizer) if is_3d else _segments_of(recognizer),
             mean=_flat(getattr(preprocessor, 'mean', None)),
             std=_flat(getattr(preprocessor, 'std', None)),
             to_rgb=preprocessor.to_rgb,
@@ -190,7 +191,7 @@ class Views(dict[ClipView, Tensor]):
         return made
 
 
-def segments_of(recognizer: BaseRecognizer) -> Optional[int]:
+def _segments_of(recognizer: BaseRecognizer) -> Optional[int]:
     """Frames per clip that a 2-D recognizer is built for, None if any will do."""
     for part in (recognizer.backbone, getattr(recognizer, 'cls_head', None)):
         segments = getattr(part, 'num_segments', None)
@@ -209,10 +210,6 @@ def _frames_of(recognizer: BaseRecognizer) -> Optional[int]:
 def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Kept on the device: a copy in each step would make the host wait for it."""
     return torch.tensor(values, dtype=torch.float32, device=device)
-
-
-def _takes_volumes(recognizer: BaseRecognizer) -> bool:
-    return isinstance(recognizer, Recognizer3D)
 
 
 def _flat(buffer: Optional[Tensor]) -> tuple[float, ...]:

@@ -164,6 +164,14 @@ def test_a_wrong_substage_is_told() -> None:
         staged(combined=['stage9'])
 
 
+def test_a_substage_without_a_tap_of_a_teacher_is_told() -> None:
+    tap = 'backbone.layer1'
+    cut = dict(a=dict(student=tap, teacher=dict(other=tap)))
+    told = "substages has none for teacher 't'; it has other"
+    with pytest.raises(ValueError, match=told):
+        staged(short(), short(), substages=cut)
+
+
 def test_a_teacher_that_ran_before_has_no_hybrid(tmp_path: Path) -> None:
     cached = dict(
         type='mmvkd.CachedTeacher',

@@ -619,7 +619,8 @@ def test_an_unknown_teacher_in_a_head_is_told() -> None:
 
 def test_a_tap_missing_for_a_teacher_is_told() -> None:
     heads = dict(h=fitnets(teacher_tap=dict(u='backbone.layer4')))
-    refused(ValueError, "teacher_tap has none for 't'; it has u", heads=heads)
+    told = "teacher_tap of FitNetsHead has none for teacher 't'; it has u"
+    refused(ValueError, told, heads=heads)
 
 
 def test_a_loss_that_would_not_run_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
 
 def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
     """Check one data set; those that give no annotations are passed over."""
-    name = _list_of(dataset)
+    source = _innermost(dataset)
+    name = f"'{getattr(source, 'ann_file', None) or type(source).__name__}'"
     if len(dataset) == 0:
         raise ValueError(f'{name} of the {stage}_dataloader lists no clips')
     if not hasattr(dataset, 'get_data_info'):
@@ -79,19 +80,20 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
             info = dataset.get_data_info(index)
             if str(info.get('filename', '')).endswith('/'):
                 raise ValueError(f'{name} has an empty line, number {index + 1}')
-            for label in _labels(info.get('label')):
-                if not lowest <= label < classes:
-                    clip = info.get('filename') or info.get('frame_dir') or index
-                    none = (
-                        '; -1, no label, is for the training of a distiller'
-                        if label == -1
-                        else ''
-                    )
-                    raise ValueError(
-                        f"label {label} of clip '{clip}' in {name} is not a class of "
-                        f'the model, whose head has num_classes={classes}{none}'
-                    )
-    if not _on_disk(dataset):
+            label = info.get('label')
+            # of several labels per clip, the data set itself has made a vector
+            if isinstance(label, (int, np.integer)) and not lowest <= label < classes:
+                clip = info.get('filename') or info.get('frame_dir') or index
+                none = (
+                    '; -1, no label, is for the training of a distiller'
+                    if label == -1
+                    else ''
+                )
+                raise ValueError(
+                    f"label {label} of clip '{clip}' in {name} is not a class of "
+                    f'the model, whose head has num_classes={classes}{none}'
+                )
+    if not _on_disk(source):
         return
     paths = spread(dataset)
     missing = [path for path in paths if '://' not in path and located(path) is None]
@@ -102,22 +104,13 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
         )
 
 
-def _list_of(dataset: Any) -> str:
+def _innermost(dataset: Any) -> Any:
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
-    return f"'{getattr(dataset, 'ann_file', None) or type(dataset).__name__}'"
-
-
-def _labels(label: Any) -> Iterable[int]:
-    if isinstance(label, (int, np.integer)):
-        return [int(label)]
-    # of several labels per clip, the data set itself has made a vector
-    return []
+    return dataset
 
 
 def _on_disk(dataset: Any) -> bool:
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     backends = {getattr(transform, 'io_backend', 'disk') for transform in transforms}
     return backends <= {'disk', 'local'}

@@ -9,7 +9,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmvkd.datasets.samplers import SeededSampler
-from mmvkd.datasets.seeded import log_skips
 from mmvkd.registry import HOOKS
 from mmvkd.seeding import seed_all, seed_shared
 
@@ -19,9 +18,9 @@ class SeedingHook(Hook):
     """Makes the model's randomness a function of (run seed, iteration, rank).
 
     Before each iteration it seeds Python, NumPy and torch, so that dropout and blending
-    of a resumed run are those of the uninterrupted one, and without the rank what all
-    processes must agree on. It also reports each clip that
-    could not be read once, and counts how often one was replaced.
+    of a resumed run are those of the uninterrupted one. What all processes must agree
+    on is seeded without the rank. It also tells of each clip that cannot be read, once,
+    and counts how often one was replaced.
     """
 
     priority = 'VERY_HIGH'
@@ -52,12 +51,13 @@ class SeedingHook(Hook):
         for sample in (data_batch or {}).get('data_samples', ()):
             self._fresh += sample.metainfo.get('skipped', ())
         if self._fresh and get_world_size() == 1:
-            self._report(self._fresh)
+            self._report(runner, self._fresh)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Report what the other processes skipped, whose warnings nobody sees."""
         if get_world_size() > 1:
-            self._report([n for names in all_gather_object(self._fresh) for n in names])
+            gathered = all_gather_object(self._fresh)
+            self._report(runner, [name for names in gathered for name in names])
 
     def after_train(self, runner: Runner) -> None:
         """Sum up."""
@@ -73,9 +73,13 @@ class SeedingHook(Hook):
         by_rank = runner._randomness_cfg.get('diff_rank_seed', False)
         return runner.seed - (get_rank() if by_rank else 0)
 
-    def _report(self, names: list[str]) -> None:
+    def _report(self, runner: Runner, names: list[str]) -> None:
         self.skipped += len(names)
-        fresh = [name for name in dict.fromkeys(names) if name not in self._reported]
-        log_skips(fresh, self.skipped)
+        for name in dict.fromkeys(names):
+            if name not in self._reported:
+                runner.logger.warning(
+                    f'unreadable clip replaced by another: {name}; '
+                    f'{self.skipped} so far'
+                )
         self._reported.update(names)
         self._fresh = []

@@ -12,11 +12,12 @@ from mmaction.models.heads import BaseHead
 from mmaction.models.losses import CrossEntropyLoss
 from mmaction.models.recognizers import BaseRecognizer
 from mmaction.utils import SampleList
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel, merge_dict
 from torch import Tensor, nn
 
 from mmvkd.models.distillers.preprocessor import DistillPreprocessor
-from mmvkd.models.gather import global_sum, world_size
+from mmvkd.models.gather import global_sum
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.label_bank import LabelBank
 from mmvkd.models.losses.numerics import full_precision
@@ -174,8 +175,7 @@ class VideoDistiller(BaseModel):
             _add_taps(student_taps, head.student_taps())
             for teacher in self._teachers_of[name]:
                 _add_taps(teacher_taps[teacher], head.teacher_taps(teacher))
-        layouts = {tap: layout for tap, layout in student_taps.items() if layout}
-        self.reader = TapReader(self.student, tuple(student_taps), layouts)
+        self.reader = TapReader(self.student, tuple(student_taps), student_taps)
         card = probe('student', self.student, self.view, self.reader)
         self.cards = {
             name: teacher.attach(name, teacher_taps[name])
@@ -402,10 +402,10 @@ class VideoDistiller(BaseModel):
         else:
             # in the graph still: no parameter may lack its gradient
             entries = {'loss_cls': scores.sum() * 0}
-        if targets.complete and world_size() == 1:
+        if targets.complete and get_world_size() == 1:
             return entries
         counted = _counted(head, data_samples, targets)
-        share = counted.sum() * world_size() / global_sum(counted).clamp_min(1e-12)
+        share = counted.sum() * get_world_size() / global_sum(counted).clamp_min(1e-12)
         return {
             key: value * share if 'loss' in key else value
             for key, value in entries.items()

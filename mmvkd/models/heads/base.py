@@ -72,9 +72,7 @@ class DistillationHead(nn.Module):
         """
         turned = {key: value for key, value in config.items() if key != 'teachers'}
         tap = turned.pop('tap', None)
-        theirs = turned.pop('teacher_tap', None) or tap
-        if isinstance(theirs, Mapping) and 'name' not in theirs:
-            theirs = theirs[teacher]
+        theirs = of_teacher(turned.pop('teacher_tap', None) or tap, teacher)
         return turned if tap is None else dict(turned, tap=theirs, teacher_tap=tap)
 
     def choose(self, available: Sequence[str]) -> tuple[str, ...]:
@@ -101,19 +99,14 @@ class DistillationHead(nn.Module):
 
     def student_taps(self) -> dict[str, Optional[str]]:
         """Layout, or None to infer it, by the student's tap."""
-        return dict([_tap(self._tap)]) if self._tap is not None else {}
+        return dict([name_and_layout(self._tap)]) if self._tap is not None else {}
 
     def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
         """Likewise for a teacher."""
-        tap = self._teacher_tap
-        if isinstance(tap, Mapping) and 'name' not in tap:
-            if teacher not in tap:
-                raise ValueError(
-                    f"{type(self).__name__}: teacher_tap has none for '{teacher}'; "
-                    f'it has {", ".join(tap)}'
-                )
-            tap = tap[teacher]
-        return dict([_tap(tap)]) if tap is not None else {}
+        tap = of_teacher(
+            self._teacher_tap, teacher, f'teacher_tap of {type(self).__name__}'
+        )
+        return dict([name_and_layout(tap)]) if tap is not None else {}
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Check the models and build what is learned with them, before training.
@@ -220,7 +213,23 @@ def chosen_terms(
     return chosen
 
 
-def _tap(config: Any) -> tuple[str, Optional[str]]:
-    if isinstance(config, str):
-        return config, None
-    return config['name'], config.get('layout')
+def of_teacher(tap: Any, teacher: str, setting: str = 'teacher_tap') -> Any:
+    """The teacher's own, where the setting is a dict of taps by teacher.
+
+    Raises:
+        ValueError: if the dict has none for this teacher.
+    """
+    if not isinstance(tap, Mapping) or 'name' in tap:
+        return tap
+    if teacher not in tap:
+        raise ValueError(
+            f"{setting} has none for teacher '{teacher}'; it has {', '.join(tap)}"
+        )
+    return tap[teacher]
+
+
+def name_and_layout(tap: TapConfig) -> tuple[str, Optional[str]]:
+    """Of a tap: a name, or a dict of both."""
+    if isinstance(tap, str):
+        return tap, None
+    return tap['name'], tap.get('layout')

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from mmvkd.models.connectors import coarse, match_size, to_size
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import DistillationHead, _tap, chosen_terms
+from mmvkd.models.heads.base import (
+    DistillationHead,
+    chosen_terms,
+    name_and_layout,
+    of_teacher,
+)
 from mmvkd.models.losses import (
     channel_moments,
     cka_distance,
@@ -458,11 +463,9 @@ def _listed(
     """Taps and layouts that one entry of ``substages`` names for a model."""
     side = cut['student']
     if teacher is not None:
-        side = cut.get('teacher', side)
-        if isinstance(side, Mapping) and 'name' not in side:
-            side = side[teacher]
+        side = of_teacher(cut.get('teacher', side), teacher, 'substages')
     one = isinstance(side, (str, Mapping))
-    return [_tap(tap) for tap in ([side] if one else side)]
+    return [name_and_layout(tap) for tap in ([side] if one else side)]
 
 
 def _layouts(

@@ -81,8 +81,7 @@ class Peer:
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
         """Name it and look at its taps, given with a layout or None."""
         self.name = name
-        layouts = {tap: layout for tap, layout in taps.items() if layout}
-        reader = TapReader(self.model, tuple(taps), layouts)
+        reader = TapReader(self.model, tuple(taps), taps)
         return probe(name, self.model, self.view, reader)
 
     def load(self) -> None:

@@ -117,8 +117,7 @@ class RecognizerTeacher:
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
         """Name the teacher and tap it; ``taps`` gives a layout or None by tap name."""
         self.name = name
-        layouts = {tap: layout for tap, layout in taps.items() if layout}
-        self.reader = TapReader(self.model, tuple(taps), layouts)
+        self.reader = TapReader(self.model, tuple(taps), taps)
         return probe(name, self.model, self.view, self.reader)
 
     def load(self) -> None:
