@@ -29,7 +29,7 @@ methods = dict(
     graph=dict(
         config='mmvkd::distill/logits_graph_tsm_r50_to_r18.py',
         needs=['tsm_r50', 'tsm_r34'],
-        # as it was measured, before the factor τ² = 16
+        # undoes the head's factor τ² = 16
         options={
             'model.heads.logits_graph.edges': 'uniform',
             'model.heads.logits_graph.loss_weight': 0.0625,

@@ -31,7 +31,7 @@ _PACKAGES = (
 
 
 def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
-    """Of a training set: its list, its pipeline with all settings, and versions.
+    """What decides a training set: its list, pipeline with all settings, and versions.
 
     Two data sets of one fingerprint give the same clip for the same key. Of the files,
     the sizes of up to 100 stand for all.
@@ -65,7 +65,7 @@ def located(path: str) -> Optional[str]:
 
 
 def _size(path: str) -> int:
-    """Of a clip's file; 0 if there is none."""
+    """Bytes of a clip's file; 0 if there is none."""
     found = located(path)
     return os.path.getsize(found) if found and os.path.isfile(found) else 0
 

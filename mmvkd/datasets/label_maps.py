@@ -18,7 +18,7 @@ class WatchedMap(dict):
     asked = False
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """As a dict's."""
+        """As ``dict.get``, and remember that it was called."""
         self.asked = True
         return super().get(key, default)
 

@@ -133,7 +133,7 @@ def _writers(
     views: int,
     data: Mapping[str, Any],
 ) -> dict[str, StoreWriter]:
-    """By teacher; the shapes of entries are those of the first clip's outputs."""
+    """A writer for each teacher; its entries have the shapes of the first outputs."""
     first = pseudo_collate([dataset[cached_view(0, 0)]])
     writers = {}
     for name, outputs in _outputs(distiller, list(cached), first):

@@ -41,7 +41,7 @@ _BOUND_KD, _BOUND_HEADS, _BOUND_CACHED = 1.05, 1.10, 1.05
 
 @dataclass(frozen=True)
 class Spread:
-    """Of repeated measurements: the middle and the quartiles."""
+    """Median and quartiles of repeated measurements."""
 
     median: float
     lower: float
@@ -49,7 +49,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of one value or more."""
+        """The spread of one value or more."""
         lower, upper = np.quantile(values, (0.25, 0.75))
         return cls(statistics.median(values), float(lower), float(upper))
 
@@ -106,7 +106,7 @@ def by_turns(
 
 
 def needed(names: Collection[str]) -> tuple[str, ...]:
-    """Those of the variants that a distillation step cannot do without."""
+    """The variants that a distillation step cannot do without."""
     return (STUDENT, TEACHERS, *([SUFFIXES] if SUFFIXES in names else []))
 
 

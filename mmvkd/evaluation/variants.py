@@ -144,7 +144,7 @@ class Bench:
 
     @property
     def online_names(self) -> list[str]:
-        """Those of a distiller whose teachers are there."""
+        """The variants of a distiller whose teachers are there, not cached."""
         teachers = _online(self.online).values()
         suffixes = [SUFFIXES] if any(t.offers_hybrid for t in teachers) else []
         heads = [f'{HEAD}{name}' for name in self.model.get('heads') or {}]
@@ -212,7 +212,7 @@ class Bench:
         return optim
 
     def _wrapped(self, model: nn.Module) -> Any:
-        """For several processes, in what MMEngine wraps it."""
+        """The model in the wrapper that MMEngine gives it in several processes."""
         model.train()
         if not torch.distributed.is_initialized():
             return model
@@ -412,7 +412,7 @@ class Bench:
 
     @property
     def training_only_bytes(self) -> int:
-        """Of what a process with the teachers alone would not hold."""
+        """Bytes of what a process with the teachers alone would not hold."""
         parts = (*self.online.parameters(), *self.online.buffers())
         return sum(part.numel() * part.element_size() for part in parts)
 

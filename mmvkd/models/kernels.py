@@ -9,7 +9,7 @@ from typing import Optional
 from torch import Tensor
 
 Size = tuple[int, ...]
-"""Of a filter: (k, k), or (t, k, k) in a volume."""
+"""Shape of a filter: (k, k), or (t, k, k) in a volume."""
 
 _STAGE = re.compile(r'(?:^|\.)((?:layer|stage|block|features)s?[._]?\d+)\.')
 

@@ -15,7 +15,7 @@ _MOBILENET_V2 = (
     ('layer4', 'layer5'),
     ('layer6', 'layer7', 'conv2'),
 )
-"""Of equal resolution each, the last of which is a stage of a ResNet."""
+"""Layers of equal resolution; the last of each row is as large as a ResNet's stage."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def substages(model: nn.Module) -> dict[str, Substage]:
 
 
 def _of_resnets(backbone: Any, paths: Sequence[str]) -> dict[str, Substage]:
-    """Of ResNets that run side by side."""
+    """Substages of ResNets that run side by side."""
     layers = list(backbone.get_submodule(paths[0]).res_layers)
     taps: list[list[str]] = [[] for _ in layers]
     modules: list[list[str]] = [[] for _ in layers]

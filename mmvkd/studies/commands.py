@@ -36,12 +36,12 @@ class Step:
     environment: Mapping[str, str]
 
     def argv(self) -> list[str]:
-        """For a process of its own, here."""
+        """The arguments of a process that runs it here."""
         interpreter = 'bash' if self.script.endswith('.sh') else sys.executable
         return [interpreter, str(tools_folder() / self.script), *self.arguments]
 
     def line(self) -> str:
-        """For a reader's shell, in a checkout."""
+        """The line that runs it in a reader's shell, in a checkout."""
         words = [f'{key}={shlex.quote(v)}' for key, v in self.environment.items()]
         if not self.script.endswith('.sh'):
             words.append('python')
@@ -50,7 +50,7 @@ class Step:
 
 
 def tools_folder() -> Path:
-    """Of the checkout, or else of the installed package.
+    """The tools of the checkout, or else of the installed package.
 
     Raises:
         FileNotFoundError: If the package has no tools.

@@ -28,7 +28,7 @@ def devices() -> list[str]:
 
 
 def describe_machine() -> str:
-    """Its cores and processor, and its accelerators."""
+    """Cores, processor and accelerators of this machine."""
     words = f'{os.cpu_count()} cores, {platform.machine()}'
     info = Path('/proc/cpuinfo')
     if info.is_file():

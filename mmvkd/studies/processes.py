@@ -122,7 +122,7 @@ def _reap(pid: int) -> tuple[bool, int]:
 
 
 def exit_code(status: int) -> int:
-    """Of a status from ``waitpid``: the exit status, or minus the signal."""
+    """The exit status in what ``waitpid`` gives, or minus the signal."""
     if os.WIFSIGNALED(status):
         return -os.WTERMSIG(status)
     return os.WEXITSTATUS(status)

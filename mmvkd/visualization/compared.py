@@ -204,7 +204,7 @@ def _distiller(
 
 
 def run_folder(checkpoint: str) -> Path:
-    """Of the run that wrote a checkpoint, which may be named by its folder itself."""
+    """The folder of the run that wrote a checkpoint; a folder names itself."""
     path = Path(checkpoint)
     return path if path.is_dir() else path.parent
 
@@ -224,7 +224,7 @@ def _students(
 
 
 def _kernels(model: BaseRecognizer, modules: Sequence[str]) -> list[Tensor]:
-    """Those inside ``modules``."""
+    """Weights of the convolutions inside ``modules``."""
     found = kernels(model.named_parameters())
     return [kernel for name, kernel in found.items() if belongs(name, modules)]
 

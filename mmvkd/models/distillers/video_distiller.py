@@ -136,7 +136,7 @@ class VideoDistiller(BaseModel):
 
     @property
     def frozen(self) -> dict[str, FrozenTeacher]:
-        """The others."""
+        """The teachers that do not learn, by name."""
         teachers = self.teachers.items()
         return {name: t for name, t in teachers if not isinstance(t, Peer)}
 
@@ -290,7 +290,7 @@ class VideoDistiller(BaseModel):
         return self.student(inputs, data_samples, mode=mode, **kwargs)
 
     def extract_feat(self, inputs: Tensor, **kwargs: Any) -> Any:
-        """The student's."""
+        """The student's features."""
         return self.student.extract_feat(inputs, **kwargs)
 
     def loss(
@@ -475,7 +475,7 @@ def _check_types(kind: str, configs: Mapping[str, Any]) -> None:
 
 
 def _key(head: str, term: str) -> str:
-    """Of a head's term among all terms."""
+    """The name of a head's term among all terms."""
     return f'{head}_{term}' if term else head
 
 

@@ -35,10 +35,10 @@ class DistillationHead(nn.Module):
     """Terms of the objective that it gives, for balancers that learn one scale each."""
 
     inner_terms: Collection[str] = ()
-    """Of the terms, those that teach the head alone; each weighs 1."""
+    """The terms that teach the head alone; each weighs 1."""
 
     label_terms: Collection[str] = ()
-    """Of the terms, those that are zero where no clip of the batch has a label."""
+    """The terms that are zero where no clip of the batch has a label."""
 
     diagnostics: Sequence[str] = ()
     """Terms that are logged and not part of the objective."""
@@ -102,7 +102,7 @@ class DistillationHead(nn.Module):
         return dict([name_and_layout(self._tap)]) if self._tap is not None else {}
 
     def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
-        """Likewise for a teacher."""
+        """Layout, or None to infer it, by the teacher's tap."""
         tap = of_teacher(
             self._teacher_tap, teacher, f'teacher_tap of {type(self).__name__}'
         )
@@ -134,7 +134,7 @@ class DistillationHead(nn.Module):
 
     @property
     def active_terms(self) -> Collection[str]:
-        """Those of :attr:`terms` that it gives as it is focused now."""
+        """The :attr:`terms` that it gives as it is focused now."""
         return self.terms if self.enabled else ()
 
     def forward(
@@ -229,7 +229,7 @@ def of_teacher(tap: Any, teacher: str, setting: str = 'teacher_tap') -> Any:
 
 
 def name_and_layout(tap: TapConfig) -> tuple[str, Optional[str]]:
-    """Of a tap: a name, or a dict of both."""
+    """Name and layout, if it is said, of a tap: its name, or a dict of both."""
     if isinstance(tap, str):
         return tap, None
     return tap['name'], tap.get('layout')

@@ -151,7 +151,7 @@ class ParameterHead(DistillationHead):
 
     @classmethod
     def reverse(cls, config: Mapping[str, Any], teacher: str) -> dict[str, Any]:
-        """Likewise, with the stages the other way round.
+        """The config of the reverse head, with the stages the other way round.
 
         Raises:
             ValueError: if a stage of the teacher answers to two of the student.
@@ -260,7 +260,7 @@ class ParameterHead(DistillationHead):
 def _sample(
     members: list[Tensor], most: Optional[int], generator: Optional[torch.Generator]
 ) -> Tensor:
-    """Of each kernel's filters its share, at random; all if they are few."""
+    """``most`` filters at random, of each kernel its share; all if they are few."""
     total = sum(len(member) for member in members)
     if most is None or total <= most:
         return torch.cat(members)

@@ -260,7 +260,7 @@ class RepresentationGraphHead(DistillationHead):
         return rows.unflatten(0, (-1, frames))
 
     def _discrepancy_by_place(self, theirs: Tensor, own: Tensor) -> Tensor:
-        """Of each pair (E,), by vectors (N, T', E, D)."""
+        """Discrepancy of each pair (E,), place by place, of vectors (N, T', E, D)."""
         with torch.no_grad():
             # of all ranks, evenly spaced: [E, N', D]
             rows = [
@@ -271,7 +271,7 @@ class RepresentationGraphHead(DistillationHead):
         return paired_mmd(theirs, own, bandwidth).mean((0, 1))
 
     def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:
-        """Of each pair (E,), with as many past clips as are missing."""
+        """Discrepancy of each pair (E,), with as many past clips as are missing."""
         past = max(0, self.min_clips - len(theirs))
         # [E, N', D]
         x = torch.cat([theirs, self.teacher_queue[:past]]).transpose(0, 1)

@@ -209,11 +209,11 @@ class SubstageHead(DistillationHead):
         return {stage: [(t, None) for t in cut.taps] for stage, cut in known.items()}
 
     def student_taps(self) -> dict[str, Optional[str]]:
-        """Those that end its substages."""
+        """The taps that end the student's substages, with their layouts."""
         return self._student_taps
 
     def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
-        """Likewise."""
+        """The taps that end the teacher's substages, with their layouts."""
         return self._teacher_taps[teacher]
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
@@ -290,7 +290,7 @@ class SubstageHead(DistillationHead):
 
     @property
     def active_terms(self) -> Sequence[str]:
-        """Those that the phase has."""
+        """The terms that the phase has."""
         return self._on if self.enabled else ()
 
     def forward(
@@ -449,7 +449,7 @@ class SubstageHead(DistillationHead):
 
 
 def _average(moment: Tensor) -> Tensor:
-    """Of a vector, over all processes."""
+    """Mean of a vector over all processes."""
     return gather(moment[None]).mean(dim=0)
 
 

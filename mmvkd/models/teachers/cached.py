@@ -147,7 +147,7 @@ class CachedTeacher:
 
     @property
     def store(self) -> Store:
-        """Open for reading.
+        """The store, open for reading.
 
         Raises:
             StoreError: if it is absent or unfinished.
@@ -189,7 +189,7 @@ class CachedTeacher:
         self.fits_data = True
 
     def __deepcopy__(self, memo: dict) -> CachedTeacher:
-        """Itself, as any teacher."""
+        """Give itself: a copied or averaged distiller shares its frozen teachers."""
         return self
 
     @property
@@ -270,7 +270,7 @@ class CachedTeacher:
     def layout(
         self, outputs: Outputs, multi_label: bool, clips: int, views: int
     ) -> Layout:
-        """Of the store to write, whose entries hold what ``outputs`` hold."""
+        """The layout of a store whose entries hold what ``outputs`` hold."""
         return Layout(
             clips,
             views,
@@ -299,7 +299,7 @@ class CachedTeacher:
 
 
 def _hash_of(checkpoint: str) -> Optional[str]:
-    """Of a file's bytes; an address is told by its name; None if there is no file."""
+    """Hash of a file's bytes; an address itself; None if there is no file."""
     if checkpoint == 'random':
         raise ValueError(
             "a teacher with checkpoint='random' is another one in each run; only one "

@@ -111,7 +111,7 @@ class RecognizerTeacher:
         self._told = False
 
     def __deepcopy__(self, memo: dict) -> RecognizerTeacher:
-        """Itself: an averaged or copied distiller shares its frozen teachers."""
+        """Give itself: a copied or averaged distiller shares its frozen teachers."""
         return self
 
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
@@ -231,7 +231,7 @@ class RecognizerTeacher:
 
     @contextmanager
     def _precision(self, device: torch.device) -> Iterator[None]:
-        """Its own autocast, inside any other."""
+        """The teacher's own autocast, inside any other."""
         mixed = self.dtype is not torch.float32
         dtype = self.dtype if mixed else None
         with torch.autocast(device.type, dtype, enabled=mixed):

@@ -85,7 +85,7 @@ class Layout:
 
     @cached_property
     def dtype(self) -> np.dtype:
-        """Of an entry: half precision, plus a checksum of 4 bytes."""
+        """The type of an entry: half precision, plus a checksum of 4 bytes."""
         if self.topk is None:
             fields: list[tuple] = [('logits', '<f2', (self.num_classes,))]
         else:

@@ -44,7 +44,7 @@ class PretextTask(BaseTransform):
     """
 
     num_classes: int
-    """Of the label."""
+    """Classes that the label may be."""
 
     def __init__(self, color: bool = False, still: float = 2.0) -> None:
         self.color = color
