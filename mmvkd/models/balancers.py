@@ -70,7 +70,8 @@ class UncertaintyBalancer(nn.Module):
 
     The classification, which is the sum of the student's own losses, has :math:`i=cls`
     and :math:`w_{cls}=1`. At the optimum :math:`s_i=\log L_i`, so every term weighs the
-    same, but for :math:`w_i`. Terms must not be negative.
+    same, but for :math:`w_i`, as long as its scale is within the limit. Terms must not
+    be negative.
 
     With ``anchor='cls'`` the student's gradient is divided by the classification's
     weight, so that the learning-rate schedule means what it means without teachers:

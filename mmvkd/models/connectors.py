@@ -16,7 +16,8 @@ def match_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Two features of equal T, H, W.
 
     Space: the larger map is pooled to the smaller. Time: the student is interpolated to
-    the teacher's T, for pooling would blur what moves.
+    the teacher's T, for pooling would blur what moves; it is averaged where the teacher
+    has a mean over time, T' = 1.
 
     Args:
         student: (N, C, T, H, W).
@@ -36,11 +37,12 @@ def to_size(feature: Tensor, size: Sequence[int]) -> Tensor:
 
     Args:
         feature: Pooled along the sides of its map that are larger, interpolated along
-            those that are smaller and in time.
+            those that are smaller and in time, but averaged to a single frame.
         size: (T, H, W).
     """
     height, width = (min(own, new) for own, new in zip(feature.shape[3:], size[1:]))
-    feature = pooled(feature, (feature.shape[2], height, width))
+    frames = 1 if size[0] == 1 else feature.shape[2]
+    feature = pooled(feature, (frames, height, width))
     if tuple(feature.shape[2:]) == tuple(size):
         return feature
     if torch.are_deterministic_algorithms_enabled():
@@ -73,12 +75,13 @@ def _along_sides(
     On a GPU the gradients of pooling and of interpolation in three dimensions are added
     up in no fixed order, and torch refuses them under ``--deterministic``.
     """
-    for axis, new in enumerate(size, 2):
-        old = feature.shape[axis]
-        if new != old:
-            eye = torch.eye(old, dtype=feature.dtype, device=feature.device)
-            moved = feature.movedim(axis, -1) @ resize(eye[None], new)[0]
-            feature = moved.movedim(-1, axis)
+    with torch.autocast(feature.device.type, enabled=False):
+        for axis, new in enumerate(size, 2):
+            old = feature.shape[axis]
+            if new != old:
+                eye = torch.eye(old, dtype=feature.dtype, device=feature.device)
+                moved = feature.movedim(axis, -1) @ resize(eye[None], new)[0]
+                feature = moved.movedim(-1, axis)
     return feature
 
 

@@ -382,6 +382,18 @@ def test_a_rate_that_no_scheduler_sets_is_refused(
     assert runner.iter == 0
 
 
+def test_a_rate_of_phases_beside_a_schedule_with_a_floor_is_refused(
+    tmp_path: Path, lists: tuple[str, str]
+) -> None:
+    config = cascade(tmp_path, lists)
+    floor = dict(type='CosineAnnealingLR', T_max=3, eta_min_ratio=0.01)
+    config.param_scheduler.append(floor)
+    runner = Runner.from_cfg(config)
+    with pytest.raises(ValueError, match=r'own \(eta_min_ratio=0.01\).*PhaseLR'):
+        runner.train()
+    assert runner.iter == 0
+
+
 def test_a_student_alone_has_no_cascade(tmp_path: Path) -> None:
     hook = CascadeHook(PHASES)
     with pytest.raises(ValueError, match=r'for a mmvkd.VideoDistiller, not a Recogn'):

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from recognizer_toys import backward, config, distiller, plain, run, step
+from recognizer_toys import backward, config, distiller, losses, plain, run, step
 from torch import Tensor
 from toys import batch, tiny_tsm
 
@@ -192,6 +192,15 @@ def test_a_batch_without_any_label_leaves_the_scales_of_terms_that_need_one() ->
             ),
             ['h_edges'],
         ),
+        (
+            dict(
+                type='mmvkd.SubstageHead',
+                terms=dict(combination=1.0),
+                kd_weight=0,
+                weighting='fixed',
+            ),
+            ['h_combination'],
+        ),
     ],
 )
 def test_heads_say_which_terms_need_a_label(head: dict, terms: list[str]) -> None:
@@ -259,6 +268,23 @@ def test_every_term_of_every_head_has_a_scale_that_is_logged() -> None:
     assert list(model.distill['balancer'].scales) == NAMES
     for name in NAMES:
         assert f'scale_{name}' in values
+
+
+def test_a_weight_within_a_head_counts_whatever_the_scales_learn() -> None:
+    light = dict(HEADS, dist=dict(type='mmvkd.DISTHead', intra_weight=0.25))
+    whole, less = (
+        losses(distiller(heads=heads, balancer=UNCERTAIN), batch())
+        for heads in (HEADS, light)
+    )
+    for name in ('dist_inter', 'dist_intra', 'kd'):
+        share = 0.25 if name == 'dist_intra' else 1
+        torch.testing.assert_close(less[f'loss_{name}'], share * whole[f'loss_{name}'])
+    gradients = []
+    for heads in (HEADS, light):
+        model = distiller(heads=heads, balancer=UNCERTAIN)
+        backward(model, batch())
+        gradients.append(model.distill['balancer'].scales['dist_intra'].grad)
+    torch.testing.assert_close(gradients[1], 0.25 * gradients[0])
 
 
 def test_a_term_that_its_head_does_not_declare_is_told() -> None:

@@ -56,6 +56,22 @@ def test_time_is_interpolated_and_space_pooled(deterministic: bool) -> None:
     torch.testing.assert_close(other, pool(teacher, (6, 5, 7)))
 
 
+def test_a_mean_over_time_is_compared_with_a_mean_over_time(
+    deterministic: bool,
+) -> None:
+    student, teacher = feature(8, 4, 4), feature(1, 4, 4)
+    own, other = match_size(student, teacher)
+    torch.testing.assert_close(own, student.mean(2, keepdim=True))
+    torch.testing.assert_close(other, teacher)
+
+
+def test_sizes_change_in_full_precision_under_autocast(deterministic: bool) -> None:
+    x = 100 + 0.01 * feature(4, 6, 6).detach().float()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = to_size(x, (6, 3, 3))
+    torch.testing.assert_close(found, to_size(x, (6, 3, 3)), rtol=1e-7, atol=0)
+
+
 def test_nothing_that_torch_refuses_on_a_gpu_has_a_gradient(
     deterministic: bool,
 ) -> None:

@@ -195,6 +195,27 @@ def test_terms_come_every_so_many_iterations_and_that_much_stronger() -> None:
             equal(terms(head), spectra(x, y), scale=4)
 
 
+def test_between_two_intervals_the_terms_still_have_a_graph() -> None:
+    own, theirs = (Model(layer1=nn.Conv2d(3, c, 3)) for c in (4, 5))
+    head = attached(own, theirs, interval=4)
+    now = Outputs(torch.zeros(2, 4, requires_grad=True))
+    at(1)
+    sum(head(now, {}, Targets(None)).values()).backward()
+    assert not now.logits.grad.any()
+
+
+def test_where_nobody_counts_iterations_each_step_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, theirs = (Model(layer1=nn.Conv2d(3, c, 3)) for c in (4, 5))
+    head = attached(own, theirs, interval=4)
+    monkeypatch.delitem(
+        MessageHub.get_current_instance().runtime_info, 'iter', raising=False
+    )
+    x, y = (m.layer1[0].weight.flatten(0, 1) for m in (own, theirs))
+    equal(terms(head), spectra(x, y), scale=1)
+
+
 def test_a_sample_is_drawn_anew_and_the_same_in_each_run() -> None:
     own, theirs = (Model(layer1=nn.Conv2d(20, 20, 3)) for _ in range(2))
     head = attached(own, theirs, interval=1, max_filters=50)

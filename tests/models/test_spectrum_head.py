@@ -49,7 +49,7 @@ def feature(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_terms_are_the_losses_averaged_over_clips_with_their_weights() -> None:
+def test_terms_are_the_losses_averaged_over_clips_and_have_their_weights() -> None:
     own, theirs = feature(2, 3, 4, 5, 5), feature(2, 3, 4, 5, 5, seed=1)
     weights = dict(amplitude=2.0, energy=0.5, coherence=3.0)
     settings: dict = dict(static_weight=0.4, bands=[1.0, 0.2])
@@ -60,14 +60,15 @@ def test_terms_are_the_losses_averaged_over_clips_with_their_weights() -> None:
         made = attached(*shapes, **common, **chosen)
         pair = [F.adaptive_avg_pool3d(x, (4, grid, grid)) for x in (own, theirs)]
         expected = dict(
-            amplitude=2 * spectrum_amplitude(*pair, **kwargs).mean(),
-            energy=0.5 * spectrum_energy(*pair, **kwargs).mean(),
-            coherence=3 * spectrum_coherence(*pair, **kwargs).mean(),
+            amplitude=spectrum_amplitude(*pair, **kwargs).mean(),
+            energy=spectrum_energy(*pair, **kwargs).mean(),
+            coherence=spectrum_coherence(*pair, **kwargs).mean(),
         )
         got = terms(made, own, theirs)
         assert set(got) == set(made.terms) == set(expected)
         for name, value in expected.items():
             torch.testing.assert_close(got[name], value)
+            assert made.weight_of(name) == weights[name]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,13 @@ def test_a_grid_below_one_is_told() -> None:
 def test_wrong_terms_are_told(wrong: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         SpectrumHead(tap='a', terms=wrong)
+
+
+def test_bands_of_another_number_of_frames_are_told() -> None:
+    attached((3, 4, 5, 5), (3, 8, 5, 5), connector=IDENTITY, bands=[1, 1, 1, 0])
+    told = r"tap 'a' of 't' has 4 frames, so bands needs 2 factors; it has 4"
+    with pytest.raises(ValueError, match=told):
+        attached((3, 8, 5, 5), (3, 4, 5, 5), connector=IDENTITY, bands=[1, 1, 1, 0])
 
 
 def test_a_tap_behind_the_pooling_of_time_is_told() -> None:

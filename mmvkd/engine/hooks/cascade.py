@@ -142,6 +142,10 @@ class CascadeHook(Hook):
                 "dict(type='mmvkd.PhaseLR', phases=…) with the same phases to "
                 'param_scheduler'
             )
+        for schedulers in _lists(runner.param_schedulers):
+            if any(isinstance(s, PhaseLR) and not s.is_constant for s in schedulers):
+                for scheduler in schedulers:
+                    _check_floor(scheduler)
 
     def _modules(self, model: VideoDistiller, name: str) -> Optional[tuple[str, ...]]:
         """Modules of the student that learn in a phase, None for all."""
@@ -200,3 +204,14 @@ def _lists(schedulers: Any) -> list[list[Any]]:
     if isinstance(schedulers, Mapping):
         return list(schedulers.values())
     return [schedulers or []]
+
+
+def _check_floor(scheduler: Any) -> None:
+    """A schedule that ends at a rate of its own is not scaled by a factor."""
+    for name in ('eta_min', 'eta_min_ratio'):
+        if getattr(scheduler, name, None):
+            raise ValueError(
+                f'{type(scheduler).__name__} ends at a rate of its own ({name}='
+                f'{getattr(scheduler, name)}), which the factors of mmvkd.PhaseLR do '
+                f'not scale; give it {name}=0 in param_scheduler'
+            )

@@ -21,7 +21,9 @@ class PhaseLR(LRSchedulerMixin, _ParamScheduler):
 
     at the share :math:`u` of phase k that is over. MMEngine's schedulers work on the
     current rate, so this one multiplies it by :math:`m(t) / m(t-1)`: alone it restarts
-    in each phase, beside others it is a factor on top of theirs.
+    in each phase, beside others it is a factor on top of theirs, unless they end at a
+    rate of their own (``eta_min``), which the :class:`~mmvkd.engine.hooks.CascadeHook`
+    refuses.
 
     Args:
         optimizer: See MMEngine's schedulers.
@@ -65,6 +67,11 @@ class PhaseLR(LRSchedulerMixin, _ParamScheduler):
             last_step=last_step,
             verbose=verbose,
         )
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it leaves the rate as it is."""
+        return {*self.factors.values(), self.end_factor} == {1}
 
     @classmethod
     def build_iter_from_epoch(

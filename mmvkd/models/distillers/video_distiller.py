@@ -48,7 +48,8 @@ class VideoDistiller(BaseModel):
     Teachers are frozen. With ``mutual`` they learn, too: each is itself a distiller,
     under ``distill.teachers``, whose one teacher is the student. It has a label loss, a
     balancer and the heads the other way round, all of its own; no gradient passes from
-    one to the other. Phases of a cascade are the student's alone.
+    one to the other. Phases of a cascade are the student's alone. Where gradients are
+    clipped, the norm is that of both.
 
     Args:
         student: Any MMAction2 recognizer of clips: a model dict, a config's path or
@@ -357,8 +358,7 @@ class VideoDistiller(BaseModel):
                 if term in head.diagnostics:
                     logs[key] = value.detach()
                 else:
-                    inner = term in head.inner_terms
-                    terms[key], weights[key] = value, 1 if inner else head.loss_weight
+                    terms[key], weights[key] = value, head.weight_of(term)
         return {**self.distill['balancer'](own, terms, weights), **logs}
 
     def _student_loss(

@@ -32,7 +32,8 @@ class DistillationHead(nn.Module):
     """
 
     terms: Collection[str] = ('',)
-    """Terms of the objective that it gives, for balancers that learn one scale each."""
+    """Terms of the objective that it gives, each with a scale of its own in balancers
+    that learn scales; a dict has their weights."""
 
     inner_terms: Collection[str] = ()
     """The terms that teach the head alone; each weighs 1."""
@@ -131,6 +132,13 @@ class DistillationHead(nn.Module):
             raise ValueError(
                 f'{type(self).__name__} has no parts to choose, got {parts or args}'
             )
+
+    def weight_of(self, term: str) -> float:
+        """Weight of a term in the objective, which balancers keep."""
+        if term in self.inner_terms:
+            return 1.0
+        weights = self.terms if isinstance(self.terms, Mapping) else {}
+        return self.loss_weight * weights.get(term, 1.0)
 
     @property
     def active_terms(self) -> Collection[str]:

@@ -72,8 +72,6 @@ class DISTHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
-    terms = ('inter', 'intra')
-
     def __init__(
         self,
         temperature: float = 1.0,
@@ -83,8 +81,7 @@ class DISTHead(LogitsHead):
     ) -> None:
         super().__init__(**kwargs)
         self.temperature = temperature
-        self.inter_weight = inter_weight
-        self.intra_weight = intra_weight
+        self.terms = dict(inter=inter_weight, intra=intra_weight)
 
     def compare(
         self, student: Tensor, teacher: Tensor, targets: Targets
@@ -94,10 +91,7 @@ class DISTHead(LogitsHead):
         scale = self.temperature**2
         inter = clip_mean(dist_inter(student, teacher, self.temperature))
         intra = dist_intra(gather(student), gather(teacher), self.temperature).mean()
-        return {
-            'inter': self.inter_weight * scale * inter,
-            'intra': self.intra_weight * scale * intra,
-        }
+        return dict(inter=scale * inter, intra=scale * intra)
 
 
 @MODELS.register_module()

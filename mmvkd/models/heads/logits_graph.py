@@ -273,7 +273,10 @@ class LogitsGraphHead(LogitsHead):
         count = of_class.sum(0)
         with torch.autocast(trust.device.type, enabled=False):
             mean = trust.T @ of_class / count.clamp_min(1)
-        self.trust_by_class.lerp_(mean, (1 - _MOMENTUM) * (count > 0))
+        now = self.trust_by_class.lerp(mean, (1 - _MOMENTUM) * (count > 0))
+        # an overflow, whose step mixed precision skips, would stay for ever
+        whole = now.isfinite().all()
+        self.trust_by_class.copy_(torch.where(whole, now, self.trust_by_class))
 
     def _mixture_loss(
         self, logits: Tensor, log_trust: Tensor, labels: Tensor

@@ -239,9 +239,13 @@ class ParameterHead(DistillationHead):
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
         """The terms, averaged over stages, sizes and teachers."""
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        if iteration % self.interval:
-            nothing = torch.zeros((), device=student.logits.device)
+        iteration = MessageHub.get_current_instance().get_info('iter')
+        # outside a Runner nobody counts the steps
+        interval = 1 if iteration is None else self.interval
+        iteration = iteration or 0
+        if iteration % interval:
+            # a phase may have no other term, and its objective needs a graph
+            nothing = 0 * student.logits.float().sum()
             return {term: nothing for term in self.terms}
         # equal on all ranks, whose kernels are
         generator = torch.Generator().manual_seed(self.seed + iteration)
@@ -252,8 +256,8 @@ class ParameterHead(DistillationHead):
         own = self._own_stages()
         each = [pair.compare(own, self.max_filters, generator) for pair in self.pairs]
         return {
-            term: self.interval * weight * torch.stack([e[term] for e in each]).mean()
-            for term, weight in self.terms.items()
+            term: interval * torch.stack([e[term] for e in each]).mean()
+            for term in self.terms
         }
 
 

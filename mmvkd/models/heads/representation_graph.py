@@ -286,9 +286,12 @@ class RepresentationGraphHead(DistillationHead):
     @torch.no_grad()
     def _remember(self, theirs: Tensor, own: Tensor) -> None:
         """Put the clips of this step in front of the queue."""
+        # an overflow, whose step mixed precision skips, would stay for many steps
+        whole = theirs.isfinite().all() & own.isfinite().all()
         for queue, now in ((self.teacher_queue, theirs), (self.student_queue, own)):
-            queue.copy_(torch.cat([now, queue])[: self.min_clips])
-        self.queued.add_(len(theirs)).clamp_max_(self.min_clips)
+            longer = torch.cat([now, queue])[: self.min_clips]
+            queue.copy_(torch.where(whole, longer, queue))
+        self.queued.add_(len(theirs) * whole).clamp_max_(self.min_clips)
 
     def _class_loss(self, vectors: Tensor, targets: Targets) -> Tensor:
         """Cross-entropy of the pairs' classifiers, over the labeled clips.

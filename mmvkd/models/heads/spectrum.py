@@ -71,7 +71,7 @@ class SpectrumHead(DistillationHead):
             raise ValueError(f'SpectrumHead: grid is 1 or more, got {grid}')
         self.terms = chosen_terms(self, terms or dict(amplitude=1.0), tuple(_TERMS))
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
-        self.settings = dict(static_weight=static_weight, bands=bands)
+        self.settings: dict[str, Any] = dict(static_weight=static_weight, bands=bands)
         self.grid = grid
         self.connectors = nn.ModuleDict()
 
@@ -79,7 +79,8 @@ class SpectrumHead(DistillationHead):
         """Build the connectors.
 
         Raises:
-            ValueError: if a feature has a single frame.
+            ValueError: if a feature has a single frame, or ``bands`` are of another
+                number of frames.
         """
         (self._student_tap,) = self.student_taps()
         self._taps: dict[str, str] = {}
@@ -87,10 +88,19 @@ class SpectrumHead(DistillationHead):
         for name, card in teachers.items():
             (self._taps[name],) = self.teacher_taps(name)
             theirs = _moving(card, self._taps[name])
+            self._check_bands(card, self._taps[name])
             if set(self.terms) != {_ANY_CHANNELS}:
                 self.connectors[name] = MODELS.build(
                     dict(self.connector, in_channels=own, out_channels=theirs)
                 )
+
+    def _check_bands(self, teacher: ModelCard, tap: str) -> None:
+        bands, frames = self.settings['bands'], teacher.shapes[tap][1]
+        if bands is not None and len(bands) != frames // 2:
+            raise ValueError(
+                f"SpectrumHead: tap '{tap}' of '{teacher.name}' has {frames} frames, "
+                f'so bands needs {frames // 2} factors; it has {len(bands)}'
+            )
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
@@ -116,10 +126,7 @@ class SpectrumHead(DistillationHead):
             for term, values in found.items():
                 own = plain if term == _ANY_CHANNELS else mapped
                 values.append(clip_mean(_TERMS[term](own, target, **self.settings)))
-        return {
-            term: self.terms[term] * torch.stack(values).mean()
-            for term, values in found.items()
-        }
+        return {term: torch.stack(values).mean() for term, values in found.items()}
 
 
 def _moving(card: ModelCard, tap: str) -> int:

@@ -58,6 +58,8 @@ class SubstageHead(DistillationHead):
               + \lambda_2 L^{(j)}_{com} + \lambda_3 d_j\big),\quad
               w_j = \frac{d_j}{\tfrac1J \sum_i d_i}
 
+    Each term is averaged over the substages that have it.
+
     * *correlation*: see :mod:`mmvkd.models.losses.substage`;
     * *combination*: the hybrid network is the student up to substage j, the connector
       and the frozen teacher behind substage j; the term is its cross-entropy on the
@@ -142,6 +144,8 @@ class SubstageHead(DistillationHead):
                 f"correlation='{correlation}' alone does not train; set "
                 "weighting='fixed' or give another term a weight"
             )
+        if not kd_weight:
+            self.label_terms = tuple({'combination'} & self.terms.keys())
         self.correlation = correlation
         self.grid = grid
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
@@ -341,7 +345,6 @@ class SubstageHead(DistillationHead):
             terms['combination'] = _mean(values, weights)
         if 'distribution' in self._on:
             terms['distribution'] = _mean(distances, weights)
-        terms = {term: self.terms[term] * value for term, value in terms.items()}
         # a connector whose hybrid was not drawn is in the graph still: no parameter
         # may lack its gradient
         terms[self._on[0]] = terms[self._on[0]] + 0 * sum(

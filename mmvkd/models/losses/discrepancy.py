@@ -28,7 +28,8 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
     .. math:: h = \mathrm{median}_{a\ne b}\,\|z_a-z_b\|^2,\quad
               z = (x_1,\dots,x_N,y_1,\dots,y_N)
 
-    the lower one of an even number; without gradient.
+    the lower one of an even number; without gradient. Of a single row each it is their
+    own distance, so that a discrepancy in its units is the same however far they are.
 
     Args:
         x: Sample, ``(..., N, D)``.

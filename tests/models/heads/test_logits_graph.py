@@ -139,6 +139,15 @@ def test_the_trust_by_class_is_a_running_mean_over_its_clips(kind: str) -> None:
     torch.testing.assert_close(head.trust_by_class, expected)
 
 
+def test_an_overflow_of_one_step_leaves_the_trust_as_it_was() -> None:
+    head, teachers = graph(2, edges='confidence'), outputs(3, 2)
+    head(Outputs(logits(3, seed=9)), teachers, targets([0, 1, 2]))
+    before = head.trust_by_class.clone()
+    next(iter(teachers.values())).logits[0, 0] = torch.inf
+    head(Outputs(logits(3, seed=9)), teachers, targets([0, 1, 2]))
+    assert torch.equal(head.trust_by_class, before)
+
+
 def test_learned_edges_are_uniform_at_first() -> None:
     head = graph(3, edges='learned')
     among, to_student = edges(head, torch.randn(2, 3, 4), targets([0, 1]))

@@ -426,6 +426,18 @@ def test_past_clips_have_no_gradient_and_none_join_a_large_batch() -> None:
     assert not head.student_queue.requires_grad
 
 
+def test_an_overflow_of_one_step_does_not_join_the_queue() -> None:
+    head, twin = graph('ab', min_clips=9), graph('ab', min_clips=9)
+    for each in (head, twin):
+        each(student(), outputs('ab'), targets())
+    broken = student()
+    broken.features['x'][0, 0] = torch.inf
+    head(broken, outputs('ab'), targets())
+    assert head.queued == twin.queued
+    assert torch.equal(head.student_queue, twin.student_queue)
+    assert torch.equal(head.teacher_queue, twin.teacher_queue)
+
+
 def test_evaluation_leaves_the_queue_alone() -> None:
     head = graph('ab', min_clips=6).eval()
     head(student(), outputs('ab'), targets())
