@@ -12,7 +12,7 @@ import numpy as np
 
 from mmvkd.engine.launch import load_config
 from mmvkd.evaluation.complexity import complexity, student_config, view_shape
-from mmvkd.files import read_json, read_lines, run_logs, write_json
+from mmvkd.files import logged, read_json, write_json
 from mmvkd.models.recognizers import without_pretrained
 from mmvkd.studies.commands import (
     METRICS,
@@ -71,13 +71,12 @@ def commands(study: Study, run: Run, test: Optional[Step] = None) -> dict[str, s
 def curve(folder: Path) -> list[dict[str, float]]:
     """The validation of each epoch, whatever restarts the run had."""
     epochs: dict[int, dict[str, float]] = {}
-    for file in run_logs(folder):
-        for entry in read_lines(file):
-            if 'epoch' in entry or 'lr' in entry:
-                continue  # of training
-            metrics = {k: v for k, v in entry.items() if k not in _NO_METRICS}
-            if metrics and isinstance(entry.get('step'), int):
-                epochs[entry['step']] = metrics
+    for entry in logged(folder):
+        if 'epoch' in entry or 'lr' in entry:
+            continue  # of training
+        metrics = {k: v for k, v in entry.items() if k not in _NO_METRICS}
+        if metrics:
+            epochs[entry['step']] = metrics
     return [dict(epoch=epoch, **epochs[epoch]) for epoch in sorted(epochs)]
 
 
