@@ -10,7 +10,6 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mmvkd.engine.launch import load_config
 from mmvkd.evaluation.complexity import complexity, student_config, view_shape
 from mmvkd.files import logged, read_json, write_json
 from mmvkd.models.recognizers import without_pretrained
@@ -22,11 +21,13 @@ from mmvkd.studies.commands import (
     run_folder,
     test_step,
 )
-from mmvkd.studies.fingerprint import environment
+from mmvkd.studies.fingerprint import config_of
 from mmvkd.studies.plan import Run, Study
 
 RESULT = 'result.json'
 _NO_METRICS = ('step', 'time', 'data_time', 'memory')
+# of a backbone; with weights or without, it has the same size and speed
+_OF_TRAINING = ('frozen_stages', 'init_cfg')
 
 
 def collect(study: Study, run: Run, mark: str) -> dict[str, Any]:
@@ -82,12 +83,9 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 def cost(study: Study, run: Run) -> dict[str, Any]:
     """Parameters and GFLOPs of the run's (student) model; counted once per model."""
-    with environment(run.environment):
-        config = load_config(run.config)
-        if run.options:
-            config.merge_from_dict(dict(run.options))
-        # of the same size and speed, whatever weights it begins with
+    with config_of(run) as config:
         settings = without_pretrained(student_config(config))
+        settings['backbone'] = _as_built(settings['backbone'])
         try:
             shape: Sequence[int] = view_shape(config)
         except ValueError:
@@ -110,11 +108,15 @@ def cost(study: Study, run: Run) -> dict[str, Any]:
 
 def latency(run: Run) -> float:
     """Milliseconds of a forward pass of the run's (student) model on the CPU."""
-    with environment(run.environment):
-        config = load_config(run.config)
-        if run.options:
-            config.merge_from_dict(dict(run.options))
+    with config_of(run) as config:
         return float(complexity(config, latency=True).latency_ms or 0)
+
+
+def _as_built(backbone: Any) -> Any:
+    """Its settings, and those of its pathways, that decide size and speed."""
+    if not isinstance(backbone, Mapping):
+        return backbone
+    return {k: _as_built(v) for k, v in backbone.items() if k not in _OF_TRAINING}
 
 
 def of_predictions(file: Path, study: Study) -> dict[str, Any]:
