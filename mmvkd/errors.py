@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
 import os
@@ -57,6 +58,13 @@ class ClearErrors:
     def __init__(self, trace: bool = False) -> None:
         self.trace = trace or os.environ.get('MMVKD_TRACEBACK', '0') not in ('', '0')
         self.stepped = False
+
+    @staticmethod
+    def add_argument(parser: argparse.ArgumentParser) -> None:
+        """Add ``--traceback``, which is what ``trace`` takes."""
+        parser.add_argument(
+            '--traceback', action='store_true', help='show where an error comes from'
+        )
 
     def watch(self, runner: Runner) -> None:
         """Notice the runner's first step."""

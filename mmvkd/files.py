@@ -59,3 +59,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 continue
     return [entry for entry in found if isinstance(entry, dict)]
+
+
+def logged(folder: Path) -> Iterator[dict[str, Any]]:
+    """What a run logged, line by line, each with its ``step``.
+
+    A resumed run logs some steps again: what comes last replaces what was said before.
+    """
+    for log in run_logs(folder):
+        for entry in read_lines(log):
+            if isinstance(entry.get('step'), int):
+                yield entry

@@ -17,7 +17,7 @@ from tools.small_project import TOOLS, Project
 from torch import Tensor
 from toys import batch, tiny_tsm
 
-from mmvkd.files import read_lines, run_logs
+from mmvkd.files import logged
 from mmvkd.models.losses import prototype_cost, sinkhorn, sinkhorn_barycentre
 from mmvkd.models.recognizers import read_checkpoint
 
@@ -180,8 +180,7 @@ def test_mixed_precision_trains(dtype: str, project: Project) -> None:
     file = project.distiller(f'amp_{dtype}', model=dict(heads=heads))
     call('train', file, '--amp', '--cfg-options', f'optim_wrapper.dtype={dtype}')
     folder = project.folder / 'work' / f'amp_{dtype}'
-    logged = [line for log in run_logs(folder) for line in read_lines(log)]
-    objective = [line['loss'] for line in logged if 'loss' in line]
+    objective = [line['loss'] for line in logged(folder) if 'loss' in line]
     assert objective and all(map(math.isfinite, objective))
     # a step was taken: not all were skipped for an overflow
     optimizer = read_checkpoint(str(folder / 'epoch_1.pth'))['optimizer']['state']

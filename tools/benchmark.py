@@ -9,17 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-from mmengine.config import DictAction
-
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
-from mmvkd.engine.launch import load_config
+from mmvkd.engine.launch import add_cfg_options, load_config
 from mmvkd.errors import ClearErrors
 from mmvkd.evaluation.benchmark import measure, table
 from mmvkd.evaluation.growth import AXES, draw, growth, plain_growth
 from mmvkd.evaluation.peaks import peak_memory
 from mmvkd.evaluation.variants import Setting
 from mmvkd.files import write_json
-from mmvkd.visualization.pictures import png
+from mmvkd.visualization.pictures import write_png
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -47,15 +45,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     parser.add_argument('--json', help='write the numbers to this .json file')
     parser.add_argument('--png', help='write the picture of --growth to this file')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that replace those of the config, as key=value',
-    )
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    add_cfg_options(parser)
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 
@@ -64,9 +55,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
     with ClearErrors(args.traceback):
         if args.png is not None and args.growth is None:
             raise ValueError('--png draws how the cost grows: add --growth')
-        config = load_config(args.config)
-        if args.cfg_options is not None:
-            config.merge_from_dict(args.cfg_options)
+        config = load_config(args.config, args.cfg_options)
         setting = Setting(
             args.batch,
             args.size,
@@ -79,7 +68,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
             found = {axis: growth(config, axis, setting) for axis in axes}
             result = plain_growth(found)
             if args.png is not None:
-                Path(args.png).write_bytes(png(partial(draw, found=found)))
+                write_png(Path(args.png), partial(draw, found=found))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 peaks = partial(peak_memory, config, setting, Path(folder))

@@ -9,11 +9,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Optional
 
-from mmengine.config import DictAction
-
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.engine.caching import write_stores
-from mmvkd.engine.launch import load_config
+from mmvkd.engine.launch import add_cfg_options, load_config
 from mmvkd.errors import ClearErrors
 
 
@@ -24,21 +22,15 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         'tools/cache_teacher.py CONFIG. A run that was killed goes on.',
     )
     parser.add_argument('config', help='path, or name such as mmvkd::distill/….py')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='as in tools/train.py'
-    )
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    add_cfg_options(parser)
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     with ClearErrors(args.traceback):
-        config = load_config(args.config)
-        if args.cfg_options:
-            config.merge_from_dict(args.cfg_options)
+        config = load_config(args.config, args.cfg_options)
         write_stores(config, say=lambda text: print(text, flush=True))
 
 

@@ -18,9 +18,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('checkpoint', help='of the training run, or its folder')
     parser.add_argument('out', help='file to write: tensors and plain types only')
     parser.add_argument('--config', help='check that the weights fit this config')
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 

@@ -32,9 +32,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         '--latency', action='store_true', help='time a forward pass on the CPU'
     )
     parser.add_argument('--out', help='write the numbers to this .json file')
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 

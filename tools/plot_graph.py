@@ -19,9 +19,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('run', help="the run's folder, as work_dirs/motions/graph_…")
     parser.add_argument('--out', help='default: graph.png in that folder')
     parser.add_argument('--classes', help='file with the name of a class in each line')
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 

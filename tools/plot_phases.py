@@ -17,9 +17,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('run', help="the run's folder, as work_dirs/motions/staged_…")
     parser.add_argument('--out', help='default: phases.png in that folder')
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 

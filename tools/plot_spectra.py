@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
-from mmvkd.engine.launch import load_config
+from mmvkd.engine.launch import add_cfg_options, load_config
 from mmvkd.errors import ClearErrors
 from mmvkd.files import write_json
 from mmvkd.visualization.compared import compare, run_folder
@@ -46,21 +45,15 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--out', help="PNG file; default: spectra.png in the checkpoint's folder"
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='as in tools/train.py'
-    )
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    add_cfg_options(parser)
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     with ClearErrors(args.traceback):
-        config = load_config(args.config)
-        if args.cfg_options is not None:
-            config.merge_from_dict(args.cfg_options)
+        config = load_config(args.config, args.cfg_options)
         # an initialization tells of each parameter
         MMLogger.get_instance('spectra', log_level='WARNING')
         mimicry = compare(

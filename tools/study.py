@@ -47,9 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--dry-run', action='store_true', help='print the open runs and their commands'
     )
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 
@@ -91,7 +89,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             return 130
         _report(study.folder)
         return 0 if complete else 1
-    return 1
 
 
 def _report(source: Path, folder: Optional[str] = None) -> None:
@@ -103,8 +100,7 @@ def _fill(files: Sequence[str]) -> int:
     with ClearErrors():
         for file in map(Path, files):
             write_text(file, filled(file.read_text(encoding='utf-8'), file.parent))
-        return 0
-    return 1
+    return 0
 
 
 def _print_open(study: Study, only: Sequence[str]) -> None:

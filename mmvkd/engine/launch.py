@@ -7,7 +7,7 @@ import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from mmaction.registry import RUNNERS
@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmvkd import compat
 from mmvkd.engine.host_memory import keep_freed_memory
+from mmvkd.errors import ClearErrors
 from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
 from mmvkd.registry import short_type
 
@@ -24,13 +25,7 @@ _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what training and testing have in common; as in MMAction2."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings that replace those of the config, as key=value; keys are '
-        'dotted, lists are written key="[a,b]" or key=a,b',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -38,13 +33,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what started the processes',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    ClearErrors.add_argument(parser)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, which :func:`load_config` takes."""
     parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that replace those of the config, as key=value; keys are '
+        'dotted, lists are written key="[a,b]" or key=a,b',
     )
 
 
-def load_config(name: str) -> Config:
+def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Config:
     """Read a config by its path, or by a name such as ``mmvkd::distill/….py``.
+
+    Args:
+        name: Path or name.
+        options: Settings that replace those of the config, by dotted key.
 
     Raises:
         FileNotFoundError: If there is no such file, or a base of it is missing.
@@ -69,6 +77,8 @@ def load_config(name: str) -> Config:
             f'{error.lineno}: {(error.text or "").strip()}'
         ) from error
     config.setdefault('default_scope', 'mmaction')
+    if options:
+        config.merge_from_dict(dict(options))
     return config
 
 

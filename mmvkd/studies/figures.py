@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mmvkd.studies.summary import Row, Table, class_groups
+from mmvkd.visualization.curves import Curve, draw_curve
 from mmvkd.visualization.pictures import COLORS, WIDTH, Draw
 
 # of the first rows as many as there are colors, and so on
@@ -88,12 +89,9 @@ def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
             for epoch, value in curve:
                 by_epoch.setdefault(epoch, []).append(100 * value)
         epochs = sorted(by_epoch)
-        means = [np.mean(by_epoch[epoch]) for epoch in epochs]
+        means: Curve = {epoch: float(np.mean(by_epoch[epoch])) for epoch in epochs}
         line = _LINES[_cycle(row, colors) % len(_LINES)]
-        marker = 'o' if len(epochs) < 3 else None
-        axes.plot(
-            epochs, means, line, color=colors[row.name], label=row.title, marker=marker
-        )
+        draw_curve(axes, means, ls=line, color=colors[row.name], label=row.title)
         axes.fill_between(
             epochs,
             [min(by_epoch[epoch]) for epoch in epochs],

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Optional
 
+from mmengine.config import Config
+
 import mmvkd
 from mmvkd.engine.launch import load_config
 from mmvkd.models.recognizers import recognizer_config
@@ -87,13 +89,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def expanded(run: Run) -> dict[str, Any]:
     """The run's config as its tools read it, with the models that it names."""
-    with environment(run.environment):
-        config = load_config(run.config)
-        if run.options:
-            config.merge_from_dict(dict(run.options))
-        plain = config._cfg_dict.to_dict()
+    with config_of(run) as config:
+        plain = config.to_dict()
         plain.pop('work_dir', None)
         return _resolved(plain)
+
+
+@contextmanager
+def config_of(run: Run) -> Iterator[Config]:
+    """Give the run's config, in the environment of the run while it is in use."""
+    with environment(run.environment):
+        yield load_config(run.config, run.options)
 
 
 @contextmanager

@@ -10,9 +10,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mmvkd.engine.launch import load_config
 from mmvkd.evaluation.complexity import complexity, student_config, view_shape
-from mmvkd.files import read_json, read_lines, run_logs, write_json
+from mmvkd.files import logged, read_json, write_json
 from mmvkd.models.recognizers import without_pretrained
 from mmvkd.studies.commands import (
     METRICS,
@@ -22,11 +21,13 @@ from mmvkd.studies.commands import (
     run_folder,
     test_step,
 )
-from mmvkd.studies.fingerprint import environment
+from mmvkd.studies.fingerprint import config_of
 from mmvkd.studies.plan import Run, Study
 
 RESULT = 'result.json'
 _NO_METRICS = ('step', 'time', 'data_time', 'memory')
+# of a backbone; with weights or without, it has the same size and speed
+_OF_TRAINING = ('frozen_stages', 'init_cfg')
 
 
 def collect(study: Study, run: Run, mark: str) -> dict[str, Any]:
@@ -71,24 +72,20 @@ def commands(study: Study, run: Run, test: Optional[Step] = None) -> dict[str, s
 def curve(folder: Path) -> list[dict[str, float]]:
     """The validation of each epoch, whatever restarts the run had."""
     epochs: dict[int, dict[str, float]] = {}
-    for file in run_logs(folder):
-        for entry in read_lines(file):
-            if 'epoch' in entry or 'lr' in entry:
-                continue  # of training
-            metrics = {k: v for k, v in entry.items() if k not in _NO_METRICS}
-            if metrics and isinstance(entry.get('step'), int):
-                epochs[entry['step']] = metrics
+    for entry in logged(folder):
+        if 'epoch' in entry or 'lr' in entry:
+            continue  # of training
+        metrics = {k: v for k, v in entry.items() if k not in _NO_METRICS}
+        if metrics:
+            epochs[entry['step']] = metrics
     return [dict(epoch=epoch, **epochs[epoch]) for epoch in sorted(epochs)]
 
 
 def cost(study: Study, run: Run) -> dict[str, Any]:
     """Parameters and GFLOPs of the run's (student) model; counted once per model."""
-    with environment(run.environment):
-        config = load_config(run.config)
-        if run.options:
-            config.merge_from_dict(dict(run.options))
-        # of the same size and speed, whatever weights it begins with
+    with config_of(run) as config:
         settings = without_pretrained(student_config(config))
+        settings['backbone'] = _as_built(settings['backbone'])
         try:
             shape: Sequence[int] = view_shape(config)
         except ValueError:
@@ -111,11 +108,15 @@ def cost(study: Study, run: Run) -> dict[str, Any]:
 
 def latency(run: Run) -> float:
     """Milliseconds of a forward pass of the run's (student) model on the CPU."""
-    with environment(run.environment):
-        config = load_config(run.config)
-        if run.options:
-            config.merge_from_dict(dict(run.options))
+    with config_of(run) as config:
         return float(complexity(config, latency=True).latency_ms or 0)
+
+
+def _as_built(backbone: Any) -> Any:
+    """Its settings, and those of its pathways, that decide size and speed."""
+    if not isinstance(backbone, Mapping):
+        return backbone
+    return {k: _as_built(v) for k, v in backbone.items() if k not in _OF_TRAINING}
 
 
 def of_predictions(file: Path, study: Study) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def load_study(path: str, folder: Optional[str] = None) -> Study:
     file = compat.config_file(path)
     if not Path(file).is_file():
         raise FileNotFoundError(f"study '{path}' does not exist")
-    settings = Config.fromfile(file)._cfg_dict.to_dict()
+    settings = Config.fromfile(file).to_dict()
     settings.setdefault('name', Path(file).stem)
     return make_study(settings, folder)
 

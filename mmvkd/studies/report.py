@@ -12,7 +12,7 @@ from mmvkd.studies.figures import pictures
 from mmvkd.studies.page import page
 from mmvkd.studies.records import stored
 from mmvkd.studies.summary import Table, percent, tables
-from mmvkd.visualization.pictures import png
+from mmvkd.visualization.pictures import write_png
 
 
 def write_report(source: Path, folder: Optional[Path] = None) -> list[Path]:
@@ -31,7 +31,6 @@ def write_report(source: Path, folder: Optional[Path] = None) -> list[Path]:
     """
     results, times = stored(source)
     folder = folder or (source if source.is_dir() else source.parent)
-    folder.mkdir(parents=True, exist_ok=True)
     found = tables(results, times)
     written = []
     images: dict[str, list[tuple[str, str]]] = {}
@@ -40,7 +39,7 @@ def write_report(source: Path, folder: Optional[Path] = None) -> list[Path]:
         for name, (caption, draw) in pictures(table, results).items():
             suffix = f'_{place + 1}' if len(found) > 1 else ''
             image = folder / f'{name}{suffix}.png'
-            image.write_bytes(png(draw))
+            write_png(image, draw)
             images[table.setting].append((image.name, caption))
             written.append(image)
     report = folder / 'report.md'

@@ -176,11 +176,12 @@ class StudyRunner:
         status = self._step(run, study, slot, step)
         if status:
             return status
-        log = folder / LOG
-        body = lambda: int(  # noqa: E731
-            outcome.collect(self.study, run, self.marks[run.name]) is None
-        )
-        return _plain(processes.keep(processes.fork(body, log), study))
+
+        def body() -> int:
+            outcome.collect(self.study, run, self.marks[run.name])
+            return 0
+
+        return _plain(processes.keep(processes.fork(body, folder / LOG), study))
 
     def _train(self, run: Run, study: int, slot: int) -> int:
         folder = run_folder(self.study, run.name)

@@ -13,23 +13,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import variance
 
 import numpy as np
 from scipy import stats
 
 
-def mean(values: Sequence[float]) -> float:
-    """Arithmetic mean."""
-    return math.fsum(values) / len(values)
-
-
 def spread(values: Sequence[float]) -> float:
     """Sample standard deviation (n − 1); NaN of fewer than two values."""
-    if len(values) < 2:
-        return math.nan
-    center = mean(values)
-    squares = math.fsum((value - center) ** 2 for value in values)
-    return math.sqrt(squares / (len(values) - 1))
+    # stdev() of Python 3.11 fails on NaN
+    return math.sqrt(variance(values)) if len(values) > 1 else math.nan
 
 
 def sign_flip_p(differences: Sequence[int]) -> float:

@@ -6,18 +6,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, Optional
 
 import numpy as np
 
 from mmvkd.studies.outcome import partners
-from mmvkd.studies.statistics import (
-    clip_differences,
-    holm,
-    mean,
-    sign_flip_p,
-    spread,
-)
+from mmvkd.studies.statistics import clip_differences, holm, sign_flip_p, spread
 
 TOP1 = 'acc/top1'
 MEAN_CLASS = 'acc/mean1'
@@ -73,7 +68,7 @@ class Row:
     @property
     def mean(self) -> float:
         """Over seeds; NaN without a number."""
-        return mean(list(self.scores.values())) if self.scores else math.nan
+        return fmean(self.scores.values()) if self.scores else math.nan
 
     @property
     def spread(self) -> float:
@@ -190,7 +185,7 @@ def _row(
         if seconds is not None:
             spent.append(seconds)
     if spent:
-        row.seconds = mean(spent)
+        row.seconds = fmean(spent)
     return row
 
 
@@ -230,7 +225,7 @@ def _compare(rows: Sequence[Row], labels: np.ndarray) -> str:
         if row is best or row.kind == 'teacher' or not common:
             continue
         gaps = [row.scores[seed] - best.scores[seed] for seed in common]
-        row.difference = mean(gaps)
+        row.difference = fmean(gaps)
         row.wins = (sum(gap > 0 for gap in gaps), len(gaps))
         if all(s in row.predictions and s in best.predictions for s in common):
             right, other = (

@@ -14,16 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mmvkd.files import read_lines, run_logs
+from mmvkd.files import logged
 from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
-from mmvkd.visualization.pictures import COLORS
-
-Curve = dict[int, float]
-"""A weight by iteration."""
+from mmvkd.visualization.curves import Curve, draw_curve, needed_logs
+from mmvkd.visualization.pictures import COLORS, GRAY
 
 _LOGGED = re.compile(r'(?P<head>[^/]+?)_(?P<kind>trust|edge)_(?P<name>.+)')
 _STUDENT = 'student'
-_GRAY = '#8d8d8d'
 
 
 @dataclass
@@ -66,11 +63,7 @@ def read_graphs(folder: Path) -> list[Graph]:
     Raises:
         FileNotFoundError: If the run has no log, or no graph in it.
     """
-    if not run_logs(folder):
-        raise FileNotFoundError(
-            f"'{folder}' has no log such as 2025…/vis_data/scalars.json; name the "
-            "work_dir of a run whose vis_backends have a 'LocalVisBackend'"
-        )
+    needed_logs(folder)
     path = find_checkpoint(str(folder))
     state = plain_state(read_checkpoint(path), training=True) if path else {}
     graphs = logged_graphs(folder, state)
@@ -92,10 +85,10 @@ def logged_graphs(folder: Path, state: Mapping[str, Tensor]) -> list[Graph]:
         state: Tensors of the distiller by name, for the trust by class.
     """
     found: dict[str, Graph] = {}
-    for entry in (entry for log in run_logs(folder) for entry in read_lines(log)):
+    for entry in logged(folder):
         for key, value in entry.items():
             match = _LOGGED.fullmatch(key)
-            if match is None or not isinstance(entry.get('step'), int):
+            if match is None:
                 continue
             head, kind, name = match.group('head', 'kind', 'name')
             graph = found.setdefault(head, Graph(head))
@@ -173,12 +166,12 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
         )
     for name in graph.teachers:
         x, y = places[name]
-        axes.plot(x, y, 'o', ms=11, color=colors.get(name, _GRAY), zorder=2)
+        axes.plot(x, y, 'o', ms=11, color=colors.get(name, GRAY), zorder=2)
         side = 'center' if abs(x) < 0.1 else 'left' if x > 0 else 'right'
         axes.annotate(name, (1.2 * x, 1.25 * y), ha=side, va='center', size=8)
     if graph.trust:
         x, y = places[_STUDENT]
-        axes.plot(x, y, 'o', ms=11, color=_GRAY, zorder=2)
+        axes.plot(x, y, 'o', ms=11, color=GRAY, zorder=2)
         # between two edges, on the right where there are two
         way = 2 * math.pi * math.floor(count / 4 + 0.5) / count
         side = 'left' if math.sin(way) > 0.1 else 'center'
@@ -193,12 +186,7 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
 
 def _draw_curves(axes: Axes, graph: Graph) -> None:
     for name, curve in graph.curves().items():
-        steps = sorted(curve)
-        marker = 'o' if len(steps) < 3 else None
-        values = [curve[step] for step in steps]
-        axes.plot(
-            steps, values, color=_colors(graph)[name], label=name, marker=marker, lw=1.3
-        )
+        draw_curve(axes, curve, color=_colors(graph)[name], label=name, lw=1.3)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel('iteration')
     axes.set_ylabel('weight of the edge')

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from mmvkd.files import replacing
 
+GRAY = '#8d8d8d'
 # of middle lightness: they stand on white and on black; told apart by the color-blind
 COLORS = (
     '#0f8ac9',
@@ -25,7 +26,7 @@ COLORS = (
     '#7d74d6',
     '#d1495b',
     '#4aa7a7',
-    '#8d8d8d',
+    GRAY,
     '#a86f3c',
 )
 _INK = '#010203'  # becomes the page's text color

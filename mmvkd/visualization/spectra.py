@@ -10,15 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from mmvkd.files import read_lines, run_logs
+from mmvkd.files import logged
+from mmvkd.visualization.curves import Curve, draw_curve
 from mmvkd.visualization.mimicry import BEFORE, MEASURES, Mimicry, Stage
-from mmvkd.visualization.pictures import COLORS
-
-Curve = dict[int, float]
-"""A learned scale by iteration."""
+from mmvkd.visualization.pictures import COLORS, GRAY
 
 _SCALE = 'scale_'
-_GRAY = '#8d8d8d'
 
 
 def read_scales(folder: Path) -> dict[str, Curve]:
@@ -33,12 +30,10 @@ def read_scales(folder: Path) -> dict[str, Curve]:
         A curve for each term, none if there is no log or no such balancer.
     """
     found: dict[str, Curve] = {}
-    for log in run_logs(folder):
-        for entry in read_lines(log):
-            for key, value in entry.items():
-                if key.startswith(_SCALE) and isinstance(entry.get('step'), int):
-                    term = key[len(_SCALE) :]
-                    found.setdefault(term, {})[entry['step']] = value
+    for entry in logged(folder):
+        for key, value in entry.items():
+            if key.startswith(_SCALE):
+                found.setdefault(key[len(_SCALE) :], {})[entry['step']] = value
     return found
 
 
@@ -103,8 +98,8 @@ def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) 
 def _styles(mimicry: Mimicry) -> dict[str, dict]:
     """How each model is drawn: the teacher as a broad band behind the others."""
     styles: dict[str, dict] = {
-        mimicry.teacher: dict(color=_GRAY, lw=5, alpha=0.45, ms=0),
-        BEFORE: dict(color=_GRAY, ls=':', lw=1.3, marker='o', ms=2.5),
+        mimicry.teacher: dict(color=GRAY, lw=5, alpha=0.45, ms=0),
+        BEFORE: dict(color=GRAY, ls=':', lw=1.3, marker='o', ms=2.5),
     }
     after = [name for name in mimicry.students if name != BEFORE]
     for i, name in enumerate(after):
@@ -124,7 +119,7 @@ def _draw_temporal(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> None
         axes.plot([0], [mean], **dot)
     count = len(bands)
     ticks = range(1, count + 1, -(-count // 8))
-    axes.axvline(0.5, color=_GRAY, lw=0.6)
+    axes.axvline(0.5, color=GRAY, lw=0.6)
     axes.set_xticks([0, *ticks], ['mean', *map(str, ticks)])
     axes.set_xlim(-0.5, count + 0.3)
     axes.set_ylim(bottom=0)
@@ -147,7 +142,7 @@ def _draw_kernels(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> None:
 
 def _draw_distances(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> None:
     """A dot for each student and measure, none where there is no distance."""
-    axes.axvline(1, color=_GRAY, ls=':', lw=1.3)
+    axes.axvline(1, color=GRAY, ls=':', lw=1.3)
     for name, distances in stage.distances.items():
         if name == BEFORE:
             continue
@@ -166,18 +161,8 @@ def _draw_distances(axes: Axes, stage: Stage, styles: Mapping[str, dict]) -> Non
 
 def _draw_scales(axes: Axes, scales: Mapping[str, Curve]) -> None:
     for i, (term, curve) in enumerate(scales.items()):
-        steps = sorted(curve)
-        marker = 'o' if len(steps) < 3 else None
-        values = [curve[step] for step in steps]
         color = COLORS[(i + 4) % len(COLORS)]
-        axes.plot(
-            steps,
-            values,
-            color=color,
-            label=term.replace('_', ' '),
-            marker=marker,
-            lw=1.3,
-        )
+        draw_curve(axes, curve, color=color, label=term.replace('_', ' '), lw=1.3)
     axes.set_xlabel('iteration')
     axes.set_ylabel('learned scale s')
     # in the free place beside it, which takes no width from the columns

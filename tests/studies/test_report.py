@@ -250,7 +250,7 @@ def test_a_published_report_is_what_its_results_give(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # they take long, and are not compared
-    monkeypatch.setattr(report, 'png', lambda draw: b'')
+    monkeypatch.setattr(report, 'write_png', lambda path, draw: None)
     monkeypatch.setattr(report, 'page', lambda *found: '')
     write_report(folder, tmp_path)
     text = (folder / 'report.md').read_text(encoding='utf-8')

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -313,8 +314,17 @@ def test_another_list_of_data_is_another_origin(
     assert difference.startswith(study_project.train)
 
 
-def test_models_that_begin_with_other_weights_are_timed_once(
-    study_project: StudyProject, tmp_path: Path
+@pytest.mark.parametrize(
+    'training',
+    [
+        {'init_cfg': dict(type='Pretrained', checkpoint='a.pth')},
+        {'init_cfg': [dict(type='Kaiming', layer='Conv2d')]},
+        {'frozen_stages': 1},
+        {'frozen_stages': -1, 'init_cfg': None},
+    ],
+)
+def test_models_that_are_trained_from_elsewhere_are_timed_once(
+    study_project: StudyProject, tmp_path: Path, training: dict[str, Any]
 ) -> None:
     from mmvkd.studies.outcome import cost
     from mmvkd.studies.plan import load_study
@@ -322,8 +332,8 @@ def test_models_that_begin_with_other_weights_are_timed_once(
     study = load_study(str(study_project.folder / 'study.py'), str(tmp_path))
     run = study.runs['student-seed0']
     plain = cost(study, run)
-    weights = {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='a.pth')}
-    begun = replace(run, options={**run.options, **weights})
+    options = {f'model.backbone.{key}': value for key, value in training.items()}
+    begun = replace(run, options={**run.options, **options})
     assert plain['parameters'] > 0
     assert cost(study, begun) == plain
     other = replace(run, options={**run.options, 'model.cls_head.num_classes': 9})

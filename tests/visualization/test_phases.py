@@ -49,10 +49,10 @@ def test_phases_accuracy_and_distances_are_those_of_the_log(tmp_path: Path) -> N
     write_run(tmp_path, '20260101', first, custom_hooks=[hook])
     line = read_time_line(str(tmp_path))
     assert line.phases == [('front', 1), ('whole', 2)]
-    assert line.accuracy == [(1, 0.25), (2, 0.5)]
+    assert line.accuracy == {1: 0.25, 2: 0.5}
     assert line.distances == {
-        'a': [(0.5, 4.0), (1.0, 3.0), (1.5, 2.0), (2.0, 1.0)],
-        'b': [(1.5, 5.0), (2.0, 4.0)],
+        'a': {0.5: 4.0, 1.0: 3.0, 1.5: 2.0, 2.0: 1.0},
+        'b': {1.5: 5.0, 2.0: 4.0},
     }
 
 
@@ -67,8 +67,8 @@ def test_a_run_that_is_none_or_no_cascade_is_told(tmp_path: Path) -> None:
 def test_each_phase_has_its_band_and_each_substage_its_curve(tmp_path: Path) -> None:
     line = TimeLine(
         [('front', 1), ('skipped', 0), ('whole', 2)],
-        [(1, 0.2), (2, 0.4), (3, 0.5)],
-        dict(stage1=[(1, 5.0), (3, 0.5)], stage2=[(1, 2.0), (3, 1.0)], late=[(3, 2.0)]),
+        {1: 0.2, 2: 0.4, 3: 0.5},
+        dict(stage1={1: 5.0, 3: 0.5}, stage2={1: 2.0, 3: 1.0}, late={3: 2.0}),
     )
     found = []
 

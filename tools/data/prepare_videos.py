@@ -52,9 +52,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         action='store_true',
         help='then time sparse sampling of 8 frames by decord, before and after',
     )
-    parser.add_argument(
-        '--traceback', action='store_true', help='show where an error comes from'
-    )
+    ClearErrors.add_argument(parser)
     return parser.parse_args(argv)
 
 
