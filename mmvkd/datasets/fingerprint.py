@@ -44,7 +44,7 @@ def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
     packages = [name for word, name in _DECODERS.items() if word in text]
     return dict(
         list=dataset.fingerprint[:16],
-        bytes=sum(map(_size, spread(dataset))),
+        bytes=sum(map(size_of, spread(dataset))),
         pipeline=pipeline,
         versions=dict(_versions(*packages, *_PACKAGES)),
     )
@@ -64,7 +64,7 @@ def located(path: str) -> Optional[str]:
     return next(filter(os.path.exists, (path, f'{path}.mp4')), None)
 
 
-def _size(path: str) -> int:
+def size_of(path: str) -> int:
     """Bytes of a clip's file; 0 if there is none."""
     found = located(path)
     return os.path.getsize(found) if found and os.path.isfile(found) else 0

@@ -35,7 +35,8 @@ def about(results: Mapping[str, Any], times: Mapping[str, Any]) -> list[str]:
         'exact sign-flip test over clips (McNemar’s, for one seed), after Holm; '
         '★ marks a gain with p < 0.05 that also exceeds the spread. “Within pairs” is '
         'how often the true class of a reversal pair scores above its partner (chance: '
-        '50 %). Time is of training and testing one seed, without its teachers.',
+        '50 %). Time is of training and testing one seed, without its teachers, of '
+        'runs that nothing interrupted.',
         f'{states.count("finished")} of {len(states)} runs are finished. {versions}.',
     ]
     if machines:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,8 +17,9 @@ from typing import Any, Optional
 from mmengine.config import Config
 
 import mmvkd
+from mmvkd.datasets.fingerprint import size_of
 from mmvkd.engine.launch import load_config
-from mmvkd.models.recognizers import recognizer_config
+from mmvkd.models.recognizers import find_checkpoint, recognizer_config
 from mmvkd.studies.commands import tools_folder
 from mmvkd.studies.machine import has_accelerator
 from mmvkd.studies.plan import Run, Study
@@ -26,6 +28,9 @@ _PACKAGES = ('torch', 'numpy', 'mmengine', 'mmaction2', 'decord')
 # these tell of results and make none
 _NOT_OF_RUNS = ('studies', 'visualization')
 _WEIGHTS = ('load_from', 'checkpoint', 'pretrained')
+_WITH_WEIGHTS = ('load_from', 'model')
+_MODELS = ('model', 'student')
+_OF_TEACHER = re.compile(r'model\.teachers\.[^.]+\.model\.')
 _TOOLS = ('train.py', 'test.py', 'cache_teacher.py')
 
 
@@ -39,8 +44,8 @@ def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, A
 
     Returns:
         Plain values: the config with all that it refers to, the code, lists of the data
-        and weights to start or learn from, versions, seed, processes, threads and the
-        kind of device.
+        with the sizes of some clips, weights to start or learn from, versions, seed,
+        processes, threads and the kind of device.
     """
     config = expanded(run)
     return dict(
@@ -50,7 +55,7 @@ def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, A
         device='accelerator' if has_accelerator() else 'cpu',
         code=code_hash(),
         versions=versions(),
-        data={name: _hash_file(name) for name in sorted(set(_files(config)))},
+        data={**_lists(config), **_weights(config, set(run.needs))},
         needs={key: needs[name] for key, name in run.needs.items()},
         config=dict(_flat(config)),
     )
@@ -146,11 +151,18 @@ def versions() -> dict[str, str]:
 
 
 def _resolved(node: Any) -> Any:
-    """With the model in place of each ``dict(config='….py', …)``."""
+    """With the models in place of what names their configs."""
     if isinstance(node, Mapping):
         if isinstance(node.get('config'), str) and node['config'].endswith('.py'):
             node = recognizer_config(node)
-        return {key: _resolved(value) for key, value in node.items()}
+        return {
+            key: _resolved(
+                recognizer_config(value)
+                if key in _MODELS and isinstance(value, str)
+                else value
+            )
+            for key, value in node.items()
+        }
     if isinstance(node, (list, tuple)):
         return [_resolved(item) for item in node]
     return node
@@ -168,18 +180,66 @@ def _flat(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
         yield from _flat(value, f'{prefix}{key}.')
 
 
-def _files(node: Any) -> Iterator[str]:
-    """The annotation files of the data sets, and files of weights."""
-    if isinstance(node, Mapping):
+def _lists(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Hash of each list that a loader reads, and bytes of the clips in it."""
+    found: dict[str, Any] = {}
+    loaders = [value for key, value in config.items() if key.endswith('_dataloader')]
+    for dataset in _mappings(loaders):
+        if isinstance(dataset.get('ann_file'), str):
+            root = dataset.get('data_root') or ''
+            name = os.path.join(root, dataset['ann_file'])
+            found[name] = _hash_file(name)
+            for prefix in dict(dataset.get('data_prefix') or {}).values():
+                found[f'{name}, clips'] = _clip_bytes(name, os.path.join(root, prefix))
+    return dict(sorted(found.items()))
+
+
+def _weights(config: Mapping[str, Any], made: Collection[str]) -> dict[str, Any]:
+    """Hash of the weights to begin with, but for those that runs of the study made.
+
+    Args:
+        config: Of the run.
+        made: Settings that name what other runs make, which their digests tell of.
+    """
+    found = {}
+    for key, name in _strings({key: config.get(key) for key in _WITH_WEIGHTS}):
+        # what a teacher's own config begins with, its checkpoint replaces
+        if key.rpartition('.')[2] not in _WEIGHTS or _OF_TEACHER.match(key):
+            continue
+        file = find_checkpoint(name.removeprefix('run://').partition('?')[0])
+        if file is not None and key not in made:
+            found[name] = _hash_file(file)
+    return dict(sorted(found.items()))
+
+
+def _strings(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
+    """Every text inside, by its dotted key."""
+    if isinstance(node, str):
+        yield prefix[:-1], node
+    elif isinstance(node, Mapping):
         for key, value in node.items():
-            if not isinstance(value, str):
-                yield from _files(value)
-            # what another run makes is told by its digest, and is a folder
-            elif key == 'ann_file' or (key in _WEIGHTS and Path(value).is_file()):
-                yield value
+            yield from _strings(value, f'{prefix}{key}.')
     elif isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from _strings(value, f'{prefix}{number}.')
+
+
+def _mappings(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Every mapping inside, itself among them."""
+    if isinstance(node, Mapping):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
         for item in node:
-            yield from _files(item)
+            yield from _mappings(item)
+
+
+def _clip_bytes(name: str, prefix: str) -> int:
+    """Bytes of up to 100 clips, evenly spread over the list; of frames' folders, 0."""
+    lines = Path(name).read_text().splitlines() if Path(name).is_file() else []
+    clips = [line.split()[0] for line in lines if line.strip()]
+    chosen = clips[:: -(-len(clips) // 100)] if clips else []
+    return sum(map(size_of, (os.path.join(prefix, clip) for clip in chosen)))
 
 
 def _hash_file(name: str) -> Optional[str]:

@@ -86,8 +86,11 @@ def _finished_beside(study: Study) -> dict[str, Path]:
     found = {}
     for file in sorted(study.folder.parent.glob(f'*/runs/*/{FINGERPRINT}')):
         inside = study.folder in file.parents or file.parent.is_symlink()
-        if not inside and (file.parent / outcome.RESULT).is_file():
-            found[digest(read_json(file) or {})] = file.parent
+        result = read_json(file.parent / outcome.RESULT)
+        if not inside and result is not None:
+            mark = digest(read_json(file) or {})
+            if result['fingerprint'] == mark:
+                found[mark] = file.parent
     return found
 
 

@@ -60,10 +60,14 @@ def fork(
     except BaseException:
         traceback.print_exc()
     finally:
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(status)
+        try:
+            logging.shutdown()
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        except OSError:
+            status = status or 1  # of a full disk, say
+        finally:
+            os._exit(status)
 
 
 def call_tool(

@@ -11,9 +11,11 @@ from mmvkd.models.recognizers import find_checkpoint
 from mmvkd.studies import outcome
 from mmvkd.studies.commands import run_folder, test_step
 from mmvkd.studies.fingerprint import versions
+from mmvkd.studies.machine import describe_machine
 from mmvkd.studies.plan import Study
 
 FINGERPRINT = 'fingerprint.json'
+LATENCY = 'latency.json'
 ATTEMPTS = 'attempts.jsonl'
 FAILED = 'failed.json'
 RESULTS = 'results.json'
@@ -111,7 +113,8 @@ def times(study: Study) -> dict[str, Any]:
                 interrupted=any(e['resumed'] or e['status'] for e in attempts),
                 machine=attempts[-1]['machine'],
             )
-    return dict(runs=runs, latency_ms=read_json(study.folder / 'latency.json') or {})
+    latency = (read_json(study.folder / LATENCY) or {}).get(describe_machine(), {})
+    return dict(runs=runs, latency_ms=latency)
 
 
 def progress(folder: Path) -> float:

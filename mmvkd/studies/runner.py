@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmvkd.files import read_json, write_json, write_text
 from mmvkd.studies import outcome, processes
@@ -26,12 +26,15 @@ from mmvkd.studies.commands import (
     test_step,
     train_step,
 )
+from mmvkd.studies.fingerprint import code_hash, differences, digest, fingerprint
 from mmvkd.studies.machine import describe_machine, devices, has_accelerator
 from mmvkd.studies.origin import settle
 from mmvkd.studies.plan import Run, Study, StudyError
 from mmvkd.studies.records import (
     ATTEMPTS,
     FAILED,
+    FINGERPRINT,
+    LATENCY,
     RESULTS,
     TIMES,
     progress,
@@ -155,17 +158,27 @@ class StudyRunner:
 
     def _start(self, run: Run, slot: int) -> None:
         folder = run_folder(self.study, run.name)
+        if folder.is_symlink():
+            # the study that it was taken from has begun it anew
+            folder.unlink()
+            write_json(folder / FINGERPRINT, fingerprint(self.study, run, self.marks))
         (folder / FAILED).unlink(missing_ok=True)
         own = os.getpid()
         pid = processes.fork(lambda: self._keeper(run, slot, own), keeper=True)
         self._active[pid] = _Active(run, slot, time.time(), progress(folder))
 
     def _keeper(self, run: Run, slot: int, study: int) -> int:
-        """The body of a run's keeper: train and test, or cache; collect."""
+        """The body of a run's keeper: train and test, or cache; collect.
+
+        Both ends compare the run with what it was to be: a config, a list or a run that
+        another study made may have changed since this one began.
+        """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         processes.adopt_orphans()
-        folder = run_folder(self.study, run.name)
+        status = self._within(run, study, lambda: self._check(run))
+        if status:
+            return status
         if run.caches:
             step = cache_step(self.study, run)
         else:
@@ -177,11 +190,44 @@ class StudyRunner:
         if status:
             return status
 
-        def body() -> int:
+        def collect() -> None:
+            self._check(run)
             outcome.collect(self.study, run, self.marks[run.name])
+
+        return self._within(run, study, collect)
+
+    def _within(self, run: Run, study: int, action: Callable[[], Any]) -> int:
+        """Do it in a process of its own, whose errors the run's log has."""
+
+        def body() -> int:
+            action()
             return 0
 
-        return _plain(processes.keep(processes.fork(body, folder / LOG), study))
+        log = run_folder(self.study, run.name) / LOG
+        return _plain(processes.keep(processes.fork(body, log), study))
+
+    def _check(self, run: Run) -> None:
+        """Compare what decides the run with what it was when the study began.
+
+        Raises:
+            StudyError: If they differ; the next call then sees the run as another's.
+        """
+        if not self.in_process or run.processes > 1:
+            code_hash.cache_clear()  # its tools read the code when they start
+        marks = {
+            need: digest(read_json(run_folder(self.study, need) / FINGERPRINT) or {})
+            for need in run.needs.values()
+        }
+        now = fingerprint(self.study, run, marks)
+        if digest(now) == self.marks[run.name]:
+            return
+        mark = run_folder(self.study, run.name) / FINGERPRINT
+        told = '; '.join(differences(read_json(mark) or {}, now)[:3])
+        write_json(mark, now)
+        raise StudyError(
+            f'{run.name} is no longer what it was when the study began ({told}): '
+            '--fresh runs it again'
+        )
 
     def _train(self, run: Run, study: int, slot: int) -> int:
         folder = run_folder(self.study, run.name)
@@ -283,9 +329,10 @@ class StudyRunner:
     # what it tells
 
     def _measure_latency(self) -> None:
-        """Of each model, alone on the machine."""
-        file = self.study.folder / 'latency.json'
-        known = read_json(file) or {}
+        """Time each model, while no run is in progress; once on each machine."""
+        file = self.study.folder / LATENCY
+        of_machines = read_json(file) or {}
+        known = of_machines.setdefault(describe_machine(), {})
         for run in self.study.runs.values():
             result = read_json(run_folder(self.study, run.name) / outcome.RESULT) or {}
             key = (result.get('model') or {}).get('key')
@@ -300,7 +347,7 @@ class StudyRunner:
             pid = processes.fork(body, self.study.folder / 'latency.log')
             if processes.exit_code(os.waitpid(pid, 0)[1]) == 0:
                 known[key] = float(scratch.read_text())
-                write_json(file, known)
+                write_json(file, of_machines)
             scratch.unlink(missing_ok=True)
 
     def _write(self) -> None:

@@ -181,9 +181,10 @@ def _row(
         ]
         if 'predictions' in result:
             row.predictions[seed] = np.array(result['predictions'].split(), dtype=int)
-        seconds = (times.get('runs') or {}).get(run, {}).get('seconds')
-        if seconds is not None:
-            spent.append(seconds)
+        time = (times.get('runs') or {}).get(run, {})
+        # what a killed part took is not known
+        if 'seconds' in time and not time.get('interrupted'):
+            spent.append(time['seconds'])
     if spent:
         row.seconds = fmean(spent)
     return row
@@ -273,8 +274,10 @@ def _gap(rows: Sequence[Row]) -> list[str]:
         if row.kind != 'teacher' and row is not student and row.scores:
             common = set(row.scores) & set(student.scores)
             if common:
-                gained = [row.scores[s] - student.scores[s] for s in common]
-                row.share = sum(gained) / len(gained) / gap
+                alone = fmean(student.scores[s] for s in common)
+                own = fmean(row.scores[s] for s in common)
+                if teacher.mean > alone:
+                    row.share = (own - alone) / (teacher.mean - alone)
     return []
 
 

@@ -53,6 +53,15 @@ def written(folder: Path, layout: Layout, outputs: Outputs, but: int = -1) -> st
     return str(folder)
 
 
+def test_features_in_another_order_are_another_store(tmp_path: Path) -> None:
+    shapes = dict(early=(1,), late=(1,))
+    layout = Layout(2, 1, 5, features=shapes)
+    written(tmp_path / 's', layout, made_up(layout))
+    turned = Layout(2, 1, 5, features=dict(reversed(shapes.items())))
+    with pytest.raises(StoreError, match='of another layout'):
+        StoreWriter(str(tmp_path / 's'), turned, MADE_OF)
+
+
 def test_outputs_come_back_in_half_precision(tmp_path: Path) -> None:
     layout = Layout(700, 3, 5, features={'backbone.layer4': (2, 4, 1, 1)})
     outputs = made_up(layout)

@@ -60,7 +60,7 @@ def test_the_share_of_the_gap_is_over_common_seeds() -> None:
     _, rows = table(found)
     graph, student = rows['graph'], rows['student']
     assert list(graph.scores) == [0]
-    gap = rows['tsm_r50-seed0'].mean - student.mean
+    gap = rows['tsm_r50-seed0'].mean - student.scores[0]
     expected = (graph.scores[0] - student.scores[0]) / gap
     assert graph.share == pytest.approx(expected)
     assert student.scores[0] != pytest.approx(student.mean)
@@ -191,6 +191,21 @@ def test_runs_of_a_teacher_that_follows_the_seeds_are_one_row() -> None:
     gap = teacher.mean - rows['student'].mean
     gained = rows['graph'].mean - rows['student'].mean
     assert rows['graph'].share == pytest.approx(gained / gap)
+
+
+def test_the_time_of_a_run_that_was_interrupted_is_not_told() -> None:
+    found = results()
+    spent = times(found)
+    for seed, seconds in enumerate((100.0, 300.0, 7.0)):
+        spent['runs'][f'graph-seed{seed}']['seconds'] = seconds
+    spent['runs']['graph-seed2']['interrupted'] = True
+    spent['runs']['student-seed0']['interrupted'] = True
+    spent['runs']['student-seed1']['interrupted'] = True
+    spent['runs']['student-seed2']['interrupted'] = True
+    (one,) = tables(found, spent)
+    seconds = {row.name: row.seconds for row in one.rows}
+    assert seconds['graph'] == 200.0
+    assert seconds['student'] is None
 
 
 def test_rows_tested_on_different_clips_are_not_compared() -> None:

@@ -8,6 +8,7 @@ import random
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -195,6 +196,14 @@ def test_a_run_not_begun_is_taken_once_a_study_beside_it_has_finished_it(
     assert waiting.is_symlink()
     assert not (folder / 'beside' / 'runs' / 'mine-seed0').is_symlink()
 
+    # that study begins it anew: nobody else writes in its folder
+    theirs = folder / 'out' / 'runs' / 'kd-seed0' / 'result.json'
+    theirs.unlink()
+    status, output = call(folder, other)
+    assert status == 0, output
+    assert not waiting.is_symlink() and (waiting / 'result.json').is_file()
+    assert not theirs.exists()
+
 
 def test_a_method_learns_from_a_store_that_the_study_wrote(
     study_project: StudyProject, finished: Path, tmp_path: Path
@@ -275,6 +284,136 @@ def test_other_weights_to_start_from_are_another_origin(
         prints.append(fingerprint(study, run, {}))
     (difference,) = differences(*prints)
     assert difference.startswith(str(weights))
+
+
+def _told(study_project: StudyProject, options: dict[str, Any]) -> Any:
+    """A function that gives the fingerprint of a distilling run with ``options``."""
+    from mmvkd.studies.fingerprint import fingerprint
+    from mmvkd.studies.plan import load_study
+
+    study = load_study(str(study_project.folder / 'study.py'))
+    run = study.runs['kd-seed0']
+    run = replace(run, needs={}, options={**run.options, **options})
+    return lambda: fingerprint(study, run, {})
+
+
+def test_a_model_named_by_its_config_is_what_that_says(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    model = tmp_path / 'teacher.py'
+    now = _told(study_project, {'model.teachers.teacher.model': str(model)})
+    prints = []
+    for classes in (4, 5):
+        model.write_text(f'model = dict(cls_head=dict(num_classes={classes}))')
+        prints.append(now()['config'])
+    differing = {key for key, value in prints[0].items() if prints[1][key] != value}
+    assert differing == {'model.teachers.teacher.model.cls_head.num_classes'}
+
+
+@pytest.mark.parametrize('name', ['{}', 'run://{}?recipe=make it'])
+def test_weights_of_a_run_that_no_study_made_are_told(
+    study_project: StudyProject, tmp_path: Path, name: str
+) -> None:
+    key = 'model.teachers.teacher.checkpoint'
+    now = _told(study_project, {key: name.format(tmp_path)})
+    prints = []
+    for content in (b'one', b'two'):
+        (tmp_path / 'best_epoch_1.pth').write_bytes(content)
+        prints.append(now()['data'])
+    (differing,) = {key for key, value in prints[0].items() if prints[1][key] != value}
+    assert differing == name.format(tmp_path)
+
+
+def test_other_clips_of_the_same_names_are_another_origin(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    data = 'train_dataloader.dataset.dataset'
+    settings = dict(data_root=str(tmp_path), ann_file='train.txt')
+    options = {f'{data}.{key}': value for key, value in settings.items()}
+    options[f'{data}.data_prefix'] = dict(video='clips')
+    now = _told(study_project, options)
+    (tmp_path / 'train.txt').write_text('a.mp4 0\nb.mp4 1\n')
+    (tmp_path / 'clips').mkdir()
+    prints = []
+    for content in (b'one', b'three'):
+        (tmp_path / 'clips' / 'b.mp4').write_bytes(content)
+        prints.append(now()['data'])
+    name = str(tmp_path / 'train.txt')
+    assert prints[0][name] == prints[1][name] is not None
+    assert [found[f'{name}, clips'] for found in prints] == [3, 5]
+
+
+def test_a_list_that_no_loader_reads_is_left_out(
+    study_project: StudyProject, tmp_path: Path
+) -> None:
+    other = tmp_path / 'other.txt'
+    other.write_text('a.mp4 0\n')
+    now = _told(study_project, {'spare_set.ann_file': str(other)})
+    assert str(other) not in now()['data']
+    assert study_project.train in now()['data']
+
+
+@pytest.mark.parametrize('what', ['config', 'need'])
+def test_a_run_that_changed_while_the_study_ran_is_no_result(
+    study_project: StudyProject, finished: Path, tmp_path: Path, what: str
+) -> None:
+    from mmvkd.studies.origin import settle
+    from mmvkd.studies.plan import StudyError, load_study
+    from mmvkd.studies.runner import StudyRunner
+
+    folder = copy(finished, tmp_path) / 'out'
+    study = load_study(str(study_project.folder / 'study.py'), str(folder))
+    runner = StudyRunner(study, in_process=True)
+    runner.marks = settle(study, False, print)
+    run = study.runs['kd-seed0']
+    runner._check(run)
+    if what == 'config':
+        run = replace(run, options={**run.options, 'train_cfg.max_epochs': 9})
+    else:
+        mark = folder / 'runs' / 'teacher-seed5' / 'fingerprint.json'
+        before = mark.read_text()
+        mark.write_text(json.dumps({**json.loads(before), 'seed': 99}))
+    with pytest.raises(StudyError, match=r'kd-seed0 is no longer what it was .*fresh'):
+        runner._check(run)
+    if what == 'need':
+        mark.write_text(before)
+    # and stays of another origin when the change is taken back
+    with pytest.raises(StudyError, match=r"1 runs in .* as 'kd-seed0'"):
+        settle(study, False, print)
+
+
+def test_another_machine_times_models_anew(
+    study_project: StudyProject, finished: Path, tmp_path: Path
+) -> None:
+    from mmvkd.studies.plan import load_study
+    from mmvkd.studies.records import times
+
+    folder = copy(finished, tmp_path) / 'out'
+    study = load_study(str(study_project.folder / 'study.py'), str(folder))
+    file = folder / 'latency.json'
+    (values,) = json.loads(file.read_text()).values()
+    assert times(study)['latency_ms'] == values != {}
+    file.write_text(json.dumps({'1 core, slow': dict.fromkeys(values, 999.0)}))
+    assert times(study)['latency_ms'] == {}
+
+
+_FORKS = """
+import os
+from pathlib import Path
+from mmvkd.studies import processes
+pid = processes.fork(lambda: print('lost') or 0, Path('/dev/full'))
+print(processes.exit_code(os.waitpid(pid, 0)[1]))
+"""
+
+
+@linux
+def test_a_fork_that_cannot_write_its_output_ends_there() -> None:
+    # buffered, as a file is, so that it fails when it is flushed
+    variables = {**os.environ, 'PYTHONUNBUFFERED': ''}
+    found = subprocess.run(
+        [sys.executable, '-c', _FORKS], env=variables, capture_output=True, text=True
+    )
+    assert found.stdout == '1\n', found.stderr
 
 
 def test_a_run_that_never_began_takes_other_settings(

@@ -242,7 +242,8 @@ class StoreWriter:
         if is_store(folder):
             there, made_of = described(self.folder)
             told = differences(made_of, fingerprint)
-            if told or there != layout:
+            # of features in another order, entries would be read as each other's
+            if told or there != layout or there.dtype != layout.dtype:
                 raise StoreError(
                     f"'{folder}' holds another store ({told or 'of another layout'}); "
                     'name another folder or delete it'
