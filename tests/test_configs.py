@@ -203,6 +203,14 @@ def test_teachers_come_from_the_zoo_or_from_the_run_that_the_recipe_names(
 
 
 @every_word
+def test_no_teacher_is_left_beside_the_model(data: str) -> None:
+    for name in DISTILL:
+        config = parsed(data, name)
+        holds = [key for key in config if 'RecognizerTeacher' in str(config[key])]
+        assert set(holds) <= {'model'}, name
+
+
+@every_word
 def test_a_flip_swaps_the_labels_of_left_and_right(data: str) -> None:
     expected = dict(
         motions=motions.FLIP_LABEL_MAP,

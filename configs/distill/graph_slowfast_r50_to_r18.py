@@ -3,19 +3,15 @@
 The teachers are SlowFast-R50 and a Video Swin, which see the same frames.
 """
 
-_base_ = ['../_base_/pairs/slowfast_r50_to_r18.py', '../_base_/graph.py']
+_base_ = ['../_base_/teachers.py', '../_base_/runtime.py', '../_base_/graph.py']
 
 work_dir = f'work_dirs/{_base_.dataset}/{{ fileBasenameNoExtension }}'
 model = dict(
+    type='mmvkd.VideoDistiller',
+    student=dict(config='mmvkd::students/slowfast_r18.py'),
     teachers=dict(
-        swin_tiny=dict(
-            type='mmvkd.RecognizerTeacher',
-            model=dict(config='mmvkd::teachers/swin_tiny.py'),
-            checkpoint=_base_.checkpoints.get(
-                'swin_tiny', f'work_dirs/{_base_.dataset}/swin_tiny'
-            ),
-            recipe='python tools/train.py mmvkd::teachers/swin_tiny.py',
-        )
+        slowfast_r50=_base_.known_teachers.slowfast_r50,
+        swin_tiny=_base_.known_teachers.swin_tiny,
     ),
     heads=dict(
         logits_graph=_base_.logits_graph,
@@ -28,4 +24,8 @@ model = dict(
         ),
     ),
 )
+del _base_.known_teachers
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline_3d)))
+val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline_3d))
+test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline_3d))
 default_hooks = dict(picture=_base_.picture)

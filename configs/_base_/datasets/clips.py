@@ -1,7 +1,6 @@
 """Parts of pipelines and loaders that all data sets share."""
 
-# how a clip is read: videos by decord, pyav, torchcodec or kept (decord, asked once),
-# or folders of JPEG frames
+# how a video is read: by decord, pyav, torchcodec or kept (decord, asked once)
 decoder = '{{$MMVKD_DECODER:decord}}'
 if decoder == 'decord':
     open_video = [dict(type='DecordInit')]
@@ -9,8 +8,6 @@ if decoder == 'decord':
 else:
     open_video = [dict(type='mmvkd.OpenVideo', backend=decoder)]
     decode_video = [dict(type='mmvkd.DecodeVideo')]
-open_rawframes = []
-decode_rawframes = [dict(type='RawFrameDecode')]
 
 # which frames: 8 over the whole clip for 2-D recognizers, 32 of 64 for 3-D ones
 segments = dict(type='SampleFrames', clip_len=1, frame_interval=1, num_clips=8)

@@ -1,55 +1,22 @@
-"""Pipelines of JPEG frames, for 2-D recognizers and (``_3d``) for 3-D ones."""
+"""Pipelines of JPEG frames: those of videos, but that nothing is opened or decoded."""
 
-_base_ = './clips.py'
+_base_ = './video.py'
 
-train_pipeline = [
-    *_base_.open_rawframes,
-    _base_.segments,
-    *_base_.decode_rawframes,
-    *_base_.crop_224,
-    _base_.flip,
-    *_base_.pack,
-]
-val_pipeline = [
-    *_base_.open_rawframes,
-    dict(_base_.segments, test_mode=True),
-    *_base_.decode_rawframes,
-    *_base_.center_224,
-    *_base_.pack,
-]
-ten_crop_pipeline = [
-    *_base_.open_rawframes,
-    dict(_base_.segments, test_mode=True),
-    *_base_.decode_rawframes,
-    *_base_.ten_224,
-    *_base_.pack,
-]
-twice_three_crop_pipeline = [
-    *_base_.open_rawframes,
-    dict(_base_.segments, test_mode=True, twice_sample=True),
-    *_base_.decode_rawframes,
-    *_base_.three_256,
-    *_base_.pack,
-]
-train_pipeline_3d = [
-    *_base_.open_rawframes,
-    _base_.dense,
-    *_base_.decode_rawframes,
-    *_base_.crop_224,
-    _base_.flip,
-    *_base_.pack_3d,
-]
-val_pipeline_3d = [
-    *_base_.open_rawframes,
-    dict(_base_.dense, test_mode=True),
-    *_base_.decode_rawframes,
-    *_base_.center_224,
-    *_base_.pack_3d,
-]
-test_pipeline_3d = [
-    *_base_.open_rawframes,
-    dict(_base_.dense, num_clips=10, test_mode=True),
-    *_base_.decode_rawframes,
-    *_base_.three_256,
-    *_base_.pack_3d,
-]
+
+def of_frames(pipeline):
+    """The pipeline without its opening step, reading where it decodes."""
+    read = dict(type='RawFrameDecode')
+    return [
+        read if step in _base_.decode_video else step
+        for step in pipeline
+        if step not in _base_.open_video
+    ]
+
+
+train_pipeline = of_frames(_base_.train_pipeline)
+val_pipeline = of_frames(_base_.val_pipeline)
+ten_crop_pipeline = of_frames(_base_.ten_crop_pipeline)
+twice_three_crop_pipeline = of_frames(_base_.twice_three_crop_pipeline)
+train_pipeline_3d = of_frames(_base_.train_pipeline_3d)
+val_pipeline_3d = of_frames(_base_.val_pipeline_3d)
+test_pipeline_3d = of_frames(_base_.test_pipeline_3d)
