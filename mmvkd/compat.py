@@ -1,10 +1,11 @@
-"""Mends for the last releases of the upstream stack, one function per gap.
+"""Mends for gaps of the upstream stack, and where packages and their configs lie.
 
-``import mmvkd`` calls :func:`apply`, which runs every function of :data:`MENDS`. A mend
-does nothing where its gap is not there, can run any number of times, and touches
-nothing that works. What needs MMAction2's own modules waits until somebody imports
-them, so that importing this package stays cheap. ``custom_imports =
-dict(imports=['mmvkd.compat'])`` in a config brings the mends to MMAction2's own tools.
+``import mmvkd`` calls :func:`apply`, which runs every function of :data:`MENDS`, one
+per gap of the last releases. A mend does nothing where its gap is not there, can run
+any number of times, and touches nothing that works. What needs MMAction2's own modules
+waits until somebody imports them, so that importing this package stays cheap.
+``custom_imports = dict(imports=['mmvkd.compat'])`` in a config brings the mends to
+MMAction2's own tools.
 
 Not mended but pinned in ``requirements/``: mmcv must lie in [2.0.0rc4, 2.2.0), and
 torchvision must be the build that belongs to torch.
@@ -13,17 +14,13 @@ torchvision must be the build that belongs to torch.
 from __future__ import annotations
 
 import ast
-import contextlib
-import datetime
 import difflib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import os
 import pickle
-import subprocess
 import sys
 import types
 import warnings
@@ -225,17 +222,13 @@ def allow_mmengine_checkpoints() -> None:
     """Let safe loading read the checkpoints that MMEngine itself writes.
 
     Symptom: on torch ≥ 2.6 ``resume`` and ``load_from`` end in ``Weights only load
-    failed`` over ``HistoryBuffer``. Condition: torch has a list of safe globals
-    (≥ 2.4) and these are not on it. Added are ``HistoryBuffer``, ``ConfigDict`` (a
-    dataset's metainfo), NumPy arrays, scalars and types under the module names of NumPy
-    1 and 2, and, because pickles name the statistics of a history and the curve of a
-    one-cycle schedule through ``getattr``, a stand-in that knows these six functions
-    only: the real one would open every door. Safe loading stays on. Upstream:
-    mmengine #1655.
+    failed`` over ``HistoryBuffer``. Condition: these are not on torch's list of safe
+    globals. Added are ``HistoryBuffer``, ``ConfigDict`` (a dataset's metainfo), NumPy
+    arrays, scalars and types under the module names of NumPy 1 and 2, and, because
+    pickles name the statistics of a history and the curve of a one-cycle schedule
+    through ``getattr``, a stand-in that knows these six functions only: the real one
+    would open every door. Safe loading stays on. Upstream: mmengine #1655.
     """
-    serialization = torch.serialization
-    if not hasattr(serialization, 'add_safe_globals'):
-        return
     from mmengine.config import ConfigDict
     from mmengine.logging import HistoryBuffer
 
@@ -253,9 +246,9 @@ def allow_mmengine_checkpoints() -> None:
             _named(getattr(core, name), f'{module}.{name}')
             for name in ('_reconstruct', 'scalar')
         ]
-    there = {_path(entry) for entry in serialization.get_safe_globals()}
+    there = {_path(entry) for entry in torch.serialization.get_safe_globals()}
     fresh = {_path(entry): entry for entry in wanted if _path(entry) not in there}
-    serialization.add_safe_globals(list(fresh.values()))
+    torch.serialization.add_safe_globals(list(fresh.values()))
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -536,93 +529,3 @@ def apply() -> None:
     """Run every mend."""
     for mend in MENDS:
         mend()
-
-
-def force_safe_loading() -> None:
-    """Make plain ``torch.load`` safe on torch 2.4 and 2.5 too, for this process.
-
-    Symptom: before torch 2.6 MMEngine's loaders run whatever code a checkpoint holds.
-    Our tools call this; a mere ``import mmvkd`` does not, for it would change how other
-    files load. A user's ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is respected.
-    """
-    major, minor = (int(part) for part in torch.__version__.split('.')[:2])
-    if (major, minor) < (2, 6) and 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' not in os.environ:
-        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
-
-
-def prepare_distributed(cfg: Any) -> None:
-    """Make a launcher work without an accelerator, before the Runner is built.
-
-    Symptom: MMEngine's ``init_dist`` calls ``torch.cuda.set_device`` and dies, and its
-    ``MMDistributedDataParallel`` is given a device index that a CPU model refuses.
-    Condition: ``cfg.launcher`` is not ``'none'`` and there is no accelerator. A gloo
-    group is started, which the Runner keeps, and ``cfg.model_wrapper_cfg`` gets
-    ``device_ids=None``. Upstream: ``mmengine/dist/utils.py``,
-    ``Runner.wrap_model``.
-
-    Args:
-        cfg: The config that goes to the Runner; changed in place.
-
-    Raises:
-        ValueError: If the launcher cannot be used without an accelerator.
-    """
-    from mmengine.device import get_device
-
-    launcher = cfg.get('launcher', 'none')
-    if launcher == 'none' or get_device() != 'cpu':
-        return
-    wrapper = cfg.get('model_wrapper_cfg')
-    if wrapper is None:
-        # What the Runner uses when it is not told.
-        wrapper = dict(
-            type='MMDistributedDataParallel',
-            broadcast_buffers=False,
-            find_unused_parameters=cfg.get('find_unused_parameters', False),
-        )
-    wrapper.setdefault('device_ids', None)
-    cfg['model_wrapper_cfg'] = wrapper
-    if torch.distributed.is_initialized():
-        return
-    settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
-    if launcher == 'slurm':
-        _slurm_environment(settings.get('port'))
-    elif launcher != 'pytorch':
-        raise ValueError(
-            f'launcher {launcher!r} needs an accelerator and none was found; '
-            "without one use 'pytorch' or 'slurm'"
-        )
-    missing = [
-        name
-        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
-        if name not in os.environ
-    ]
-    if missing:
-        raise ValueError(
-            f'launcher {launcher!r} expects the environment of torchrun or srun; '
-            f'not set: {", ".join(missing)}'
-        )
-    options: dict[str, Any] = {}
-    if settings.get('timeout') is not None:
-        options['timeout'] = datetime.timedelta(seconds=settings['timeout'])
-    torch.distributed.init_process_group('gloo', **options)
-
-
-def _slurm_environment(port: int | None) -> None:
-    """Translate Slurm's variables of this task to those of torchrun."""
-    for name, source in (
-        ('RANK', 'SLURM_PROCID'),
-        ('WORLD_SIZE', 'SLURM_NTASKS'),
-        ('LOCAL_RANK', 'SLURM_LOCALID'),
-    ):
-        if source in os.environ:
-            os.environ[name] = os.environ[source]
-    if port is not None:
-        os.environ['MASTER_PORT'] = str(port)
-    os.environ.setdefault('MASTER_PORT', '29500')
-    if 'MASTER_ADDR' not in os.environ and 'SLURM_NODELIST' in os.environ:
-        with contextlib.suppress(OSError, subprocess.CalledProcessError):
-            nodes = subprocess.check_output(
-                ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']],
-                text=True,
-            )
-            os.environ['MASTER_ADDR'] = nodes.split()[0]

@@ -1,4 +1,4 @@
-"""A clean MMEngine in each test; the environment of a launched process."""
+"""A clean MMEngine in each test; the environments that some of them need."""
 
 from __future__ import annotations
 
@@ -45,3 +45,10 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+@pytest.fixture
+def no_forced_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither safe nor unsafe loading is forced from outside."""
+    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.delenv(name, raising=False)

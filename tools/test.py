@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
-from mmvkd.engine import launch
+from mmvkd.engine import distributed, launch
 from mmvkd.errors import ClearErrors
 from mmvkd.files import write_text
 
@@ -61,7 +61,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
         if args.out is not None and is_main_process():
             write_text(Path(args.out), json.dumps(metrics) + '\n')
         del runner
-        launch.shut_down()
+        distributed.shut_down()
     return metrics
 
 

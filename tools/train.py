@@ -9,7 +9,7 @@ from typing import Any, Optional
 from mmengine.config import Config
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
-from mmvkd.engine import launch
+from mmvkd.engine import distributed, launch
 from mmvkd.errors import ClearErrors
 
 
@@ -88,7 +88,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         launch.fit_rate(runner)
         runner.train()
         del runner
-        launch.shut_down()
+        distributed.shut_down()
 
 
 if __name__ == '__main__':

@@ -7,13 +7,10 @@ one every few seconds, so that sparse sampling decodes nearly all of their frame
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -24,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mmvkd.datasets.transforms.decoders import require
+from mmvkd.datasets.workers import in_processes
 from mmvkd.errors import UnreadableClipError
 from mmvkd.files import write_text
 from mmvkd.seeding import seeded
@@ -127,7 +125,7 @@ def prepare_videos(
         FileExistsError: if ``target`` holds a video of another origin.
         ValueError: if the names do not fit.
         ImportError: if PyAV is missing.
-        OSError: if a video cannot be written.
+        OSError: if a video cannot be written, or a process is killed.
     """
     require('pyav')
     source, target = Path(os.path.abspath(source)), Path(os.path.abspath(target))
@@ -144,7 +142,7 @@ def prepare_videos(
         raise FileNotFoundError(f"no videos in '{source}'")
 
     report = Report()
-    for job, outcome in _told(_run(jobs, workers), len(jobs)):
+    for job, outcome in _told(in_processes(_outcome, jobs, workers), len(jobs)):
         if isinstance(outcome, str):
             report.unreadable[job.name] = outcome
         else:
@@ -449,7 +447,7 @@ def _as_mp4(name: str) -> str:
     return os.path.splitext(name)[0] + '.mp4'
 
 
-# -- processes -------------------------------------------------------------------------
+# -- outcomes --------------------------------------------------------------------------
 
 _Outcome = Union[bool, str]  # encoded now or before, or why it cannot be read
 
@@ -459,29 +457,6 @@ def _outcome(job: _Job) -> _Outcome:
         return prepare_video(job.source, job.target, job.settings)
     except UnreadableClipError as error:
         return ' '.join(str(error).split())
-
-
-def _run(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, _Outcome]]:
-    """Outcomes as they come.
-
-    Raises:
-        OSError: if one cannot be written, or a process is killed.
-    """
-    if workers <= 1 or len(jobs) == 1:
-        for job in jobs:
-            yield job, _outcome(job)
-        return
-    # 'spawn' is safe in a process that already runs threads, which 'fork' is not
-    context = multiprocessing.get_context('spawn')
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context)
-    futures = {pool.submit(_outcome, job): job for job in jobs}
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool:
-        raise OSError('a process was killed; the same command goes on') from None
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _told(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmvkd import compat
+from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.engine.host_memory import keep_freed_memory
 from mmvkd.errors import ClearErrors
 from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
@@ -109,13 +109,25 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
         raise ValueError('val_interval=0: --no-validate trains without validation')
     keep_freed_memory()
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
-    compat.force_safe_loading()
+    force_safe_loading()
     _add_guards(config)
     _check_checkpoint(config)
-    compat.prepare_distributed(config)
+    prepare_distributed(config)
     if 'runner_type' in config:
         return RUNNERS.build(config)
     return Runner.from_cfg(config)
+
+
+def force_safe_loading() -> None:
+    """Make plain ``torch.load`` safe on torch 2.4 and 2.5 too, for this process.
+
+    Symptom: before torch 2.6 MMEngine's loaders run whatever code a checkpoint holds.
+    Our tools call this; a mere ``import mmvkd`` does not, for it would change how other
+    files load. A user's ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is respected.
+    """
+    major, minor = (int(part) for part in torch.__version__.split('.')[:2])
+    if (major, minor) < (2, 6) and 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' not in os.environ:
+        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 
 def fit_rate(runner: Runner) -> None:
@@ -139,17 +151,6 @@ def fit_rate(runner: Runner) -> None:
             f'a step has {clips} clips, and the learning rate is meant for {meant}: '
             '--auto-scale-lr scales it'
         )
-
-
-def shut_down() -> None:
-    """Leave the process group, once nothing refers to the runner any more.
-
-    NCCL asks for it. The threads of gloo live as long as a wrapped model holds the
-    group, and an interpreter that ends before them may abort.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-        gc.collect()
 
 
 def _add_guards(config: Config) -> None:

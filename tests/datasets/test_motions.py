@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import colorsys
 import json
+import os
 import runpy
+import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -25,6 +31,7 @@ from mmvkd.datasets.motions import (
     render_clip,
     target_trajectory,
     write_motions,
+    writing,
 )
 
 BARE = Difficulty(distractors=0, noise=0, background_motion=0, camera_jitter=0)
@@ -426,3 +433,46 @@ def test_the_tool_writes_and_shows_progress_and_refuses_in_one_line(
         runpy.run_path(tool, run_name='__main__')
     assert str(refused.value).startswith('make_motions: ')
     assert 'target_size: [0.3, 0.4] there, [0.25, 0.5] asked' in str(refused.value)
+
+
+def write_or_die(job: writing._Job) -> None:
+    """What a worker does that runs out of memory at its sixth clip."""
+    if job.index == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    writing._write_clip(job)
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """What takes longer hangs."""
+
+    def stop(number: int, frame: Optional[FrameType]) -> None:
+        raise TimeoutError(f'not done in {seconds} s')
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_killed_worker_ends_the_tool_in_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = str(ROOT / 'tools/data/make_motions.py')
+    command = [tool, str(tmp_path / 'm'), '--train', '6', '--val', '0', '--test', '0']
+    command += ['--size', '32', '--num-frames', '4', '--workers', '2']
+    monkeypatch.setattr(sys, 'argv', command)
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, '_write_clip', write_or_die)
+        with at_most(300), pytest.raises(SystemExit) as ended:
+            runpy.run_path(tool, run_name='__main__')
+    line = 'make_motions: a process was killed; the same command goes on'
+    assert str(ended.value) == line
+    assert not (tmp_path / 'm' / 'motions_train_list.txt').exists()
+    with at_most(300):
+        runpy.run_path(tool, run_name='__main__')
+    list_file = tmp_path / 'm' / 'motions_train_list.txt'
+    assert len(list_file.read_text().splitlines()) == 6

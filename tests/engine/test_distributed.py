@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from toys import tiny_tsm
 from videos import write_list
 
-from mmvkd import compat
+from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.models.gather import clip_mean, gather, global_count
 
 RANKS = 2
@@ -327,7 +327,7 @@ def train_as_rank(rank: int, port: int, config: dict[str, Any]) -> None:
         MASTER_PORT=str(port),
     )
     config = Config(dict(config, launcher='pytorch'))
-    compat.prepare_distributed(config)
+    prepare_distributed(config)
     runner = Runner.from_cfg(config)
     runner.train()
     state = runner.model.module.state_dict()

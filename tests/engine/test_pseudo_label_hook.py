@@ -20,7 +20,7 @@ from torch import Tensor
 from toys import tiny_tsm
 from videos import write_list
 
-from mmvkd import compat
+from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.engine.hooks import PseudoLabelHook
 from mmvkd.models.label_bank import LabelBank
 from mmvkd.models.outputs import Outputs
@@ -148,7 +148,7 @@ def bank_of_rank(rank: int, port: int, config: dict[str, Any], out: str) -> None
         MASTER_PORT=str(port),
     )
     config = Config(dict(config, launcher='pytorch'))
-    compat.prepare_distributed(config)
+    prepare_distributed(config)
     bank_alone(config.to_dict(), f'{out}{rank}.pth')
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import cv2
 from mmvkd.datasets.motions.classes import CLASSES, SPLITS, clip_label, split_index
 from mmvkd.datasets.motions.difficulty import Difficulty
 from mmvkd.datasets.motions.rendering import check_shape, render_clip
+from mmvkd.datasets.workers import in_processes
 from mmvkd.files import write_text
 
 DEFAULT_COUNTS: Mapping[str, int] = {'train': 840, 'val': 280, 'test': 280}
@@ -58,7 +58,7 @@ def write_motions(
     Raises:
         ValueError: If an argument is out of range.
         FileExistsError: If ``root`` holds something else than these settings.
-        OSError: If a video cannot be written.
+        OSError: If a video cannot be written, or a process is killed.
     """
     root = Path(root)
     difficulty = difficulty or Difficulty()
@@ -104,7 +104,7 @@ def write_motions(
                 _Job(str(path), split, index, seed, size, num_frames, fps, difficulty)
             )
     show = _Progress(len(jobs)) if progress else None
-    for _ in _run(_write_clip, jobs, num_workers):
+    for _ in in_processes(_write_clip, jobs, num_workers, _start_worker):
         if show:
             show.step()
 
@@ -219,20 +219,6 @@ def _write_clip(job: _Job) -> None:
 
 def _start_worker() -> None:
     cv2.setNumThreads(0)
-
-
-def _run(
-    function: Callable[[_Job], None], jobs: Sequence[_Job], num_workers: int
-) -> Iterator[None]:
-    if num_workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            function(job)
-            yield
-        return
-    # 'spawn' is safe in a process that already runs threads, which 'fork' is not.
-    context = multiprocessing.get_context('spawn')
-    with context.Pool(min(num_workers, len(jobs)), initializer=_start_worker) as pool:
-        yield from pool.imap_unordered(function, jobs, chunksize=4)
 
 
 class _Progress:
