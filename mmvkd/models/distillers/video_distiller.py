@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Callable, Optional, Union
 
 import torch
-import torch.nn.functional as F
-from mmaction.models.heads import BaseHead
-from mmaction.models.losses import CrossEntropyLoss
 from mmaction.models.recognizers import BaseRecognizer
 from mmaction.utils import SampleList
-from mmengine.dist import get_world_size
 from mmengine.model import BaseModel, merge_dict
 from torch import Tensor, nn
 
+from mmvkd.models.distillers.checks import (
+    check_classes,
+    check_keys,
+    check_loss,
+    check_types,
+)
+from mmvkd.models.distillers.label_loss import label_loss
 from mmvkd.models.distillers.preprocessor import DistillPreprocessor
-from mmvkd.models.gather import global_sum
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.label_bank import LabelBank
-from mmvkd.models.losses.numerics import full_precision
-from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.probe import probe, video_logits
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     build_recognizer,
-    is_multi_label,
 )
 from mmvkd.models.substages import belongs
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import CachedTeacher, FrozenTeacher, Peer, Teacher
 from mmvkd.models.views import ClipView, Views, to_clip
 from mmvkd.registry import MODELS
-
-# terms that are not of a head: the label's losses and the balancer's
-_TAKEN = ('cls', 'aux', 'scales')
 
 
 @MODELS.register_module()
@@ -82,10 +78,10 @@ class VideoDistiller(BaseModel):
         student_view: Optional[Mapping[str, Any]] = None,
         mutual: bool = False,
     ) -> None:
-        _check_types('teacher', teachers or {})
-        _check_types('head', heads or {})
+        check_types('teacher', teachers or {})
+        check_types('head', heads or {})
         recognizer = build_recognizer('student', student)
-        _check_loss(recognizer)
+        check_loss(recognizer)
         super().__init__(DistillPreprocessor(recognizer.data_preprocessor))
         self.student = recognizer
         self.bank: Optional[LabelBank] = None
@@ -109,7 +105,7 @@ class VideoDistiller(BaseModel):
             self._attach()
             peer = dict(type=Peer, model=recognizer, view=student_view)
             for name, config in (teachers or {}).items() if mutual else ():
-                _check_classes(self.cards[name], recognizer)
+                check_classes(self.cards[name], recognizer)
                 back = {
                     key: type(self.heads[key]).reverse(c, name)
                     for key, c in (heads or {}).items()
@@ -194,7 +190,7 @@ class VideoDistiller(BaseModel):
         terms = [_key(name, term) for name, h in heads for term in h.terms]
         of_labels = [_key(name, term) for name, h in heads for term in h.label_terms]
         logs = [_key(name, log) for name, h in heads for log in h.diagnostics]
-        _check_keys([*terms, *logs])
+        check_keys([*terms, *logs])
         self.distill['balancer'].attach(terms, of_labels)
 
     @property
@@ -381,117 +377,13 @@ class VideoDistiller(BaseModel):
         outputs = Outputs(
             video_logits(scores, batch), self.reader.features(taps, batch)
         )
-        own = self._label_loss(scores, data_samples, targets)
+        own = label_loss(self.student.cls_head, scores, data_samples, targets)
         return outputs, merge_dict(own, extra.get('loss_aux', {}))
-
-    def _label_loss(
-        self, scores: Tensor, data_samples: SampleList, targets: Targets
-    ) -> dict[str, Tensor]:
-        """The head's losses over the labeled clips of the global batch."""
-        head = self.student.cls_head
-        # bfloat16 cannot become NumPy, which MMAction2 counts the hits with
-        scores = full_precision(scores)
-        if targets.complete:
-            entries = head.loss_by_feat(scores, data_samples)
-        elif targets.labeled:
-            # positions, not a mask: the host would wait to learn how many there are
-            places = torch.tensor(targets.labeled)
-            places = places.to(scores.device, non_blocking=True)
-            chosen = [data_samples[place] for place in targets.labeled]
-            entries = head.loss_by_feat(scores[places], chosen)
-        else:
-            # in the graph still: no parameter may lack its gradient
-            entries = {'loss_cls': scores.sum() * 0}
-        if targets.complete and get_world_size() == 1:
-            return entries
-        counted = _counted(head, data_samples, targets)
-        share = counted.sum() * get_world_size() / global_sum(counted).clamp_min(1e-12)
-        return {
-            key: value * share if 'loss' in key else value
-            for key, value in entries.items()
-        }
-
-
-def _counted(head: BaseHead, data_samples: SampleList, targets: Targets) -> Tensor:
-    """What each clip (N,) counts in the mean that the head's loss is."""
-    labels, rows = targets.labels, targets.soft
-    if labels is None:
-        rows = torch.stack([sample.gt_label for sample in data_samples])
-        labels = rows.argmax(dim=1)
-    labeled = (labels >= 0).float()
-    loss, eps = head.loss_cls, head.label_smooth_eps
-    if not isinstance(loss, CrossEntropyLoss) or loss.class_weight is None:
-        return labeled
-    if rows is None:
-        rows = F.one_hot(labels.clamp_min(0), head.num_classes)
-    rows = (1 - eps) * rows + eps / head.num_classes
-    return labeled * (rows @ loss.class_weight.to(labeled.device))
-
-
-def _check_loss(recognizer: BaseRecognizer) -> None:
-    """Refuse a model that learns from more than its head makes of the scores.
-
-    Raises:
-        TypeError: if it has a loss of its own.
-    """
-    for model, base in ((recognizer, BaseRecognizer), (recognizer.cls_head, BaseHead)):
-        if type(model).loss is not base.loss:
-            raise TypeError(
-                f'{type(model).__name__} has a loss() of its own, which a distiller '
-                'would not run; write it into loss_by_feat() of the head'
-            )
-
-
-def _check_classes(card: ModelCard, student: BaseRecognizer) -> None:
-    """Refuse a teacher that cannot learn from the student's labels.
-
-    Raises:
-        ValueError: if it has other classes.
-    """
-    classes, multi = student.cls_head.num_classes, is_multi_label(student)
-    if card.num_classes != classes or card.multi_label != multi:
-        raise ValueError(
-            f"teacher '{card.name}' has {card.num_classes} classes, and would learn "
-            f"(mutual=True) from labels of the student's {classes}; give it as many, "
-            'of the same kind'
-        )
-
-
-def _check_types(kind: str, configs: Mapping[str, Any]) -> None:
-    """Tell a misspelt name: a child config that misses its base's makes a new entry.
-
-    Raises:
-        ValueError: for an entry without a type, or a name that no module can have.
-    """
-    for name in configs:
-        if '.' in name or hasattr(nn.ModuleDict, name):
-            raise ValueError(f"no {kind} can have the name '{name}'; give it another")
-    typed = [name for name, config in configs.items() if config and 'type' in config]
-    for name, config in configs.items():
-        if name not in typed:
-            near = get_close_matches(name, typed, cutoff=0.5) or typed
-            others = f'; there is {", ".join(near)}' if near else ''
-            raise ValueError(f"{kind} '{name}' has no type, but {config}{others}")
 
 
 def _key(head: str, term: str) -> str:
     """The name of a head's term among all terms."""
     return f'{head}_{term}' if term else head
-
-
-def _check_keys(keys: Sequence[str]) -> None:
-    """Refuse that one entry of the objective, or of the log, would replace another.
-
-    Raises:
-        ValueError: for a name that comes twice, or is not for heads.
-    """
-    for key in keys:
-        if key in _TAKEN or keys.count(key) > 1:
-            whose = 'the label losses or the balancer' if key in _TAKEN else 'two heads'
-            raise ValueError(
-                f"'{key}' would be a term of {whose} at once, which are logged by head "
-                'and term: give the head another name'
-            )
 
 
 def _add_taps(

@@ -1,0 +1,64 @@
+"""The label loss of a batch in which some clips may have no label."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmaction.models.heads import BaseHead
+from mmaction.models.losses import CrossEntropyLoss
+from mmaction.utils import SampleList
+from mmengine.dist import get_world_size
+from torch import Tensor
+
+from mmvkd.models.gather import global_sum
+from mmvkd.models.losses.numerics import full_precision
+from mmvkd.models.outputs import Targets
+
+
+def label_loss(
+    head: BaseHead, scores: Tensor, data_samples: SampleList, targets: Targets
+) -> dict[str, Tensor]:
+    """The head's losses over the labeled clips of the global batch.
+
+    Args:
+        head: The student's.
+        scores: What it made of the clips.
+        data_samples: The clips' labels, for those that ``targets`` call labeled.
+        targets: Labels to learn from, and which clips have one.
+    """
+    # bfloat16 cannot become NumPy, which MMAction2 counts the hits with
+    scores = full_precision(scores)
+    if targets.complete:
+        entries = head.loss_by_feat(scores, data_samples)
+    elif targets.labeled:
+        # positions, not a mask: the host would wait to learn how many there are
+        places = torch.tensor(targets.labeled)
+        places = places.to(scores.device, non_blocking=True)
+        chosen = [data_samples[place] for place in targets.labeled]
+        entries = head.loss_by_feat(scores[places], chosen)
+    else:
+        # in the graph still: no parameter may lack its gradient
+        entries = {'loss_cls': scores.sum() * 0}
+    if targets.complete and get_world_size() == 1:
+        return entries
+    counted = _counted(head, data_samples, targets)
+    share = counted.sum() * get_world_size() / global_sum(counted).clamp_min(1e-12)
+    return {
+        key: value * share if 'loss' in key else value for key, value in entries.items()
+    }
+
+
+def _counted(head: BaseHead, data_samples: SampleList, targets: Targets) -> Tensor:
+    """What each clip (N,) counts in the mean that the head's loss is."""
+    labels, rows = targets.labels, targets.soft
+    if labels is None:
+        rows = torch.stack([sample.gt_label for sample in data_samples])
+        labels = rows.argmax(dim=1)
+    labeled = (labels >= 0).float()
+    loss, eps = head.loss_cls, head.label_smooth_eps
+    if not isinstance(loss, CrossEntropyLoss) or loss.class_weight is None:
+        return labeled
+    if rows is None:
+        rows = F.one_hot(labels.clamp_min(0), head.num_classes)
+    rows = (1 - eps) * rows + eps / head.num_classes
+    return labeled * (rows @ loss.class_weight.to(labeled.device))
