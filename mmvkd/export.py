@@ -11,13 +11,13 @@ from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from mmvkd.evaluation.complexity import student_config
 from mmvkd.files import replacing
 from mmvkd.models.recognizers import (
     find_checkpoint,
     mismatch,
     plain_state,
     read_checkpoint,
+    student_config,
     without_pretrained,
 )
 

@@ -15,7 +15,7 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmvkd.models.recognizers import recognizer_config, without_pretrained
+from mmvkd.models.recognizers import student_config, without_pretrained
 from mmvkd.registry import short_type
 
 _CROPS = ('CenterCrop', 'ThreeCrop', 'TenCrop', 'RandomCrop')
@@ -92,18 +92,6 @@ def cpu_latency(model: BaseRecognizer, inputs: Tensor, repeats: int = 10) -> flo
             forward(inputs)
             times.append(time.perf_counter() - start)
     return statistics.median(times[2:]) * 1e3
-
-
-def student_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The model dict of the recognizer that remains after training.
-
-    Raises:
-        ValueError: If the config has no model.
-    """
-    if 'model' not in config:
-        raise ValueError('the config has no `model`')
-    model = config['model']
-    return recognizer_config(model.get('student', model))
 
 
 def view_shape(

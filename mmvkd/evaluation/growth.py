@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from mmvkd.evaluation.benchmark import Spread, by_turns, needed
-from mmvkd.evaluation.complexity import student_config
 from mmvkd.evaluation.variants import (
     DISTILLATION,
     HEAD,
@@ -26,7 +25,7 @@ from mmvkd.evaluation.variants import (
     plain,
 )
 from mmvkd.models.heads.base import of_teacher
-from mmvkd.models.recognizers import recognizer_config
+from mmvkd.models.recognizers import recognizer_config, student_config
 from mmvkd.visualization.pictures import COLORS
 
 AXES: Mapping[str, Sequence[int]] = dict(

@@ -25,11 +25,15 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmvkd.engine.host_memory import keep_freed_memory
-from mmvkd.evaluation.complexity import student_config, view_shape
+from mmvkd.evaluation.complexity import view_shape
 from mmvkd.models.distillers import VideoDistiller
 from mmvkd.models.heads import DistillationHead
 from mmvkd.models.outputs import Outputs, Targets
-from mmvkd.models.recognizers import build_recognizer, without_pretrained
+from mmvkd.models.recognizers import (
+    build_recognizer,
+    student_config,
+    without_pretrained,
+)
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
 from mmvkd.models.teachers.store import StoreWriter, is_store
 from mmvkd.models.views import Views, to_clip

@@ -44,6 +44,21 @@ def recognizer_config(config: RecognizerConfig) -> dict[str, Any]:
     return merged.model.to_dict()
 
 
+def student_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The model dict of the recognizer that remains after training.
+
+    Args:
+        config: With ``model``, of a distiller or of a recognizer alone.
+
+    Raises:
+        ValueError: if the config has no model.
+    """
+    if 'model' not in config:
+        raise ValueError('the config has no `model`')
+    model = config['model']
+    return recognizer_config(model.get('student', model))
+
+
 def _model_of_file(name: str) -> dict[str, Any]:
     if '::' in name:
         # resolved as MMEngine resolves a base
@@ -58,10 +73,7 @@ def _model_of_file(name: str) -> dict[str, Any]:
         )
     if 'model' not in loaded:
         raise ValueError(f"config '{name}' has no `model`")
-    model = loaded.model.to_dict()
-    if 'student' in model:
-        return recognizer_config(model['student'])
-    return recognizer_config(model)
+    return student_config(dict(model=loaded.model.to_dict()))
 
 
 def build_recognizer(

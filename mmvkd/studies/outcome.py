@@ -10,9 +10,9 @@ from typing import Any, Optional
 
 import numpy as np
 
-from mmvkd.evaluation.complexity import complexity, student_config, view_shape
+from mmvkd.evaluation.complexity import complexity, view_shape
 from mmvkd.files import logged, read_json, write_json
-from mmvkd.models.recognizers import without_pretrained
+from mmvkd.models.recognizers import student_config, without_pretrained
 from mmvkd.studies.commands import (
     METRICS,
     PREDICTIONS,
