@@ -153,13 +153,6 @@ def test_wrong_terms_are_told(wrong: dict, match: str) -> None:
         SpectrumHead(tap='a', terms=wrong)
 
 
-def test_bands_of_another_number_of_frames_are_told() -> None:
-    attached((3, 4, 5, 5), (3, 8, 5, 5), connector=IDENTITY, bands=[1, 1, 1, 0])
-    told = r"tap 'a' of 't' has 4 frames, so bands needs 2 factors; it has 4"
-    with pytest.raises(ValueError, match=told):
-        attached((3, 8, 5, 5), (3, 4, 5, 5), connector=IDENTITY, bands=[1, 1, 1, 0])
-
-
 def test_a_tap_behind_the_pooling_of_time_is_told() -> None:
     with pytest.raises(ValueError, match=r"tap 'a' of 't' has 1 frame, and motion"):
         attached((3, 4, 6, 6), (5, 1, 6, 6))

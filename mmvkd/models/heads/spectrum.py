@@ -44,7 +44,8 @@ class SpectrumHead(DistillationHead):
         connector: Config of the connector, one for each teacher.
         static_weight: Share of the mean over time (f = 0) against all motion, 0 to 1.
         bands: A factor for each frequency of motion, 1, 2, … cycles per clip, half as
-            many as the teacher's feature has frames; equal if None.
+            many as the teacher's feature has frames, and the student's if the teacher
+            learns (``mutual``); equal if None.
         grid: Side that maps are pooled to, if larger, before all else: what a quarter
             of the picture does is what moves, and spectra of every position cost more
             than a tenth of a step.
@@ -79,8 +80,7 @@ class SpectrumHead(DistillationHead):
         """Build the connectors.
 
         Raises:
-            ValueError: if a feature has a single frame, or ``bands`` are of another
-                number of frames.
+            ValueError: if a feature has a single frame.
         """
         (self._student_tap,) = self.student_taps()
         self._taps: dict[str, str] = {}
@@ -88,19 +88,10 @@ class SpectrumHead(DistillationHead):
         for name, card in teachers.items():
             (self._taps[name],) = self.teacher_taps(name)
             theirs = _moving(card, self._taps[name])
-            self._check_bands(card, self._taps[name])
             if set(self.terms) != {_ANY_CHANNELS}:
                 self.connectors[name] = MODELS.build(
                     dict(self.connector, in_channels=own, out_channels=theirs)
                 )
-
-    def _check_bands(self, teacher: ModelCard, tap: str) -> None:
-        bands, frames = self.settings['bands'], teacher.shapes[tap][1]
-        if bands is not None and len(bands) != frames // 2:
-            raise ValueError(
-                f"SpectrumHead: tap '{tap}' of '{teacher.name}' has {frames} frames, "
-                f'so bands needs {frames // 2} factors; it has {len(bands)}'
-            )
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
