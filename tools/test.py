@@ -30,6 +30,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def merge_args(config: Config, args: argparse.Namespace) -> None:
     """Write the arguments into the config; the checkpoint comes last."""
+    if args.cfg_options is not None:
+        config.merge_from_dict(args.cfg_options)
     if args.dump is not None:
         if not args.dump.endswith(('.pkl', '.pickle')):
             raise ValueError(f"--dump '{args.dump}' is not a .pkl file")
@@ -39,8 +41,6 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
         dump = dict(type='DumpResults', out_file_path=args.dump)
         config.test_evaluator = [*evaluators, dump]
     config.launcher = args.launcher
-    if args.cfg_options is not None:
-        config.merge_from_dict(args.cfg_options)
     launch.set_work_dir(config, args.work_dir, args.config)
     config.load_from = args.checkpoint
     config.resume = False

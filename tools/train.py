@@ -46,8 +46,6 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 def merge_args(config: Config, args: argparse.Namespace) -> None:
     """Write the arguments into the config; ``--cfg-options`` come last."""
-    if args.no_validate:
-        config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.launcher = args.launcher
     launch.set_work_dir(config, args.work_dir, args.config)
     if args.amp:
@@ -76,6 +74,8 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
     config.randomness = randomness
     if args.cfg_options is not None:
         config.merge_from_dict(args.cfg_options)
+    if args.no_validate:
+        config.val_cfg = config.val_dataloader = config.val_evaluator = None
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -124,10 +124,7 @@ class SeededDataset:
                 break
             clip = _name(self.dataset.get_data_info(index))
             if not self.replaces:
-                raise UnreadableClipError(
-                    f"clip '{clip}' of '{self.dataset.ann_file}' cannot be read: "
-                    f'{problem}; a score without it would not be comparable'
-                )
+                raise _no_score(clip, self.dataset.ann_file, problem)
             skipped.append(f'{clip} ({problem})')
             if len(skipped) == self._max_skips:
                 raise UnreadableClipError(
@@ -158,6 +155,45 @@ class SeededDataset:
                 raise
             return None, _first_line(error)
         return sample, 'its pipeline gave nothing'
+
+
+class NamingPipeline:
+    """A pipeline that names the clip which cannot be read, for scores.
+
+    Args:
+        pipeline: Of the data set.
+        source: The list, for the message.
+    """
+
+    def __init__(self, pipeline: Any, source: str) -> None:
+        self.pipeline = pipeline
+        self.source = source
+
+    @property
+    def transforms(self) -> list:
+        """Those of the pipeline."""
+        return self.pipeline.transforms
+
+    def __call__(self, info: dict) -> Any:
+        """A sample.
+
+        Raises:
+            UnreadableClipError: if its clip cannot be read.
+        """
+        clip = _name(info)  # before transforms change it
+        try:
+            return self.pipeline(info)
+        except Exception as error:
+            if not _is_of_reading(error):
+                raise
+            raise _no_score(clip, self.source, _first_line(error)) from error
+
+
+def _no_score(clip: str, source: Any, problem: str) -> UnreadableClipError:
+    return UnreadableClipError(
+        f"clip '{clip}' of '{source}' cannot be read: {problem}; a score without it "
+        'would not be comparable'
+    )
 
 
 def _build(config: dict[str, Any], recipe: str) -> BaseDataset:

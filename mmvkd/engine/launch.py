@@ -83,11 +83,27 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
 
 
 def set_work_dir(config: Config, work_dir: Optional[str], name: str) -> None:
-    """Decide on the work directory: argument, else config, else ``work_dirs/NAME``."""
+    """Decide on the work directory: argument, else config, else ``work_dirs/NAME``.
+
+    A folder that is named after a base of the config holds the run of that base: the
+    config's own is beside it, under its own name.
+    """
+    own = Path(name).stem
     if work_dir is not None:
         config.work_dir = work_dir
     elif config.get('work_dir') is None:
-        config.work_dir = os.path.join('work_dirs', Path(name).stem)
+        config.work_dir = os.path.join('work_dirs', own)
+    elif Path(config.work_dir).name in _bases(config.filename) - {own}:
+        config.work_dir = str(Path(config.work_dir).with_name(own))
+
+
+def _bases(file: Optional[str]) -> set[str]:
+    """Names of the configs that a config inherits, without their extension."""
+    found: set[str] = set()
+    for base in Config._get_base_files(file) if file else ():
+        path, _ = Config._get_cfg_path(base, file)
+        found |= {Path(path).stem} | _bases(path)
+    return found
 
 
 def build_runner(config: Config, local_rank: int = 0) -> Runner:

@@ -26,8 +26,17 @@ def to_clip(inputs: Tensor, format_shape: str) -> Clip:
 
     Args:
         inputs: (N, T, C, H, W) for ``NCHW``; (N, V, C, T, H, W) for ``NCTHW``.
-        format_shape: The ``input_format`` of the pipeline's ``FormatShape``.
+        format_shape: The ``input_format`` that the recognizer takes.
+
+    Raises:
+        ValueError: if the pipeline's ``FormatShape`` has the other one.
     """
+    if inputs.ndim != (5 if format_shape == 'NCHW' else 6):
+        other = 'NCTHW' if format_shape == 'NCHW' else 'NCHW'
+        raise ValueError(
+            f'the model takes {format_shape} and the pipeline gives {other}: take the '
+            'pipelines of the student in all dataloaders'
+        )
     if format_shape == 'NCHW':
         return inputs.transpose(1, 2).unsqueeze(1)
     return inputs

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mmengine.runner import BaseLoop
 
+from mmvkd.datasets.seeded import UnreadableClipError
 from mmvkd.engine.hooks import DataCheckHook
 
 
@@ -39,14 +40,20 @@ class Loop(BaseLoop):
         raise NotImplementedError
 
 
-def check(stage: str, dataset: Any, student: bool = False) -> None:
-    """Run the hook where only this stage has data, for a model of 4 classes."""
+def check(stage: str, dataset: Any, student: bool = False) -> list[str]:
+    """Run the hook where only this stage has data, for a model of 4 classes.
+
+    What it warns of is returned.
+    """
+    told: list[str] = []
     model = SimpleNamespace(cls_head=SimpleNamespace(num_classes=4))
     loops = dict(_train_loop={}, _val_loop=None, _test_loop=None)
     loops[f'_{stage}_loop'] = Loop(dataset)
     if student:
         model = SimpleNamespace(student=model)
-    DataCheckHook().before_run(SimpleNamespace(model=model, **loops))
+    logger = SimpleNamespace(warning=told.append)
+    DataCheckHook().before_run(SimpleNamespace(model=model, logger=logger, **loops))
+    return told
 
 
 @pytest.fixture
@@ -88,6 +95,27 @@ def test_a_clip_without_a_label_is_refused_where_it_cannot_serve(
 ) -> None:
     with pytest.raises(ValueError, match='is for the training of a distiller'):
         check(stage, Clips([dict(filename=clip, label=-1)]), student)
+
+
+def test_training_clips_without_a_label_are_counted(clip: str) -> None:
+    infos = [dict(filename=clip, label=label) for label in (-1, 2, -1)]
+    assert check('train', Clips(infos), True) == ['2 of 3 training clips have no label']
+    assert check('train', Clips(infos[1:2]), True) == []
+
+
+@pytest.mark.parametrize('stage', ['val', 'test'])
+def test_a_clip_of_a_score_that_cannot_be_read_is_named(clip: str, stage: str) -> None:
+    clips = Clips([dict(filename=clip, label=0)])
+
+    def pipeline(info: dict) -> None:
+        raise RuntimeError('Error reading 0 bytes...')
+
+    pipeline.transforms = clips.pipeline.transforms
+    clips.pipeline = pipeline
+    check(stage, clips)
+    told = r"clip\.mp4' of 'list\.txt' cannot be read: Error reading 0 bytes.*score"
+    with pytest.raises(UnreadableClipError, match=told):
+        clips.pipeline(clips.get_data_info(0))
 
 
 @pytest.mark.parametrize('stage', ['val', 'test'])

@@ -617,6 +617,11 @@ def test_an_unknown_teacher_in_a_head_is_told() -> None:
     refused(ValueError, "names teacher 'u'; the config has t", heads=heads)
 
 
+def test_one_teacher_of_a_head_may_be_a_word() -> None:
+    model = distiller(heads=dict(kd=dict(type='mmvkd.KDHead', teachers='t')))
+    assert model.heads['kd'].teachers == ('t',)
+
+
 def test_a_tap_missing_for_a_teacher_is_told() -> None:
     heads = dict(h=fitnets(teacher_tap=dict(u='backbone.layer4')))
     told = "teacher_tap of FitNetsHead has none for teacher 't'; it has u"

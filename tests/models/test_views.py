@@ -385,3 +385,14 @@ def test_a_view_reads_its_settings_off_the_recognizer() -> None:
     three = ClipView.of(build_recognizer('student', tiny_slowfast()))
     assert three.format_shape == 'NCTHW' and three.num_frames is None
     assert hash(three) == hash(copy.deepcopy(three))
+
+
+@pytest.mark.parametrize(
+    ('takes', 'gives', 'axes'), [('NCHW', 'NCTHW', 6), ('NCTHW', 'NCHW', 5)]
+)
+def test_a_pipeline_of_the_other_kind_is_told(
+    takes: str, gives: str, axes: int
+) -> None:
+    told = f'the model takes {takes} and the pipeline gives {gives}: take the pipelines'
+    with pytest.raises(ValueError, match=told):
+        to_clip(torch.zeros((1,) * axes), takes)

@@ -103,6 +103,24 @@ def test_the_work_directory_is_named_after_the_config(project: Project) -> None:
     assert Path(config.work_dir) == Path('work_dirs/nameless')
 
 
+def test_a_child_config_has_a_folder_beside_its_bases(project: Project) -> None:
+    project.config('above')
+    child = str(project.folder / 'child.py')
+    Path(child).write_text("_base_ = ['./above.py']\n")
+    assert merged(child).work_dir == str(project.folder / 'work' / 'child')
+    grandchild = project.folder / 'grandchild.py'
+    grandchild.write_text("_base_ = ['./child.py']\n")
+    work = project.folder / 'work' / 'grandchild'
+    assert merged(str(grandchild)).work_dir == str(work)
+    assert merged(child, '--work-dir', 'mine').work_dir == 'mine'
+
+
+def test_options_of_validation_may_stand_beside_no_validate(project: Project) -> None:
+    base = project.config('unvalidated')
+    options = ('--cfg-options', 'val_dataloader.batch_size=4')
+    assert merged(base, '--no-validate', *options).val_dataloader is None
+
+
 @pytest.mark.parametrize(
     ('flags', 'load_from'), [(['--resume'], None), (['--resume', 'a.pth'], 'a.pth')]
 )

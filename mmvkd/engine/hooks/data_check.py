@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmvkd.datasets import PretextDataset, SeededDataset
 from mmvkd.datasets.fingerprint import data_fingerprint, located, spread
+from mmvkd.datasets.seeded import NamingPipeline
 from mmvkd.engine.wrapping import inner
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
@@ -25,7 +26,7 @@ class DataCheckHook(Hook):
     files must be where ``data_prefix`` says; up to 100 of them, evenly spread, are
     looked for. Training goes on where only some are missing, as it skips those. A
     pretext task must have as many classes as the head. The stores of cached teachers
-    must be of the training set.
+    must be of the training set. A clip of a score that cannot be read is named.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -41,6 +42,9 @@ class DataCheckHook(Hook):
                 _check(stage, dataloader.dataset, classes, lowest)
                 if stage == 'train':
                     _check_stores(getattr(model, 'teachers', {}), dataloader)
+                    _tell_unlabeled(dataloader.dataset, runner)
+                elif not isinstance(dataloader.dataset, SeededDataset):
+                    _name_clips(_innermost(dataloader.dataset))
 
 
 def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
@@ -102,6 +106,25 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
             f"{len(missing)} of {len(paths)} clips looked for do not exist, as '"
             f"{missing[0]}'; check data_prefix of {name} in the {stage}_dataloader"
         )
+
+
+def _tell_unlabeled(dataset: Any, runner: Runner) -> None:
+    """Tell how many clips teach by the teachers alone."""
+    if isinstance(dataset, PretextDataset) or not hasattr(dataset, 'get_data_info'):
+        return
+    labels = [dataset.get_data_info(i).get('label') for i in range(len(dataset))]
+    without = sum(isinstance(x, (int, np.integer)) and x < 0 for x in labels)
+    if without:
+        runner.logger.warning(
+            f'{without} of {len(labels)} training clips have no label'
+        )
+
+
+def _name_clips(dataset: Any) -> None:
+    """Let the data set of a score name the clip that it cannot read."""
+    pipeline = getattr(dataset, 'pipeline', None)
+    if pipeline is not None and not isinstance(pipeline, NamingPipeline):
+        dataset.pipeline = NamingPipeline(pipeline, getattr(dataset, 'ann_file', ''))
 
 
 def _innermost(dataset: Any) -> Any:

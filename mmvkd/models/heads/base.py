@@ -50,7 +50,7 @@ class DistillationHead(nn.Module):
     def __init__(
         self,
         loss_weight: float = 1.0,
-        teachers: Optional[Sequence[str]] = None,
+        teachers: Optional[Union[str, Sequence[str]]] = None,
         tap: Optional[TapConfig] = None,
         teacher_tap: Optional[Union[TapConfig, Mapping[str, TapConfig]]] = None,
     ) -> None:
@@ -58,6 +58,8 @@ class DistillationHead(nn.Module):
         if loss_weight < 0:
             raise ValueError(f'loss_weight must not be negative, got {loss_weight}')
         self.loss_weight = loss_weight
+        if isinstance(teachers, str):
+            teachers = [teachers]
         self.teachers = None if teachers is None else tuple(teachers)
         self.enabled = True
         self._tap = tap

@@ -1,0 +1,99 @@
+"""A tenth of the labels on Motions, for a teacher, its students and the student alone.
+
+The teacher learns a task of all clips first, without a label, then the classes from the
+clips that have one. Its students see all clips, in as many steps as the student alone
+has on the clips with a label. The last rows give the student alone what it may need
+instead: more than twice the steps, or the teacher's task.
+"""
+
+_base_ = './_self_supervised.py'
+
+name = 'few_labels_motions'
+title = 'A tenth of the labels on Motions: TSM-R50 to TSM-R18'
+baselines = ['student', 'kd', 'zscore_kd', 'dist']
+options = {'train_cfg.max_epochs': 16, 'param_scheduler.1.end': 16}
+_set = 'train_dataloader.dataset'
+_weak = {
+    **_base_._views,
+    f'{_set}.type': 'mmvkd.WeakLabels',
+    f'{_set}.labeled': 0.1,
+}
+# ten epochs of these clips are one of all
+_labeled_only = {
+    **_weak,
+    f'{_set}.labeled_only': True,
+    'train_dataloader.sampler.views': 160,
+    'train_cfg.max_epochs': 160,
+    'train_cfg.val_interval': 10,
+    'param_scheduler.1.end': 160,
+    'default_hooks.checkpoint.interval': 10,
+}
+_fine_tuned = {
+    **_labeled_only,
+    'train_dataloader.sampler.views': 120,
+    'train_cfg.max_epochs': 120,
+    'param_scheduler.1.end': 120,
+}
+_longer = {
+    **_labeled_only,
+    'train_dataloader.sampler.views': 400,
+    'train_cfg.max_epochs': 400,
+    'param_scheduler.1.end': 400,
+}
+_hook = 'default_hooks.pseudo_labels'
+_refined = {
+    **_weak,
+    f'{_hook}.type': 'mmvkd.PseudoLabelHook',
+    f'{_hook}.warmup': 2,
+    f'{_hook}.momentum': 0.4,
+    f'{_hook}.teacher_weight': 0.8,
+}
+_small = {'model.backbone.depth': 18, 'model.cls_head.in_channels': 512}
+_task = _base_._pretexts['registration_pretext']
+_after_task = dict(registration_pretext=_base_._weights)
+_pair = 'mmvkd::distill/{}_tsm_r50_to_r18.py'
+runs = dict(
+    registration_pretext=_task,
+    tsm_r50=dict(
+        config='mmvkd::teachers/registration_tsm_r50.py',
+        needs=_after_task,
+        options=_fine_tuned,
+        title='TSM-R50, frame registration',
+    ),
+    kept=dict(options=_weak),
+    small_pretext=dict(_task, options={**_task['options'], **_small}),
+)
+_rows = dict(
+    collaborative=('collaborative', _base_._tsm, _weak),
+    dist=('DIST', _base_._tsm, _weak),
+    zscore_kd=('z-scored KD', _base_._tsm, _weak),
+    staged=('staged', _base_._online, _weak),
+    kd=('KD', _base_._tsm, _weak),
+    staged_refined=('staged, labels refined', _base_._online, _refined),
+    dist_refined=('DIST, labels refined', _base_._tsm, _refined),
+)
+methods = dict(
+    **{
+        name: dict(
+            run,
+            config=_pair.format(name.removesuffix('_refined')),
+            options=options,
+            title=title,
+        )
+        for name, (title, run, options) in _rows.items()
+    },
+    student=dict(_base_._student, options=_labeled_only),
+    student_pretext=dict(
+        config='mmvkd::teachers/registration_tsm_r50.py',
+        needs=dict(small_pretext=_base_._weights),
+        options={**_labeled_only, **_small},
+        seeds=[0],
+        title='student alone, after frame registration',
+    ),
+    student_longer=dict(
+        _base_._student,
+        options=_longer,
+        seeds=[0],
+        title='student alone, two and a half times the steps',
+    ),
+)
