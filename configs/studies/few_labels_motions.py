@@ -87,7 +87,6 @@ methods = dict(
         config='mmvkd::teachers/registration_tsm_r50.py',
         needs=dict(small_pretext=_base_._weights),
         options={**_labeled_only, **_small},
-        seeds=[0],
         title='student alone, after frame registration',
     ),
     student_longer=dict(
