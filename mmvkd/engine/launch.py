@@ -93,17 +93,16 @@ def set_work_dir(config: Config, work_dir: Optional[str], name: str) -> None:
         config.work_dir = work_dir
     elif config.get('work_dir') is None:
         config.work_dir = os.path.join('work_dirs', own)
-    elif Path(config.work_dir).name in _bases(config.filename) - {own}:
+    elif Path(config.work_dir).name in _files(config) - {own}:
         config.work_dir = str(Path(config.work_dir).with_name(own))
 
 
-def _bases(file: Optional[str]) -> set[str]:
-    """Names of the configs that a config inherits, without their extension."""
-    found: set[str] = set()
-    for base in Config._get_base_files(file) if file else ():
-        path, _ = Config._get_cfg_path(base, file)
-        found |= {Path(path).stem} | _bases(path)
-    return found
+def _files(config: Config) -> set[str]:
+    """Names of the files that a config was read from, without their extension."""
+    # its text begins each with a line of the file's path
+    lines = (config.text or '').splitlines()
+    files = [line for line in lines if line.endswith('.py') and os.path.isfile(line)]
+    return {Path(file).stem for file in files}
 
 
 def build_runner(config: Config, local_rank: int = 0) -> Runner:
@@ -147,12 +146,13 @@ def force_safe_loading() -> None:
 
 
 def fit_rate(runner: Runner) -> None:
-    """See that the learning rate is meant for the clips of a step, or warn.
+    """See that the learning rate is meant for this length and these steps, or warn.
 
     Where ``auto_scale_lr`` is enabled, iterations whose gradients make one step count,
     which MMEngine leaves out.
     """
     config = runner.cfg
+    _check_length(runner)
     scaling = config.get('auto_scale_lr') or {}
     loaded = (config.get('train_dataloader') or {}).get('batch_size')
     meant = scaling.get('base_batch_size')
@@ -167,6 +167,23 @@ def fit_rate(runner: Runner) -> None:
             f'a step has {clips} clips, and the learning rate is meant for {meant}: '
             '--auto-scale-lr scales it'
         )
+
+
+def _check_length(runner: Runner) -> None:
+    """Warn of a schedule in epochs that does not end with the training."""
+    epochs = (runner.cfg.get('train_cfg') or {}).get('max_epochs')
+    schedulers = runner.cfg.get('param_scheduler') or []
+    if epochs is None or isinstance(schedulers, Mapping):
+        return
+    for place, scheduler in enumerate(schedulers):
+        falls = short_type(scheduler['type']) not in ('LinearLR', 'ConstantLR')
+        end = scheduler.get('end', epochs)
+        if falls and scheduler.get('by_epoch', True) and end != epochs:
+            runner.logger.warning(
+                f'training takes {epochs} epochs, and its learning rate falls until '
+                f'epoch {end}: set param_scheduler.{place}.end, and its milestones if '
+                'it has some'
+            )
 
 
 def _add_guards(config: Config) -> None:

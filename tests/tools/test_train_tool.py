@@ -115,6 +115,33 @@ def test_a_child_config_has_a_folder_beside_its_bases(project: Project) -> None:
     assert merged(child, '--work-dir', 'mine').work_dir == 'mine'
 
 
+def test_ours_and_what_inherits_them_have_their_own_folders(tmp_path: Path) -> None:
+    from mmvkd.engine.launch import load_config, set_work_dir
+
+    ours = 'mmvkd::distill/kd_tsm_r50_to_r18.py'
+    child = tmp_path / 'child.py'
+    child.write_text(f"_base_ = ['{ours}']\n")
+    for config, folder in ((ours, 'kd_tsm_r50_to_r18'), (str(child), 'child')):
+        loaded = load_config(config)
+        set_work_dir(loaded, None, config)
+        assert loaded.work_dir == f'work_dirs/{loaded.dataset}/{folder}'
+
+
+@pytest.mark.parametrize('end', [1, 7])
+def test_a_schedule_of_another_length_is_told(
+    project: Project, tmp_path: Path, end: int
+) -> None:
+    schedule = [
+        dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=5),
+        dict(type='MultiStepLR', by_epoch=True, end=end, milestones=[1]),
+    ]
+    config = project.config('schedule', param_scheduler=schedule, log_level='INFO')
+    tool('train')([config, '--work-dir', str(tmp_path)])
+    (log,) = tmp_path.glob('*/*.log')
+    told = 'takes 1 epochs, and its learning rate falls until epoch 7: set param'
+    assert (told in log.read_text()) == (end == 7)
+
+
 def test_options_of_validation_may_stand_beside_no_validate(project: Project) -> None:
     base = project.config('unvalidated')
     options = ('--cfg-options', 'val_dataloader.batch_size=4')
