@@ -45,7 +45,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def merge_args(config: Config, args: argparse.Namespace) -> None:
-    """Write the arguments into the config; ``--cfg-options`` come last."""
+    """Write the arguments into the config; ``--cfg-options`` override them.
+
+    But for ``--no-validate``, beside which they may name what it takes away.
+    """
     config.launcher = args.launcher
     launch.set_work_dir(config, args.work_dir, args.config)
     if args.amp:

@@ -25,6 +25,14 @@ _scheduled = {
     'train_cfg.max_epochs': '{epochs}',
     'param_scheduler.1.end': '{epochs}',
 }
+# labels that are mended on the way
+_hook = 'default_hooks.pseudo_labels'
+_refining = {
+    f'{_hook}.type': 'mmvkd.PseudoLabelHook',
+    f'{_hook}.warmup': 2,
+    f'{_hook}.momentum': 0.4,
+    f'{_hook}.teacher_weight': 0.8,
+}
 runs = dict(
     tsm_r50=dict(
         config='mmvkd::teachers/tsm_r50.py', seed=0, options=_longest, title='TSM-R50'

@@ -20,34 +20,18 @@ _weak = {
 }
 # ten epochs of these clips are one of all
 _labeled_only = {
-    **_weak,
-    f'{_set}.labeled_only': True,
-    'train_dataloader.sampler.views': 160,
-    'train_cfg.max_epochs': 160,
-    'train_cfg.val_interval': 10,
-    'param_scheduler.1.end': 160,
-    'default_hooks.checkpoint.interval': 10,
+    epochs: {
+        **_weak,
+        f'{_set}.labeled_only': True,
+        'train_dataloader.sampler.views': epochs,
+        'train_cfg.max_epochs': epochs,
+        'train_cfg.val_interval': 10,
+        'param_scheduler.1.end': epochs,
+        'default_hooks.checkpoint.interval': 10,
+    }
+    for epochs in (120, 160, 400)
 }
-_fine_tuned = {
-    **_labeled_only,
-    'train_dataloader.sampler.views': 120,
-    'train_cfg.max_epochs': 120,
-    'param_scheduler.1.end': 120,
-}
-_longer = {
-    **_labeled_only,
-    'train_dataloader.sampler.views': 400,
-    'train_cfg.max_epochs': 400,
-    'param_scheduler.1.end': 400,
-}
-_hook = 'default_hooks.pseudo_labels'
-_refined = {
-    **_weak,
-    f'{_hook}.type': 'mmvkd.PseudoLabelHook',
-    f'{_hook}.warmup': 2,
-    f'{_hook}.momentum': 0.4,
-    f'{_hook}.teacher_weight': 0.8,
-}
+_refined = {**_weak, **_base_._refining}
 _small = {'model.backbone.depth': 18, 'model.cls_head.in_channels': 512}
 _task = _base_._pretexts['registration_pretext']
 _after_task = dict(registration_pretext=_base_._weights)
@@ -57,7 +41,7 @@ runs = dict(
     tsm_r50=dict(
         config='mmvkd::teachers/registration_tsm_r50.py',
         needs=_after_task,
-        options=_fine_tuned,
+        options=_labeled_only[120],
         title='TSM-R50, frame registration',
     ),
     kept=dict(options=_weak),
@@ -82,16 +66,16 @@ methods = dict(
         )
         for name, (title, run, options) in _rows.items()
     },
-    student=dict(_base_._student, options=_labeled_only),
+    student=dict(_base_._student, options=_labeled_only[160]),
     student_pretext=dict(
         config='mmvkd::teachers/registration_tsm_r50.py',
         needs=dict(small_pretext=_base_._weights),
-        options={**_labeled_only, **_small},
+        options={**_labeled_only[160], **_small},
         title='student alone, after frame registration',
     ),
     student_longer=dict(
         _base_._student,
-        options=_longer,
+        options=_labeled_only[400],
         seeds=[0],
         title='student alone, two and a half times the steps',
     ),

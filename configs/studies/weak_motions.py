@@ -18,14 +18,7 @@ _weak = {
     f'{_set}.noise': '{noise}',
     f'{_set}.labeled': '{labeled}',
 }
-_hook = 'default_hooks.pseudo_labels'
-_refined = {
-    **_weak,
-    f'{_hook}.type': 'mmvkd.PseudoLabelHook',
-    f'{_hook}.warmup': 2,
-    f'{_hook}.momentum': 0.4,
-    f'{_hook}.teacher_weight': 0.8,
-}
+_refined = {**_weak, **_base_._refining}
 _longer = {'train_cfg.max_epochs': 24, 'param_scheduler.1.end': 24}
 _labeled_only = {
     **_weak,

@@ -57,7 +57,7 @@ def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, A
         versions=versions(),
         data={**_lists(config), **_weights(config, set(run.needs))},
         needs={key: needs[name] for key, name in run.needs.items()},
-        config=dict(_flat(config)),
+        config={key: repr(value) for key, value in _leaves(config)},
     )
 
 
@@ -168,16 +168,17 @@ def _resolved(node: Any) -> Any:
     return node
 
 
-def _flat(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
+def _leaves(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Every value inside that holds no other, by its dotted key."""
     items: Any = ()
     if isinstance(node, Mapping):
         items = node.items()
     elif isinstance(node, list):
         items = enumerate(node)
     if not items:
-        yield prefix[:-1], repr(node)
+        yield prefix[:-1], node
     for key, value in items:
-        yield from _flat(value, f'{prefix}{key}.')
+        yield from _leaves(value, f'{prefix}{key}.')
 
 
 def _lists(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,26 +203,16 @@ def _weights(config: Mapping[str, Any], made: Collection[str]) -> dict[str, Any]
         made: Settings that name what other runs make, which their digests tell of.
     """
     found = {}
-    for key, name in _strings({key: config.get(key) for key in _WITH_WEIGHTS}):
+    for key, name in _leaves({key: config.get(key) for key in _WITH_WEIGHTS}):
+        if not isinstance(name, str) or key.rpartition('.')[2] not in _WEIGHTS:
+            continue
         # what a teacher's own config begins with, its checkpoint replaces
-        if key.rpartition('.')[2] not in _WEIGHTS or _OF_TEACHER.match(key):
+        if key in made or _OF_TEACHER.match(key):
             continue
         file = find_checkpoint(name.removeprefix('run://').partition('?')[0])
-        if file is not None and key not in made:
+        if file is not None:
             found[name] = _hash_file(file)
     return dict(sorted(found.items()))
-
-
-def _strings(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
-    """Every text inside, by its dotted key."""
-    if isinstance(node, str):
-        yield prefix[:-1], node
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _strings(value, f'{prefix}{key}.')
-    elif isinstance(node, list):
-        for number, value in enumerate(node):
-            yield from _strings(value, f'{prefix}{number}.')
 
 
 def _mappings(node: Any) -> Iterator[Mapping[str, Any]]:

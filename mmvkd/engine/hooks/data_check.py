@@ -39,10 +39,14 @@ class DataCheckHook(Hook):
             dataloader = getattr(loop, 'dataloader', None)
             if isinstance(loop, BaseLoop) and dataloader is not None:
                 lowest = -1 if stage == 'train' and hasattr(model, 'student') else 0
-                _check(stage, dataloader.dataset, classes, lowest)
+                unlabeled = _check(stage, dataloader.dataset, classes, lowest)
+                if unlabeled:
+                    runner.logger.warning(
+                        f'{unlabeled} of {len(dataloader.dataset)} training clips have '
+                        'no label'
+                    )
                 if stage == 'train':
                     _check_stores(getattr(model, 'teachers', {}), dataloader)
-                    _tell_unlabeled(dataloader.dataset, runner)
                 elif not isinstance(dataloader.dataset, SeededDataset):
                     _name_clips(_innermost(dataloader.dataset))
 
@@ -63,15 +67,17 @@ def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
         teacher.check_data(fingerprint, getattr(dataloader.sampler, 'views', None))
 
 
-def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
-    """Check one data set; those that give no annotations are passed over."""
+def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> int:
+    """Check one data set, if it gives annotations; give how many clips lack a label."""
+    unlabeled = 0
     source = _innermost(dataset)
     name = f"'{getattr(source, 'ann_file', None) or type(source).__name__}'"
     if len(dataset) == 0:
         raise ValueError(f'{name} of the {stage}_dataloader lists no clips')
     if not hasattr(dataset, 'get_data_info'):
-        return
-    if isinstance(dataset, PretextDataset):
+        return unlabeled
+    pretext = isinstance(dataset, PretextDataset)
+    if pretext:
         lowest = -1  # its task writes the labels
         if dataset.task.num_classes != classes:
             raise ValueError(
@@ -97,8 +103,10 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
                     f"label {label} of clip '{clip}' in {name} is not a class of "
                     f'the model, whose head has num_classes={classes}{none}'
                 )
+            if isinstance(label, (int, np.integer)) and label < 0 and not pretext:
+                unlabeled += 1
     if not _on_disk(source):
-        return
+        return unlabeled
     paths = spread(dataset)
     missing = [path for path in paths if '://' not in path and located(path) is None]
     if missing and (stage != 'train' or len(missing) == len(paths)):
@@ -106,18 +114,7 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> None:
             f"{len(missing)} of {len(paths)} clips looked for do not exist, as '"
             f"{missing[0]}'; check data_prefix of {name} in the {stage}_dataloader"
         )
-
-
-def _tell_unlabeled(dataset: Any, runner: Runner) -> None:
-    """Tell how many clips teach by the teachers alone."""
-    if isinstance(dataset, PretextDataset) or not hasattr(dataset, 'get_data_info'):
-        return
-    labels = [dataset.get_data_info(i).get('label') for i in range(len(dataset))]
-    without = sum(isinstance(x, (int, np.integer)) and x < 0 for x in labels)
-    if without:
-        runner.logger.warning(
-            f'{without} of {len(labels)} training clips have no label'
-        )
+    return unlabeled
 
 
 def _name_clips(dataset: Any) -> None:
