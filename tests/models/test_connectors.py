@@ -59,7 +59,7 @@ def test_time_is_interpolated_and_space_pooled(deterministic: bool) -> None:
 def test_a_mean_over_time_is_compared_with_a_mean_over_time(
     deterministic: bool,
 ) -> None:
-    student, teacher = feature(8, 4, 4), feature(1, 4, 4)
+    student, teacher = (feature(*x).float() for x in ((8, 4, 4), (1, 4, 4)))
     own, other = match_size(student, teacher)
     torch.testing.assert_close(own, student.mean(2, keepdim=True))
     torch.testing.assert_close(other, teacher)
