@@ -15,7 +15,7 @@ The folders, from that of the text, have ``results.json`` of one study each. The
 line has the columns, each one of the report's, after the study and the setting where
 there are several, and before it, if it has another title, that. Every other line is a
 row: a method or a teacher of the studies, after ``*`` in bold, and its title, if it has
-another here.
+another here. Where studies call it differently, ``or`` is between its names.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def _lines(folders: Sequence[Path], says: Sequence[str]) -> list[str]:
         '|---|' + '---:|' * len(columns),
     ]
     for word in says[1:]:
-        name, title, mark = _row(word, list(found.values()))
-        texts = [title, *(_cell(name, table, column) for _, table, column in columns)]
+        names, title, mark = _row(word, list(found.values()))
+        texts = [title, *(_cell(names, table, column) for _, table, column in columns)]
         marked = (f'{mark}{text}{mark}' if text else '' for text in texts)
         lines.append('| ' + ' | '.join(marked) + ' |')
     return lines
@@ -92,18 +92,20 @@ def _column(word: str, found: Mapping[str, Table]) -> tuple[str, Table, str]:
     )
 
 
-def _row(word: str, found: Sequence[Table]) -> tuple[str, str, str]:
-    """Name, title and what makes it bold."""
+def _row(word: str, found: Sequence[Table]) -> tuple[list[str], str, str]:
+    """Names, title and what makes it bold."""
     name, _, title = word.partition(' = ')
     bare = name.removeprefix('*')
+    names = bare.split(' or ')
     rows = {row.name: row for table in found for row in table.rows}
-    if bare not in rows:
-        raise ValueError(f"no row '{bare}': there are {', '.join(rows)}")
-    return bare, title or rows[bare].title, '**' if name != bare else ''
+    for each in names:
+        if each not in rows:
+            raise ValueError(f"no row '{each}': there are {', '.join(rows)}")
+    return names, title or rows[names[0]].title, '**' if name != bare else ''
 
 
-def _cell(name: str, table: Table, column: str) -> str:
-    row = next((row for row in table.rows if row.name == name), None)
+def _cell(names: Sequence[str], table: Table, column: str) -> str:
+    row = next((row for row in table.rows if row.name in names), None)
     if row is None:
         return ''
     text = row_cells(row, table)[column]

@@ -66,6 +66,25 @@ def test_columns_may_be_of_several_studies(folder: Path) -> None:
     assert graph[2].startswith(' **78.') and graph[3].startswith(' **50.')
 
 
+def test_a_row_may_have_another_name_in_each_study(folder: Path) -> None:
+    (folder / 'other').mkdir()
+    found = results()
+    found['methods']['graphs'] = found['methods'].pop('graph')
+    for cell in found['cells']:
+        if cell['method'] == 'graph':
+            cell['method'] = 'graphs'
+    write_json(folder / 'other' / 'results.json', found)
+    text = MARKED.replace('of made_up', 'of made_up other').replace(
+        'accuracy; of the gap = gap closed',
+        'one = made_up accuracy; two = other accuracy',
+    )
+    row = {}
+    for name in ('*graph', '*graph or graphs'):
+        row[name] = body(filled(text.replace('*graph', name), folder))[4].split('|')
+    assert row['*graph'][2] and not row['*graph'][3].strip()
+    assert row['*graph or graphs'][2] == row['*graph or graphs'][3]
+
+
 def test_one_seed_beside_several_is_said(folder: Path) -> None:
     found = results()
     found['cells'] = [
