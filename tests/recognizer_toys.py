@@ -257,3 +257,13 @@ def run(model: dict, work_dir: Path, epochs: int = 1, **kwargs: Any) -> Runner:
     )
     runner.train()
     return runner
+
+
+def fitnets(tap: str = 'backbone.layer4', **kwargs: Any) -> dict:
+    """Config of a head that matches a tap."""
+    return dict(type='mmvkd.FitNetsHead', tap=tap, **kwargs)
+
+
+def kd_and_fitnets() -> dict:
+    """Heads on logits and on a tap."""
+    return dict(kd=dict(type='mmvkd.KDHead'), hint=fitnets())

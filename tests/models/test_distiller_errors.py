@@ -1,0 +1,145 @@
+"""Wrong configs of a distiller end before the first step, in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from recognizer_toys import (
+    build,
+    config,
+    distiller,
+    fitnets,
+    plain,
+    step,
+    teacher,
+)
+from toys import batch, tiny_tsm
+
+from mmvkd.models.taps import TapError
+
+
+def refused(error: type[Exception], match: str, **kwargs: Any) -> None:
+    with pytest.raises(error, match=match) as info:
+        build(config(**kwargs), init=False)
+    assert '\n' not in str(info.value)
+
+
+def test_an_unknown_tap_is_told_with_what_is_near() -> None:
+    near = r"'backbone.layr4' is not in Recognizer2D; near: .*backbone\.layer4"
+    refused(TapError, near, heads=dict(h=fitnets('backbone.layr4')))
+    heads = dict(h=fitnets('backbone.layer4', teacher_tap='backbone.layr4'))
+    refused(TapError, near, heads=heads)
+
+
+def test_a_heads_name_may_not_contain_loss() -> None:
+    refused(ValueError, "head 'my_loss'", heads=dict(my_loss=dict(type='mmvkd.KDHead')))
+
+
+@pytest.mark.parametrize(
+    ('heads', 'key'),
+    [
+        (dict(cls=dict(type='mmvkd.KDHead')), 'cls'),
+        (dict(scales=dict(type='mmvkd.KDHead')), 'scales'),
+        (
+            dict(
+                dist=dict(type='mmvkd.DISTHead'), dist_inter=dict(type='mmvkd.KDHead')
+            ),
+            'dist_inter',
+        ),
+    ],
+)
+def test_a_head_whose_term_would_replace_another_is_refused(
+    heads: dict, key: str
+) -> None:
+    refused(ValueError, f"'{key}' would be a term of .* another name$", heads=heads)
+
+
+@pytest.mark.parametrize('name', ['layer.4', 'keys'])
+def test_a_name_that_no_module_can_have_is_refused(name: str) -> None:
+    kd = dict(type='mmvkd.KDHead')
+    refused(ValueError, f"no head can have the name '{name}'", heads={name: kd})
+    teachers = {name: teacher()}
+    refused(ValueError, f"no teacher can have the name '{name}'", teachers=teachers)
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_a_layout_that_one_head_says_holds_for_all(order: int) -> None:
+    tap = dict(name='backbone.layer4', layout='NTCHW')
+    said, plain_ = fitnets(teacher_tap=tap), fitnets()
+    heads = dict(list(dict(said=said, plain=plain_).items())[::order])
+    model = distiller(heads=heads)
+    assert model.teachers['t'].reader.layouts['backbone.layer4'] == 'NTCHW'
+    heads['other'] = fitnets(teacher_tap=dict(tap, layout='NCTHW'))
+    told = "'backbone.layer4' has layout='NTCHW' in one head and 'NCTHW' in another"
+    refused(ValueError, told, heads=heads)
+
+
+def test_an_unknown_teacher_in_a_head_is_told() -> None:
+    heads = dict(kd=dict(type='mmvkd.KDHead', teachers=['u']))
+    refused(ValueError, "names teacher 'u'; the config has t", heads=heads)
+
+
+def test_one_teacher_of_a_head_may_be_a_word() -> None:
+    model = distiller(heads=dict(kd=dict(type='mmvkd.KDHead', teachers='t')))
+    assert model.heads['kd'].teachers == ('t',)
+
+
+def test_a_tap_missing_for_a_teacher_is_told() -> None:
+    heads = dict(h=fitnets(teacher_tap=dict(u='backbone.layer4')))
+    told = "teacher_tap of FitNetsHead has none for teacher 't'; it has u"
+    refused(ValueError, told, heads=heads)
+
+
+def test_a_loss_that_would_not_run_is_refused() -> None:
+    student = plain(tiny_tsm())
+    penalized = type('Penalized', (type(student.cls_head),), dict(loss=lambda: None))
+    student.cls_head.__class__ = penalized
+    refused(TypeError, r'Penalized has a loss\(\) of its own', student=student)
+
+
+def test_several_modalities_are_refused() -> None:
+    data = batch()
+    data['inputs'] = dict(imgs=data['inputs'])
+    with pytest.raises(TypeError, match='a batch of dict is not one clip per sample'):
+        build(config()).data_preprocessor(data, training=True)
+
+
+def test_a_head_without_a_teacher_is_refused() -> None:
+    refused(ValueError, "head 'kd' has no teacher", teachers={})
+    heads = dict(kd=dict(type='mmvkd.KDHead', teachers=[]))
+    refused(ValueError, "head 'kd' has no teacher", heads=heads)
+
+
+def test_a_misspelt_name_is_told() -> None:
+    heads = dict(kd=dict(type='mmvkd.KDHead'), kdd=dict(temperature=3.0))
+    refused(ValueError, "head 'kdd' has no type, but .*; there is kd$", heads=heads)
+    teachers = dict(tsm_r50=teacher(), tsm50=dict(checkpoint='x.pth'))
+    told = "teacher 'tsm50' has no type, but .*; there is tsm_r50$"
+    refused(ValueError, told, teachers=teachers)
+    refused(ValueError, "head 'kd' has no type, but None$", heads=dict(kd=None))
+
+
+def test_an_unknown_head_is_told() -> None:
+    refused(KeyError, 'mmvkd.NoHead', heads=dict(h=dict(type='mmvkd.NoHead')))
+
+
+def test_a_teacher_of_other_classes_serves_features_only() -> None:
+    teachers = dict(t=teacher(tiny_tsm(num_classes=9)))
+    for kind in ('KD', 'ZScoreKD', 'DIST', 'DKD', 'LogitsGraph'):
+        refused(
+            ValueError,
+            "teacher 't' has 9 classes, the student 4",
+            teachers=teachers,
+            heads=dict(h=dict(type=f'mmvkd.{kind}Head')),
+        )
+    model = distiller(teachers=teachers, heads=dict(hint=fitnets()))
+    assert torch.isfinite(step(model, batch())['loss_hint'])
+
+
+def test_a_batch_of_several_modalities_is_refused() -> None:
+    data = batch()
+    data['inputs'] = [dict(imgs=x) for x in data['inputs']]
+    with pytest.raises(TypeError, match='not one clip per sample'):
+        step(distiller(), data)
