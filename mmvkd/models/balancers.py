@@ -19,7 +19,7 @@ class FixedBalancer(nn.Module):
     .. math:: L = w_{cls} L_{cls} + \sum_i w_i L_i
 
     Args:
-        cls_weight: :math:`w_{cls}`, of every loss of the student's own head.
+        cls_weight: :math:`w_{cls}`, weight of every loss of the student's own head.
     """
 
     def __init__(self, cls_weight: float = 1.0) -> None:
@@ -27,15 +27,15 @@ class FixedBalancer(nn.Module):
         self.cls_weight = cls_weight
 
     def attach(self, terms: Sequence[str], of_labels: Collection[str] = ()) -> None:
-        """Learn the names of the heads' terms, before the optimizer is built.
+        """Receive the names of the heads' terms, before the optimizer is built.
 
         Args:
-            terms: All.
-            of_labels: Of these, those that are zero in a batch without any label.
+            terms: All terms.
+            of_labels: Those of them that are zero in a batch without any label.
         """
 
     def focus(self, terms: Collection[str]) -> None:
-        """Expect these alone, ``cls`` among them if the label's losses count."""
+        """Expect these terms only, ``cls`` among them if the label losses count."""
 
     def forward(
         self,
@@ -46,8 +46,8 @@ class FixedBalancer(nn.Module):
         """Entries of the objective, and the student's own log entries.
 
         Args:
-            own: What the student's head returned; its losses are those with ``loss``
-                in their name.
+            own: What the student's head returned; entries with ``loss`` in their name
+                are its losses.
             terms: Terms of the heads.
             weights: :math:`w_i` of each term.
         """
@@ -69,23 +69,25 @@ class UncertaintyBalancer(nn.Module):
     .. math:: L = \sum_i w_i\left(\tfrac12 e^{-s_i} L_i + \tfrac12 s_i\right)
 
     The classification, which is the sum of the student's own losses, has :math:`i=cls`
-    and :math:`w_{cls}=1`. At the optimum :math:`s_i=\log L_i`, so every term weighs the
-    same, but for :math:`w_i`, as long as its scale is within the limit. Terms must not
-    be negative.
+    and :math:`w_{cls}=1`. At the optimum :math:`s_i=\log L_i`, so that, apart from
+    :math:`w_i`, every term whose scale is within the limit weighs the same. Terms must
+    not be negative.
 
     With ``anchor='cls'`` the student's gradient is divided by the classification's
-    weight, so that the learning-rate schedule means what it means without teachers:
-    :math:`L_{cls} + \sum_i w_i e^{s_{cls}-s_i} L_i`. The scales learn from :math:`L`.
+    weight, so that the learning-rate schedule means the same as without teachers:
+    :math:`L_{cls} + \sum_i w_i e^{s_{cls}-s_i} L_i`. The scales still learn from
+    :math:`L`.
 
-    The scales are kept in range before each step, which is after the optimizer's: a
-    clamp inside the loss would have no gradient that leads back. Without any label in
-    the global batch, terms that need one, as the classification, say nothing about
-    their noise, and their scales have no gradient but what the optimizer remembers.
+    Each step first clamps the scales, as the optimizer left them, to the limit: a clamp
+    inside the loss would have no gradient to lead them back. If the global batch has no
+    label, terms that need one, such as the classification, say nothing about their
+    noise; their scales then have zero gradient and move only by what the optimizer
+    remembers.
 
     Args:
         anchor: ``cls`` or None.
         limit: Largest absolute value of a scale.
-        lr_mult: Learning rate of the scales, in units of the base rate.
+        lr_mult: Learning rate of the scales, as a multiple of the base rate.
 
     Raises:
         ValueError: for another anchor, or a limit that is not above 0.
@@ -126,11 +128,11 @@ class UncertaintyBalancer(nn.Module):
     ) -> dict[str, Tensor]:
         r"""Entries of the objective, the scales, and the student's own log entries.
 
-        One entry, ``loss_scales``, is :math:`\tfrac12\sum_i w_i s_i` and has the
-        gradient of all scales; the others have that of the student alone.
+        The entry ``loss_scales`` is :math:`\tfrac12\sum_i w_i s_i` and has the gradient
+        of all scales; the other entries have that of the student alone.
 
         Args:
-            own: See :meth:`FixedBalancer.forward`, as the others.
+            own: See :meth:`FixedBalancer.forward`.
             terms: Likewise.
             weights: Likewise.
 
@@ -167,16 +169,16 @@ class UncertaintyBalancer(nn.Module):
     def _of_scales(
         self, values: Mapping[str, Tensor], weights: Mapping[str, float]
     ) -> Tensor:
-        """What the scales learn from: the values of the global batch."""
+        """The entry that the scales learn from, over the global batch."""
         stacked = torch.stack([value.detach().float() for value in values.values()])
         means = gather(stacked[None]).mean(0)
-        # where nobody froze them, no scale may lack its gradient
+        # scales that are not frozen must get a gradient, even without a term
         off = [scale for name, scale in self.scales.items() if name not in values]
         total = means.new_zeros(()) + 0 * sum(off)
         for name, mean in zip(values, means):
             scale = self.scales[name]
             fit = 0.5 * (-scale).exp() * mean
-            # its value is in the other entries
+            # the value of the fit is in the other entries
             entry = weights[name] * (0.5 * scale + fit - fit.detach())
             if name in self._of_labels:
                 entry = entry * (mean > 0)

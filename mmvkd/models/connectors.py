@@ -13,11 +13,11 @@ from mmvkd.registry import MODELS
 
 
 def match_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """Two features of equal T, H, W.
+    """Bring two features to equal T, H and W.
 
     Space: the larger map is pooled to the smaller. Time: the student is interpolated to
-    the teacher's T, for pooling would blur what moves; it is averaged where the teacher
-    has a mean over time, T' = 1.
+    the teacher's T, because pooling would blur what moves; if the teacher has a mean
+    over time, T' = 1, the student is averaged.
 
     Args:
         student: (N, C, T, H, W).
@@ -37,7 +37,7 @@ def to_size(feature: Tensor, size: Sequence[int]) -> Tensor:
 
     Args:
         feature: Pooled along the sides of its map that are larger, interpolated along
-            those that are smaller and in time, but averaged to a single frame.
+            those that are smaller and in time, unless T = 1: then averaged over time.
         size: (T, H, W).
     """
     height, width = (min(own, new) for own, new in zip(feature.shape[3:], size[1:]))
@@ -52,7 +52,7 @@ def to_size(feature: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def coarse(feature: Tensor, grid: int) -> Tensor:
-    """A feature (N, C, T, H, W) with its map pooled to ``grid`` a side, if larger."""
+    """A feature (N, C, T, H, W) with its map pooled to at most ``grid`` a side."""
     height, width = (min(side, grid) for side in feature.shape[3:])
     return pooled(feature, (feature.shape[2], height, width))
 
@@ -70,10 +70,10 @@ def pooled(feature: Tensor, size: Sequence[int]) -> Tensor:
 def _along_sides(
     feature: Tensor, size: Sequence[int], resize: Callable[[Tensor, int], Tensor]
 ) -> Tensor:
-    """What ``resize`` does to each of T, H, W in turn, as a product with a matrix.
+    """Apply ``resize`` to T, H and W in turn, as a product with a matrix.
 
     On a GPU the gradients of pooling and of interpolation in three dimensions are added
-    up in no fixed order, and torch refuses them under ``--deterministic``.
+    up in no fixed order, so torch refuses them under ``--deterministic``.
     """
     with torch.autocast(feature.device.type, enabled=False):
         for axis, new in enumerate(size, 2):

@@ -1,8 +1,8 @@
 """Terms over the global batch: one process or many give the same gradients.
 
-DDP averages the ranks' gradients. A mean over clips is therefore the local sum, over
-the *global* count, times the number of ranks; a term that looks across clips is
-computed on the gathered batch by every rank.
+DDP averages the ranks' gradients. A mean over clips is therefore the local sum divided
+by the *global* count, times the number of ranks. A term that spans clips is computed on
+the gathered batch by every rank.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 
 class _Gather(torch.autograd.Function):
-    """All-gather whose backward sums over ranks.
+    """All-gather whose backward pass sums over ranks.
 
-    Keeping only the own slice of the gradient would give 1/W of it after DDP's mean.
+    Keeping only the rank's own slice would leave 1/W of the gradient after DDP's mean.
     """
 
     @staticmethod
@@ -35,20 +35,20 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(x: Tensor) -> Tensor:
-    """The global batch (W·N, ...) of ``x`` (N, ...), equal N on each rank."""
+    """The global batch (W·N, ...) of ``x`` (N, ...), with the same N on each rank."""
     return x if get_world_size() == 1 else _Gather.apply(x)
 
 
 def global_count(mask: Tensor) -> Tensor:
-    """Clips of the global batch that are in ``mask`` (N,), over W: a mean's divisor.
+    """Clips of the global batch in ``mask`` (N,), divided by W: a mean's divisor.
 
-    At least 1/W, so that a batch without any gives zero and not NaN.
+    At least 1/W, so that a batch without any gives zero, not NaN.
     """
     return global_sum(mask).clamp_min(1.0) / get_world_size()
 
 
 def global_sum(values: Tensor) -> Tensor:
-    """Sum of ``values`` over the global batch, without graph."""
+    """Sum of ``values`` over the global batch, without a graph."""
     total = values.detach().sum(dtype=torch.float32)
     if get_world_size() > 1:
         total = total.clone()
@@ -60,8 +60,8 @@ def clip_mean(values: Tensor, mask: Optional[Tensor] = None) -> Tensor:
     """Mean over the clips of the global batch, up to DDP's averaging.
 
     Args:
-        values: (N,) one value a clip.
-        mask: (N,) bool; clips outside are left out. A rank with none gives zero.
+        values: (N,), one value per clip.
+        mask: (N,), bool; clips outside are left out. A rank with none gives zero.
     """
     if mask is None:
         return values.mean()

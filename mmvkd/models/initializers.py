@@ -1,4 +1,4 @@
-"""Initialization of recognizers: from nothing, or from another run."""
+"""Initialization of recognizers: from scratch, or from another run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _RUN = 'run://'
 def load_run(address: str, map_location: Optional[str] = None) -> Any:
     """Read ``run://FOLDER``, for MMEngine: a run's best checkpoint, or else its last.
 
-    So a config can start from a run whose best epoch it does not know: a backbone by
+    This lets a config start from a run whose best epoch it does not know; a backbone by
     ``init_cfg=dict(type='Pretrained', checkpoint='run://…', prefix='backbone')``.
-    ``run://FOLDER?recipe=COMMAND`` also says what makes it, told when it is missing.
+    ``run://FOLDER?recipe=COMMAND`` adds the command to show if the run is missing.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if there is no checkpoint.
         RuntimeError: if it holds more than tensors and plain types.
     """
     folder, _, recipe = address[len(_RUN) :].partition('?recipe=')
@@ -41,12 +41,12 @@ class ResidualScaleInit:
     """Starts the residual branches of a 2-D ResNet small.
 
     The scale of each block's last norm is set below 1, so that the variance does not
-    grow with depth. With 0, the usual choice for images (arXiv 1706.02677), TSM learns
-    late, as its shifts are in these branches; ours is in between. For the ``init_cfg``
-    of a backbone, as its last entry.
+    grow with depth. With 0, the usual choice for images (arXiv 1706.02677), TSM starts
+    to learn late, as its shifts are in these branches; our value is in between. Use it
+    as the last entry of a backbone's ``init_cfg``.
 
     Args:
-        scale: Of the branch, at least 0; 1 is the plain ResNet.
+        scale: Scale of the branches, at least 0; 1 is the plain ResNet.
     """
 
     def __init__(self, scale: float = 0.25) -> None:

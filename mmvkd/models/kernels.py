@@ -37,9 +37,9 @@ def by_stage(
     Args:
         model: Its name, for messages.
         found: What :func:`kernels` gave.
-        prefixes: Dotted names of the stages. If None, every first numbered part of a
-            name that is called layer, stage, block or features is one, such as
-            ``layer3``; the pathways of a SlowFast share theirs.
+        prefixes: Dotted names of the stages. If None, a kernel's stage is the first
+            numbered layer, stage, block or features in its name, such as ``layer3``;
+            the pathways of a SlowFast share their stages.
 
     Raises:
         ValueError: if a stage has no kernel.
@@ -66,13 +66,13 @@ def by_stage(
 def filters(members: Iterable[Tensor], volumes: bool) -> dict[Size, list[Tensor]]:
     """The filters of kernels, (F, k, k) or (F, t, k, k), by size.
 
-    Grouped and depthwise kernels (O, I/g, …) have fewer filters, no others. Those of
-    less than 3 × 3 have no spatial spectrum and are left out.
+    Grouped and depthwise kernels (O, I/g, …) just have fewer filters. Kernels smaller
+    than 3 × 3, which have no spatial spectrum, and non-square ones are left out.
 
     Args:
         members: Kernels, (O, I, …).
-        volumes: Whether kernels that extend in time stay so; else they are averaged
-            over it.
+        volumes: Whether kernels that extend in time keep that axis; otherwise they are
+            averaged over it.
     """
     found: dict[Size, list[Tensor]] = {}
     for kernel in members:

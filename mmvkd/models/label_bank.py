@@ -11,12 +11,12 @@ from torch import Tensor
 
 from mmvkd.models.outputs import Outputs, Targets
 
-_CHUNK = 4096  # clips whose rows cross between processes at a time
+_CHUNK = 4096  # clips whose rows are exchanged between processes at a time
 _NOT_SEEN = torch.iinfo(torch.int64).max
 
 
 class _Batch(NamedTuple):
-    """What was predicted of a batch; classes are those of the views, not the clips."""
+    """Predictions for a batch; classes are those of the views, not of the clips."""
 
     ids: list[int]
     maps: list[Mapping[int, int]]
@@ -28,24 +28,24 @@ class LabelBank:
 
     After arXiv 2307.05201; our reading. At first y is the given label. A clip without
     one gets the mean of the teachers' predictions :math:`p_T` at the end of the first
-    epoch that it is in. From then on, an epoch's predictions move y,
+    epoch in which it is seen. From then on, the predictions of each epoch move y,
 
     .. math:: m = \gamma p_T + (1 - \gamma) p_S, \qquad
               y \leftarrow \beta y + (1 - \beta) m
               \quad\text{where } \max m > \theta
 
-    with the student's :math:`p_S`, both from the forward passes of training. Each clip
-    counts once an epoch: of several places that the sampler gave it, the first in the
-    global order. All processes hold the same bank, on the host, in float32: 4 bytes a
-    clip and class, also in each checkpoint.
+    with :math:`p_S` the student's, both from the forward passes of training. Each clip
+    counts once per epoch: if the sampler gave it several places, the first in the
+    global order counts. All processes hold the same bank, on the host, in float32: 4
+    bytes per clip and class, in each checkpoint too.
 
     Where an augmentation exchanged classes (``label_map`` in a sample's ``metainfo``),
     labels and predictions follow it.
 
     Args:
-        given: (n,) classes, −1 where there is none.
+        given: (n,) classes, −1 where a clip has none.
         num_classes: M.
-        teachers: Names of those that make :math:`p_T`.
+        teachers: Names of the teachers averaged in :math:`p_T`.
         momentum: :math:`\beta`.
         teacher_weight: :math:`\gamma`; without teachers it counts as 0.
         threshold: :math:`\theta`.
@@ -72,11 +72,11 @@ class LabelBank:
         self._shown: dict[tuple, Tensor] = {}
 
     def targets(self, data_samples: Sequence) -> Targets:
-        """The labels of a batch, as its views show them, which its samples get too.
+        """The labels of a batch, as its views show them; its samples get them too.
 
         Args:
-            data_samples: N samples on the host; ``gt_label`` becomes the soft label
-                (M,) where there is one, so that the student's own head learns from it.
+            data_samples: N samples on the host. If a clip has a soft label (M,), it
+                becomes ``gt_label``, so that the student's own head learns from it.
         """
         infos = [sample.metainfo for sample in data_samples]
         ids = torch.tensor([info['sample_id'] for info in infos])
@@ -99,7 +99,7 @@ class LabelBank:
         student: Outputs,
         teachers: Mapping[str, Outputs],
     ) -> None:
-        """Note the predictions of a training batch; the host waits for none of them."""
+        """Note the predictions of a training batch, without making the host wait."""
         infos = [sample.metainfo for sample in data_samples]
         ids = [info['sample_id'] for info in infos]
         rows = student.logits.float().softmax(1)
@@ -117,13 +117,13 @@ class LabelBank:
         self._batches.append(_Batch(ids, maps, rows))
 
     def update(self, refine: bool = True) -> int:
-        """Let an epoch's predictions move the labels.
+        """Move the labels by the predictions of an epoch.
 
         Args:
-            refine: Move labels that are there already; False in the warm-up.
+            refine: Also move labels that already exist; False in the warm-up.
 
         Returns:
-            How many labels came or moved.
+            How many labels were added or moved.
         """
         rows, seen = self._agreed()
         moved = seen & self.known & (rows.amax(1) > self.threshold)
@@ -140,14 +140,14 @@ class LabelBank:
         return int((fresh | moved).sum())
 
     def forget(self) -> None:
-        """Drop what was noted."""
+        """Drop the noted predictions."""
         self._batches.clear()
 
     def _agreed(self) -> tuple[Tensor, Tensor]:
-        """Predictions (n, M) by clip, and which clips were seen (n,), of all ranks."""
+        """Predictions (n, M) by clip, and which clips were seen (n,), on all ranks."""
         count = len(self.given)
         if torch.cuda.is_initialized():
-            # nobody has waited for the copies to the host yet
+            # the copies to the host may still be under way
             torch.cuda.synchronize()
         # the sampler deals its list out to the ranks in turn
         ids = torch.tensor([i for batch in self._batches for i in batch.ids]).long()
@@ -165,13 +165,13 @@ class LabelBank:
             rows[ids[own][counts]] = values[counts]
             start = own.stop
         self.forget()
-        # each row has one process that fills it: the sum is exact
+        # each row is filled by one process alone, so the sum is exact
         for part in rows.split(_CHUNK):
             all_reduce(part)
         return rows, first != _NOT_SEEN
 
     def _shown_as(self, maps: Sequence[Mapping[int, int]]) -> Tensor:
-        """(N, M): the class that a view shows, by the clip's own class."""
+        """The class that each view shows for each of the clip's own classes, (N, M)."""
         return torch.stack([self._order(tuple(sorted(m.items()))) for m in maps])
 
     def _order(self, pairs: tuple[tuple[int, int], ...]) -> Tensor:
@@ -192,10 +192,10 @@ class LabelBank:
         return dict(soft=self.soft, known=self.known, given=self.given)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`.
+        """Continue from what :meth:`state` returned.
 
         Raises:
-            RuntimeError: if it is of another list.
+            RuntimeError: if it belongs to another training list.
         """
         given = state['given'].cpu()
         if not torch.equal(given, self.given) or state['soft'].shape != self.soft.shape:

@@ -18,8 +18,8 @@ class ModelCard:
         name: ``student`` or the teacher's name in the config.
         num_classes: M.
         multi_label: Whether the model predicts labels that do not exclude each other.
-        shapes: (C, T, H, W) by tap name, for a clip of the size that was probed: C
-            holds always, the others scale with the clip.
+        shapes: (C, T, H, W) by tap name, for a clip of the probed size: C is fixed,
+            the others scale with the clip.
     """
 
     name: str
@@ -35,10 +35,10 @@ class Outputs:
     Args:
         logits: Video-level, after consensus: (N, M).
         features: (N, C, T, H, W) by tap name.
-        ready: Recorded when they are there, if they come from another CUDA stream;
-            call :meth:`wait` before using them.
-        hybrid: Gives the logits (N, M) of a model that goes on from given features, by
-            tap name, on the same batch; None if it cannot or nobody asked for it.
+        ready: If the outputs come from another CUDA stream, the event that marks them
+            as complete; call :meth:`wait` before using them.
+        hybrid: Given features by tap name, runs the rest of the model on them, for the
+            same batch, and returns logits (N, M); None if unsupported or not asked for.
     """
 
     logits: Tensor
@@ -52,13 +52,13 @@ class Outputs:
         return Outputs(self.logits.detach(), features)
 
     def wait(self) -> None:
-        """Let the current stream wait until the outputs are there; never the host."""
+        """Make the current stream, not the host, wait for the outputs."""
         if self.ready is None:
             return
         here = torch.cuda.current_stream(self.logits.device)
         here.wait_event(self.ready)
         for tensor in (self.logits, *self.features.values()):
-            # freed here, its memory is not reused there before this stream is done
+            # so that its memory, once freed, is not reused before this stream is done
             tensor.record_stream(here)
 
 
@@ -69,11 +69,11 @@ class Targets:
     Args:
         labels: (N,) class indices with −1 for an unlabeled clip; None for blended or
             multi-label targets.
-        complete: No clip of this process lacks its label; known on the host, so that
-            no step waits for the device to tell.
-        labeled: If not complete: positions of the clips that have one, likewise.
+        complete: Whether every clip of this process has a label; known on the host, so
+            that no step has to ask the device.
+        labeled: If not complete, positions of the labeled clips; also on the host.
         soft: (N, M) distributions whose modes are ``labels``, rows of zeros for
-            unlabeled clips; None where the labels are hard.
+            unlabeled clips; None if the labels are hard.
     """
 
     labels: Optional[Tensor]
@@ -83,7 +83,7 @@ class Targets:
 
     @classmethod
     def of(cls, data_samples: Sequence) -> Targets:
-        """Read the labels from ``gt_label``, where the samples lie (host or device)."""
+        """Read the labels from ``gt_label``, where the samples are (host or device)."""
         labels = [sample.gt_label for sample in data_samples]
         if any(label.numel() != 1 or label.is_floating_point() for label in labels):
             return cls(None)
@@ -93,7 +93,7 @@ class Targets:
         return cls(stacked, complete, () if complete else labeled)
 
     def one_per_clip(self, what: str) -> Tensor:
-        """The labels (N,), for ``what``, which needs them.
+        """The labels (N,), needed by ``what``.
 
         Raises:
             ValueError: if they are blended, or several per clip.

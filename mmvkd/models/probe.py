@@ -1,4 +1,4 @@
-"""Shapes before the first step: a dry pass of a copy without memory."""
+"""Shapes before the first step, from a dry pass of a copy without memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mmvkd.models.taps import TapReader
 from mmvkd.models.views import ClipView
 
 _BATCH = 2
-# unequal sides tell (T, H, W, C) from (C, T, H, W); some models take one size alone
+# unequal sides tell (T, H, W, C) from (C, T, H, W); some models take one size only
 _IMAGES = ((192, 320), (224, 224), (112, 112))
 _FRAMES = (32, 16, 8)
 
 
 def video_logits(scores: Tensor, batch: int) -> Tensor:
-    """Video-level logits (N, M) of a head's scores (N·V, M), by averaging V clips.
+    """Video-level logits (N, M) from a head's scores (N·V, M), averaged over V clips.
 
     Raises:
-        ValueError: if the head gave something else.
+        ValueError: if the scores have another shape.
     """
     if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[0] % batch:
         shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores)
@@ -40,18 +40,18 @@ def video_logits(scores: Tensor, batch: int) -> Tensor:
 def probe(
     name: str, recognizer: BaseRecognizer, view: ClipView, reader: TapReader
 ) -> ModelCard:
-    """Read off class count and tap shapes; teaches ``reader`` the layouts.
+    """Find the class count and tap shapes, and let ``reader`` learn the layouts.
 
     Args:
         name: ``student`` or the teacher's name, for messages.
         recognizer: Left as it is: the pass runs on a copy on the meta device, or on a
-            real copy where an operation needs values.
-        view: Gives the input's format and frames.
+            real copy if an operation needs values.
+        view: Determines the format and frames of the input.
         reader: The taps.
 
     Raises:
         TapError: for taps that give no feature.
-        RuntimeError: if the model runs on none of the probed clips.
+        RuntimeError: if the model runs on none of the clips tried.
     """
     classes = int(recognizer.cls_head.num_classes)
     card = ModelCard(name, classes, is_multi_label(recognizer))
@@ -83,7 +83,7 @@ def probe(
 
 
 def _clips(view: ClipView) -> list[tuple[int, tuple[int, int]]]:
-    """Frames and (height, width) to try, in their order."""
+    """Frames and (height, width) to try, in order."""
     usual = _FRAMES if view.format_shape != 'NCHW' else _FRAMES[-1:]
     frames = usual if view.num_frames is None else (view.num_frames,)
     images = _IMAGES if view.size is None else (*_IMAGES, view.size)
@@ -97,7 +97,7 @@ def _inputs(
     image: tuple[int, int],
     device: str,
 ) -> Tensor:
-    # a backbone's own `in_channels` may be what its last layer took
+    # a backbone's own `in_channels` may be that of its last layer
     kinds = (nn.Conv2d, nn.Conv3d)
     modules = recognizer.backbone.modules()
     channels = next((m.in_channels for m in modules if isinstance(m, kinds)), 3)

@@ -48,7 +48,7 @@ def student_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The model dict of the recognizer that remains after training.
 
     Args:
-        config: With ``model``, of a distiller or of a recognizer alone.
+        config: A config with the ``model`` of a distiller or of a plain recognizer.
 
     Raises:
         ValueError: if the config has no model.
@@ -83,10 +83,10 @@ def build_recognizer(
 
     Args:
         role: ``student`` or ``teacher 'name'``, for messages.
-        config: See :data:`RecognizerConfig`; a recognizer is only checked.
+        config: See :data:`RecognizerConfig`; a built recognizer is only checked.
 
     Raises:
-        TypeError: for models whose input is no single clip of frames.
+        TypeError: for models whose input is not a single clip of frames.
         ValueError: for recognizers without a classification head.
     """
     built = isinstance(config, nn.Module)
@@ -108,7 +108,7 @@ def build_recognizer(
 
 
 def is_multi_label(recognizer: BaseRecognizer) -> bool:
-    """Whether its classes do not exclude each other: by its word or its loss."""
+    """Whether its classes do not exclude each other, by its setting or its loss."""
     head = recognizer.cls_head
     return bool(head.multi_class) or isinstance(head.loss_cls, BCELossWithLogits)
 
@@ -120,15 +120,15 @@ _FROM_NOTHING = dict(
     clip_pretrained=False,
     weights=None,
 )
-"""Settings of backbones that name weights, without any."""
+"""Settings of backbones that name weights, set to none."""
 
 
 def without_pretrained(config: RecognizerConfig) -> dict[str, Any]:
-    """The model dict without everything that would fetch or read other weights."""
+    """The model dict without anything that would fetch or read other weights."""
 
     def strip(node: Any) -> Any:
         if isinstance(node, Mapping):
-            # set, not left out: some classes would take weights by default
+            # set rather than left out: some classes take weights by default
             return {
                 key: _FROM_NOTHING.get(key, strip(value))
                 for key, value in node.items()
@@ -151,7 +151,7 @@ def _is_pretrained(init_cfg: Any) -> bool:
 
 
 def load_weights(role: str, model: nn.Module, path: str, recipe: str = '') -> None:
-    """Load a checkpoint of tensors and plain types, strictly; it never runs code.
+    """Load a checkpoint of tensors and plain types, strictly; no code in it is run.
 
     Args:
         role: For messages.
@@ -161,7 +161,7 @@ def load_weights(role: str, model: nn.Module, path: str, recipe: str = '') -> No
 
     Raises:
         FileNotFoundError: if there is no such file.
-        RuntimeError: if it is unreadable, or is not of this model.
+        RuntimeError: if it is unreadable, or does not fit this model.
     """
     state = read_weights(role, path, recipe)
     problem = mismatch(model, state)
@@ -180,7 +180,7 @@ def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tens
         role: Whose it is, for messages.
         path: A file; a run's folder, for its best or else its last checkpoint; or an
             ``https://`` address as in the model zoo.
-        recipe: The command that makes the file, for the message when it is missing.
+        recipe: The command that makes the file, shown if it is missing.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -202,10 +202,10 @@ def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tens
 
 
 def find_checkpoint(path: str, best: bool = True) -> Optional[str]:
-    """The checkpoint file that ``path`` means, None if there is none.
+    """The checkpoint file that ``path`` stands for, None if there is none.
 
-    A folder means its best checkpoint, or the last one where no best was saved, or
-    where it is not the ``best`` that is looked for.
+    A folder stands for its best checkpoint, or for its last one if no best was saved or
+    ``best`` is False.
     """
     if Path(path).is_file():
         return path
@@ -261,11 +261,11 @@ def plain_state(
 def mismatch(
     model: nn.Module, state: Mapping[str, torch.Tensor], training: bool = False
 ) -> str:
-    """What keeps ``state`` from being the model's own; empty if nothing does.
+    """Why ``state`` does not fit the model, in words; empty if it fits.
 
     Args:
         model: The model that is to load it.
-        state: What :func:`plain_state` gave.
+        state: From :func:`plain_state`.
         training: Compare the training-only parts of a distiller too.
     """
     own = model.state_dict()
@@ -288,7 +288,7 @@ def mismatch(
 
 
 def _counts(key: str, training: bool) -> bool:
-    """Whether an entry is the recognizer's own, or with ``training`` a distiller's."""
-    # a copy of fc_cls that TPNHead makes when it first tests
+    """Whether an entry is the recognizer's or, with ``training``, a distiller's."""
+    # a copy of fc_cls that TPNHead makes in its first test
     copied = 'cls_head.new_cls.' in key
     return not copied and (training or not key.startswith('distill.'))

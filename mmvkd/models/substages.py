@@ -1,4 +1,4 @@
-"""Substages: where recognizers are cut, as their architecture tells."""
+"""Substages: where recognizers are cut, by their architecture."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MOBILENET_V2 = (
     ('layer4', 'layer5'),
     ('layer6', 'layer7', 'conv2'),
 )
-"""Layers of equal resolution; the last of each row is as large as a ResNet's stage."""
+"""Layers of each substage, the last of which has the resolution of a ResNet stage."""
 
 
 @dataclass(frozen=True)
 class Substage:
-    """One of the parts that a backbone is cut into, by dotted names of modules.
+    """One of the parts into which a backbone is cut, by dotted names of modules.
 
     Args:
-        taps: Those whose outputs are all that the next substage takes.
-        modules: All those that belong to it.
+        taps: Modules whose outputs are all that the next substage takes.
+        modules: All modules that belong to it.
     """
 
     taps: tuple[str, ...]
@@ -32,9 +32,9 @@ class Substage:
 
 
 def substages(model: nn.Module) -> dict[str, Substage]:
-    """The substages of a recognizer, ``stage1`` and so on; none if it is not known.
+    """The substages of a recognizer, ``stage1`` and so on; empty if it is not known.
 
-    Known are ResNet, ResNetTSM, ResNet3d, what is derived from them, SlowFast and
+    Known are ResNet, ResNetTSM, ResNet3d and classes derived from them, SlowFast and
     MobileNetV2, of MMAction2 or MMPretrain.
     """
     backbone: Any = model.backbone
@@ -61,12 +61,12 @@ def _of_resnets(backbone: Any, paths: Sequence[str]) -> dict[str, Substage]:
         prefix = '.'.join(part for part in ('backbone', path) if part)
         begun = 0
         for name, _ in backbone.get_submodule(path).named_children():
-            stage = begun  # a tail behind the layers belongs to the last
+            stage = begun  # modules after the last layer belong to its stage
             if name in layers:
                 stage = begun = layers.index(name)
                 taps[stage].append(f'{prefix}.{name}')
             elif name.endswith('_lateral'):
-                # it takes the output of one stage, and is trained by the next
+                # it takes the output of one stage, but is trained with the next
                 of = name[: -len('_lateral')]
                 stage = layers.index(of) + 1 if of in layers else 0
             modules[stage].append(f'{prefix}.{name}')
@@ -77,9 +77,9 @@ def _of_resnets(backbone: Any, paths: Sequence[str]) -> dict[str, Substage]:
 
 
 def is_complete(model: nn.Module, taps: Collection[str]) -> bool:
-    """Whether all that follows ``taps`` depends on their outputs alone, for sure.
+    """Whether all that follows ``taps`` is known to depend on their outputs alone.
 
-    Of C2D it does not: its code between the layers reshapes what they return.
+    For C2D it does not: its code between the layers reshapes what they return.
     """
     if isinstance(model.backbone, C2D):
         return False

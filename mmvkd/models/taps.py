@@ -16,10 +16,11 @@ LAYOUTS = ('NTCHW', 'NHWC', 'NTHWC', 'NCTHW', 'NLC', 'LNC', 'N8LC', 'NL8C', 'NC'
 ``NHWC``: (N·T, H, W, C); ``NTHWC``: (N, T, H, W, C), as Swin does; ``NCTHW``; ``NC``:
 (N, C) or (N·T, C) vectors.
 
-Tokens of a square map, of which a class token in front is left out (others stay in a
-row): ``NLC``: (N, L, C) or (N·T, L, C); ``LNC``: (L, N·T, C), as UniFormerV2 does;
-``N8LC`` and ``NL8C``: (N, 8·L, C) and (N, L·8, C), the tokens of 8 frames one after the
-other, as VideoMAE has them, or those of one place; any other number may stand there."""
+Tokens: ``NLC``: (N, L, C) or (N·T, L, C); ``LNC``: (L, N·T, C), as UniFormerV2 does;
+``N8LC``: (N, 8·L, C), 8 frames one after the other, as VideoMAE does; ``NL8C``:
+(N, L·8, C), the 8 tokens of each place together; any other number may replace the 8.
+The tokens of a frame become a square map, without the class token in front if there is
+one, or a single row if their number allows no square."""
 
 _OF_FRAMES = re.compile(r'N(?:(\d+)L|L(\d+))C')
 
@@ -32,7 +33,7 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     """The module called ``name`` in ``model``.
 
     Raises:
-        TapError: if there is none; names what is near.
+        TapError: if there is none; suggests similar names.
     """
     modules = {child: module for child, module in model.named_modules() if child}
     if name in modules:
@@ -48,14 +49,14 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
 class Taps:
     """Records what the tapped modules return during one forward pass.
 
-    Used as a context around the forward pass; hooks exist only inside it, so a copied
+    Used as a context around the forward pass. Hooks exist only inside it, so a copied
     or exported model carries none.
 
     Args:
         model: The model that is tapped.
         names: Dotted names of modules.
-        cloned: Those of them whose output is changed in place afterwards; they are
-            cloned when the module returns (see :func:`probe`).
+        cloned: Names of those whose output is changed in place afterwards; it is
+            cloned when the module returns (see :meth:`TapReader.learn`).
     """
 
     def __init__(
@@ -156,10 +157,10 @@ def canonical(output: Tensor, layout: str, batch: int) -> Tensor:
 
 
 def _by_frame(tokens: Tensor, outer: Optional[str], inner: Optional[str]) -> Tensor:
-    """Tokens (N, T·L, C) or (N, L·T, C) of a clip as (N, T, L, C), as many frames T.
+    """Tokens (N, T·L, C) or (N, L·T, C) of a clip, with T given, as (N, T, L, C).
 
     Raises:
-        TapError: if they are not those of T equal frames.
+        TapError: if they do not divide into T equal frames.
     """
     frames = int(outer or inner or 0)
     length = tokens.shape[1]
@@ -168,7 +169,7 @@ def _by_frame(tokens: Tensor, outer: Optional[str], inner: Optional[str]) -> Ten
             f'{length} tokens of a clip are not those of {frames} frames, with or '
             'without a class token; say in layout= how many frames there are'
         )
-    # with one frame nothing tells a class token but the map's missing square
+    # with one frame, only a map that is not square shows a class token: see _as_maps
     tokens = tokens[:, length % frames :]
     if outer:
         return tokens.unflatten(1, (frames, -1))
@@ -179,7 +180,7 @@ def _as_maps(tokens: Tensor) -> Tensor:
     """Tokens (N, T, L, C) as (N, C, T, H, W): square maps, without a class token."""
     length = tokens.shape[2]
     if math.isqrt(length) ** 2 != length and math.isqrt(length - 1) ** 2 == length - 1:
-        # a class token stands before a square grid
+        # a class token in front of a square grid
         tokens, length = tokens[:, :, 1:], length - 1
     side = math.isqrt(length)
     grid = (side, side) if side * side == length else (1, length)
@@ -191,7 +192,7 @@ def native(feature: Tensor, layout: str) -> Tensor:
 
     Args:
         feature: (N, C, T, H, W).
-        layout: One of :data:`LAYOUTS`; of tokens, those without a class token.
+        layout: One of :data:`LAYOUTS`; tokens are returned without a class token.
     """
     if layout == 'NCTHW':
         return feature
@@ -223,18 +224,18 @@ def infer_layout(
     image: tuple[int, int],
     volumes: bool = False,
 ) -> str:
-    """Tell the layout of ``output`` from its shape, or ask for it.
+    """Infer the layout of ``output`` from its shape, or raise an error asking for it.
 
     Args:
         name: The tap, for the error message.
         output: What the tapped module returned.
         batch: Number of clips N.
-        image: (height, width) of the input, of unequal sides: in a map that keeps
-            their ratio, this tells (T, H, W, C) from (C, T, H, W).
+        image: (height, width) of the input, preferably of unequal sides: a map that
+            keeps their ratio shows which axes are H and W.
         volumes: Whether the model takes a clip as one volume, not frame by frame.
 
     Raises:
-        TapError: if more than one layout, or none, fits.
+        TapError: if no layout fits, or more than one.
     """
     if output.ndim == 4:
         a, b, c = output.shape[1:]
@@ -256,7 +257,7 @@ def infer_layout(
         return 'NC'
     if output.ndim == 5 and output.shape[0] == batch:
         b, c, d = output.shape[2:]
-        # an exact ratio first: odd strides make almost any two sides come near it
+        # exact ratios first: with odd strides almost any two sides come near one
         for keeps in (_same_ratio, _keeps_ratio):
             last, middle = keeps((c, d), image), keeps((b, c), image)
             if last != middle:
@@ -289,7 +290,7 @@ def _keeps_ratio(sides: tuple[int, int], image: tuple[int, int]) -> bool:
 def parts_around(model: nn.Module, taps: Sequence[str]) -> Iterator[nn.Module]:
     """The largest modules below ``model`` that have no tap inside.
 
-    A tapped module is one itself: its hook runs outside its ``forward``.
+    A tapped module counts as one: its hook runs outside its ``forward``.
     """
     for name, child in model.named_children():
         inside = [tap[len(name) + 1 :] for tap in taps if tap.startswith(f'{name}.')]
@@ -301,12 +302,12 @@ def parts_around(model: nn.Module, taps: Sequence[str]) -> Iterator[nn.Module]:
 
 
 class TapReader:
-    """Runs a model once and gives its tapped features in canonical layout.
+    """Gives the tapped features of a model's forward pass in canonical layout.
 
     Args:
         model: The model.
         names: Dotted names of the tapped modules.
-        layouts: Layout per tap; None, or no entry, where the config says none.
+        layouts: Layout by tap; None, or no entry, if the config gives none.
     """
 
     def __init__(
@@ -328,7 +329,7 @@ class TapReader:
     def learn(
         self, taps: Taps, batch: int, image: tuple[int, int], volumes: bool = False
     ) -> None:
-        """Learn layouts, and which taps must be cloned, from a first pass.
+        """Learn the layouts, and which taps must be cloned, from a first pass.
 
         See :func:`infer_layout`.
         """
@@ -349,7 +350,7 @@ class TapReader:
         return self.recast(taps, batch)
 
     def recast(self, taps: Taps, batch: int) -> dict[str, Tensor]:
-        """Like :meth:`features`, whether or not the outputs still hold their values."""
+        """Like :meth:`features`, even if outputs were changed in place since."""
         self._require_called(taps)
         return {
             name: canonical(output, self.layouts[name], batch)

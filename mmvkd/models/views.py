@@ -1,8 +1,8 @@
 """Clip views: the batch's clip as one model expects it.
 
 The loader gives one clip per sample, cropped and flipped once. The distiller keeps it
-without normalisation, and each model sees it through its own view: its number of
-frames, size, memory layout, channel order and normalisation.
+without normalization, and each model sees it through its own view: its number of
+frames, size, memory layout, channel order and normalization.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def to_clip(inputs: Tensor, format_shape: str) -> Clip:
         format_shape: The ``input_format`` that the recognizer takes.
 
     Raises:
-        ValueError: if the pipeline's ``FormatShape`` has the other one.
+        ValueError: if the pipeline's ``FormatShape`` gives the other format.
     """
     if inputs.ndim != (5 if format_shape == 'NCHW' else 6):
         other = 'NCTHW' if format_shape == 'NCHW' else 'NCHW'
@@ -46,12 +46,12 @@ def to_clip(inputs: Tensor, format_shape: str) -> Clip:
 class ClipView:
     """What one model expects of a clip.
 
-    Views with equal settings give the very same tensor, so a view is hashable.
+    Views are hashable, so that those with equal settings share one tensor.
 
     Args:
         format_shape: ``NCHW`` for 2-D recognizers, ``NCTHW`` for 3-D ones.
         num_frames: Frames T the model takes; None keeps all that were loaded. They are
-            taken at even steps, the first one first.
+            taken at even steps, starting with the first.
         size: (height, width) in pixels; None keeps the loaded size. Bilinear, with
             antialiasing.
         mean: Per channel, in the 0..255 scale of the loaded frames; empty for none.
@@ -74,7 +74,7 @@ class ClipView:
 
         Args:
             recognizer: A 2-D or 3-D recognizer.
-            overrides: Settings said in the config, which win.
+            overrides: Settings given in the config, which take precedence.
 
         Raises:
             ValueError: for a setting that does not exist.
@@ -99,10 +99,10 @@ class ClipView:
         return cls(**settings)
 
     def on(self, clip: Clip) -> ClipView:
-        """The same view without what changes nothing on ``clip``.
+        """The same view without settings that change nothing on ``clip``.
 
-        Views that differ in words alone, as one of 8 frames and one of all that were
-        loaded where these are 8, become equal.
+        Views that differ only in wording become equal, such as one of 8 frames and one
+        of all loaded frames if 8 were loaded.
         """
         same_size = self.size == tuple(clip.shape[-2:])
         neutral = not any(self.mean) and all(value == 1 for value in self.std)
@@ -115,9 +115,9 @@ class ClipView:
         )
 
     def __call__(self, clip: Clip) -> Tensor:
-        """The model's input, normalised float.
+        """The model's input, normalized float.
 
-        A float clip that the view leaves as it is comes back in its own memory.
+        A float clip that the view does not change is returned in its own memory.
 
         Args:
             clip: (N, V, C, T, H, W), any dtype, 0..255.
@@ -173,7 +173,7 @@ class ClipView:
                 f'the clip has {channels} channels, and mean={self.mean} of a view '
                 f'{len(self.mean)}; teacher and student take frames of one modality'
             )
-        # the same two operations as ActionDataPreprocessor: equal to the last digit
+        # the same two operations as in ActionDataPreprocessor: equal to the last digit
         mean = _constant(self.mean, clip.device).view(shape)
         std = _constant(self.std, clip.device).view(shape)
         return (clip - mean).div_(std)
@@ -182,8 +182,8 @@ class ClipView:
 class Views(dict[ClipView, Tensor]):
     """A step's clip as each model sees it.
 
-    ``views[view]`` is made when it is first asked for, and then kept; views that come
-    to the same share one tensor.
+    ``views[view]`` is made when first asked for, and then kept; views that amount to
+    the same share one tensor.
 
     Args:
         clip: (N, V, C, T, H, W), any dtype, 0..255.
@@ -217,7 +217,7 @@ def _frames_of(recognizer: BaseRecognizer) -> Optional[int]:
 
 @cache
 def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Kept on the device: a copy in each step would make the host wait for it."""
+    """A tensor kept on the device: copying it in each step would make the host wait."""
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 

@@ -1,4 +1,4 @@
-"""What cannot be a distiller is refused before it is built."""
+"""Checks that refuse what cannot become a distiller."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import nn
 from mmvkd.models.outputs import ModelCard
 from mmvkd.models.recognizers import is_multi_label
 
-# terms that are not of a head: the label's losses and the balancer's
+# terms that belong to no head, but to the label losses and the balancer
 _TAKEN = ('cls', 'aux', 'scales')
 
 
 def check_loss(recognizer: BaseRecognizer) -> None:
-    """Refuse a model that learns from more than its head makes of the scores.
+    """Refuse a model that learns from more than its head's loss on the scores.
 
     Raises:
         TypeError: if it has a loss of its own.
@@ -35,7 +35,7 @@ def check_classes(card: ModelCard, student: BaseRecognizer) -> None:
     """Refuse a teacher that cannot learn from the student's labels.
 
     Raises:
-        ValueError: if it has other classes.
+        ValueError: if the number or kind of classes differs.
     """
     classes, multi = student.cls_head.num_classes, is_multi_label(student)
     if card.num_classes != classes or card.multi_label != multi:
@@ -47,10 +47,10 @@ def check_classes(card: ModelCard, student: BaseRecognizer) -> None:
 
 
 def check_types(kind: str, configs: Mapping[str, Any]) -> None:
-    """Tell a misspelt name: a child config that misses its base's makes a new entry.
+    """Detect misspelled names: in a child config they make entries without a type.
 
     Raises:
-        ValueError: for an entry without a type, or a name that no module can have.
+        ValueError: for an entry without a type, or a name not allowed for a module.
     """
     for name in configs:
         if '.' in name or hasattr(nn.ModuleDict, name):
@@ -64,10 +64,10 @@ def check_types(kind: str, configs: Mapping[str, Any]) -> None:
 
 
 def check_keys(keys: Sequence[str]) -> None:
-    """Refuse that one entry of the objective, or of the log, would replace another.
+    """Refuse names by which entries of the objective or log would replace others.
 
     Raises:
-        ValueError: for a name that comes twice, or is not for heads.
+        ValueError: for a name that occurs twice, or is reserved.
     """
     for key in keys:
         if key in _TAKEN or keys.count(key) > 1:

@@ -1,4 +1,4 @@
-"""The label loss of a batch in which some clips may have no label."""
+"""The label loss of a batch in which clips may lack a label."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def label_loss(
     """The head's losses over the labeled clips of the global batch.
 
     Args:
-        head: The student's.
-        scores: What it made of the clips.
-        data_samples: The clips' labels, for those that ``targets`` call labeled.
+        head: The student's head.
+        scores: Its scores for the clips.
+        data_samples: Labels of the clips; only those labeled in ``targets`` are read.
         targets: Labels to learn from, and which clips have one.
     """
-    # bfloat16 cannot become NumPy, which MMAction2 counts the hits with
+    # bfloat16 cannot become NumPy, with which MMAction2 counts the hits
     scores = full_precision(scores)
     if targets.complete:
         entries = head.loss_by_feat(scores, data_samples)
     elif targets.labeled:
-        # positions, not a mask: the host would wait to learn how many there are
+        # positions rather than a mask, whose count the host would have to wait for
         places = torch.tensor(targets.labeled)
         places = places.to(scores.device, non_blocking=True)
         chosen = [data_samples[place] for place in targets.labeled]
         entries = head.loss_by_feat(scores[places], chosen)
     else:
-        # in the graph still: no parameter may lack its gradient
+        # keeps the scores in the graph: every parameter must get a gradient
         entries = {'loss_cls': scores.sum() * 0}
     if targets.complete and get_world_size() == 1:
         return entries
@@ -49,7 +49,7 @@ def label_loss(
 
 
 def _counted(head: BaseHead, data_samples: SampleList, targets: Targets) -> Tensor:
-    """What each clip (N,) counts in the mean that the head's loss is."""
+    """Weight of each clip (N,) in the mean that the head's loss takes."""
     labels, rows = targets.labels, targets.soft
     if labels is None:
         rows = torch.stack([sample.gt_label for sample in data_samples])

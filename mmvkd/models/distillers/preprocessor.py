@@ -1,4 +1,4 @@
-"""Clips on their way to a distiller, which all its models see."""
+"""Preprocessing of the clips that all models of a distiller share."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mmvkd.models.outputs import Targets
 
 
 class DistillPreprocessor(BaseDataPreprocessor):
-    """Casts and blends in training, without normalisation, which views do.
+    """Casts and blends in training, and leaves normalization to the views.
 
-    In testing it is the student's own preprocessor.
+    In testing it acts as the student's own preprocessor.
 
     Args:
         student: The student's preprocessor.
 
     Attributes:
-        read_targets: What gives the targets of a training batch's samples.
+        read_targets: Function from the samples of a training batch to its targets.
     """
 
     student: ActionDataPreprocessor
@@ -34,7 +34,7 @@ class DistillPreprocessor(BaseDataPreprocessor):
         self.read_targets: Callable[[SampleList], Targets] = Targets.of
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Stack a batch; in training also read its targets while on the host."""
+        """Stack a batch; in training, first read its targets, still on the host."""
         if not training:
             return self.student(data, training)
         targets = self.read_targets(data['data_samples'])

@@ -41,28 +41,28 @@ class VideoDistiller(BaseModel):
     To MMAction2's tools it is the student: it predicts as the student does, and its
     ``state_dict`` is the student's, plus training-only parts under ``distill.``.
 
-    Teachers are frozen. With ``mutual`` they learn, too: each is itself a distiller,
-    under ``distill.teachers``, whose one teacher is the student. It has a label loss, a
-    balancer and the heads the other way round, all of its own; no gradient passes from
-    one to the other. Phases of a cascade are the student's alone. Where gradients are
-    clipped, the norm is that of both.
+    Teachers are frozen. With ``mutual`` they learn, too: each is the student of another
+    distiller, under ``distill.teachers``, whose only teacher is this student. That
+    distiller has its own label loss, balancer and reversed heads; no gradient passes
+    between the two. Phases of a cascade affect the student only. If gradients are
+    clipped, the norm is over both.
 
     Args:
-        student: Any MMAction2 recognizer of clips: a model dict, a config's path or
-            ``mmaction::recognition/…`` name; or the recognizer itself.
+        student: Any MMAction2 recognizer of clips: a model dict, the path of a config,
+            a ``mmaction::recognition/…`` name, or the recognizer itself.
         teachers: Teacher wrappers by name.
         heads: Distillation heads by name.
         balancer: How the heads' terms become one objective.
-        student_view: Settings of the student's view in training that differ from what
-            its configuration says, such as ``num_frames`` for a TSN whose teacher
-            needs more frames.
-        mutual: Train the teachers as well, each of them a
+        student_view: Settings of the student's view in training that differ from its
+            own configuration, such as ``num_frames`` for a TSN whose teacher needs
+            more frames.
+        mutual: Train the teachers as well, each configured as a
             :class:`~mmvkd.models.teachers.RecognizerTeacher`. Its entries of the
             objective and of the log begin with its name.
 
     Attributes:
         learning: Dotted names of the student's modules that learn, None for all; the
-            others stay in eval mode. ``requires_grad`` is set by who sets this.
+            others stay in eval mode. Whoever sets this also sets ``requires_grad``.
         label_loss: Whether the losses of the student's own head count.
     """
 
@@ -88,7 +88,7 @@ class VideoDistiller(BaseModel):
         self.view = ClipView.of(recognizer, student_view)
         self.learning: Optional[tuple[str, ...]] = None
         self.label_loss = True
-        # the student draws the same random numbers as without a teacher
+        # so that the student draws the same random numbers as without a teacher
         with torch.random.fork_rng(devices=[]):
             self.teachers: dict[str, Teacher] = {
                 name: MODELS.build(Peer.config(name, c) if mutual else dict(c))
@@ -195,20 +195,20 @@ class VideoDistiller(BaseModel):
 
     @property
     def active_terms(self) -> list[str]:
-        """Terms that the objective has now: of heads, and ``cls`` of the labels."""
+        """Current terms of the objective: those of heads, and ``cls`` for labels."""
         terms = [
             _key(n, term) for n, h in self.heads.items() for term in h.active_terms
         ]
         return ['cls', *terms] if self.label_loss else terms
 
     def refuse_blending(self, cached: Sequence[str]) -> None:
-        """Refuse that the student's clips are blended where teachers are cached.
+        """Refuse to blend the student's clips if teachers are cached.
 
         Args:
-            cached: Names of these teachers.
+            cached: Names of the cached teachers.
 
         Raises:
-            ValueError: if they are.
+            ValueError: if the student blends and there are any.
         """
         blending = self.student.data_preprocessor.blending
         if blending is not None and cached:
@@ -220,21 +220,21 @@ class VideoDistiller(BaseModel):
             )
 
     def learn_from(self, bank: LabelBank) -> None:
-        """Take labels from ``bank``, and let it note what is predicted in training."""
+        """Take labels from ``bank``, and let it note the predictions of training."""
         self.data_preprocessor.read_targets = bank.targets
         self.bank = bank
 
     def init_weights(self) -> None:
-        """Initialize the student as it would be alone, then read the teachers' files.
+        """Initialize the student as if it were alone, then read the teachers' files.
 
-        Only training calls this, so nothing else needs the files.
+        Only training calls this, so only training needs the files.
         """
         self.student.init_weights()
         self.load_teachers()
         self._is_init = True
 
     def load_teachers(self) -> None:
-        """Read the teachers' files, and let the heads take what is constant."""
+        """Read the teachers' files, and let the heads read constants from them."""
         device = next(self.student.parameters()).device
         for teacher in self.frozen.values():
             teacher.load()
@@ -250,14 +250,14 @@ class VideoDistiller(BaseModel):
         super().train(mode)
         if mode and self.learning is not None:
             for name, module in self.student.named_modules():
-                # those around a learning module follow it
+                # modules around a learning one stay in training mode
                 around = any(other.startswith(f'{name}.') for other in self.learning)
                 if name and not around and not belongs(name, self.learning):
                     module.training = False
         return self
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> VideoDistiller:
-        """Move the teachers along, to the device only: they keep their precision."""
+        """Move the teachers to the device, too; they keep their precision."""
         super()._apply(fn, *args, **kwargs)
         device = fn(torch.empty(0)).device
         for teacher in self.frozen.values():
@@ -276,11 +276,11 @@ class VideoDistiller(BaseModel):
         """What the student would return; with ``mode='loss'``, the objective's entries.
 
         Args:
-            inputs: For ``loss`` the clip as loaded (uint8, or float after blending);
-                otherwise what the student's preprocessor gives.
+            inputs: For ``loss``, the clip as loaded (uint8, or float after blending);
+                otherwise the output of the student's preprocessor.
             data_samples: The samples.
             mode: ``loss``, ``predict`` or ``tensor``.
-            targets: For ``loss``: from the preprocessor.
+            targets: For ``loss``, the targets from the preprocessor.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples or [], targets)
@@ -307,7 +307,7 @@ class VideoDistiller(BaseModel):
         if targets is None:
             targets = Targets.of(data_samples).to(inputs.device)
         views = Views(to_clip(inputs, self.view.format_shape))
-        # teachers first: their memory is free again when the student's graph is built
+        # teachers first: their memory is free by the time the student's graph is built
         teachers = {
             name: teacher(views, data_samples) for name, teacher in self.frozen.items()
         }
@@ -315,7 +315,7 @@ class VideoDistiller(BaseModel):
         others = {name: views[partner.view] for name, partner in self.partners.items()}
         views.clear()
         student, label = self._student_loss(clip, data_samples, targets)
-        # behind the student, which draws the random numbers that it would alone
+        # after the student, so that it draws the same random numbers as it would alone
         learning = {
             name: partner._student_loss(others[name], data_samples, targets)
             for name, partner in self.partners.items()
@@ -339,7 +339,7 @@ class VideoDistiller(BaseModel):
         teachers: Mapping[str, Outputs],
         targets: Targets,
     ) -> dict[str, Tensor]:
-        """The balanced entries of the label's losses and the heads' terms."""
+        """The balanced entries of the label losses and the heads' terms."""
         terms: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
@@ -360,7 +360,7 @@ class VideoDistiller(BaseModel):
     def _student_loss(
         self, inputs: Tensor, data_samples: SampleList, targets: Targets
     ) -> tuple[Outputs, dict[str, Tensor]]:
-        """The student's outputs and the losses of its own head, in one pass."""
+        """The student's outputs and the losses of its own head, from one pass."""
         neck = getattr(self.student, 'neck', None)
         if not targets.complete and getattr(neck, 'aux_head', None) is not None:
             raise ValueError(
@@ -389,10 +389,10 @@ def _key(head: str, term: str) -> str:
 def _add_taps(
     known: dict[str, Optional[str]], more: Mapping[str, Optional[str]]
 ) -> None:
-    """Take the layouts of one head's taps into those of all.
+    """Add the layouts of one head's taps to those of all heads.
 
     Raises:
-        ValueError: if two heads say different layouts of a tap.
+        ValueError: if two heads give a tap different layouts.
     """
     for tap, layout in more.items():
         before = known.get(tap)
@@ -414,7 +414,7 @@ def _as_student(module: nn.Module, state: dict, prefix: str, metadata: Any) -> N
 
 
 def _from_student(state: dict, prefix: str, *args: Any) -> None:
-    """Load pre-hook: what is not ``distill.`` belongs to the student."""
+    """Load pre-hook: ``x`` is read as ``student.x``, unless it is ``distill.…``."""
     for key in list(state):
         if key.startswith(prefix) and not key.startswith(f'{prefix}distill.'):
             state[f'{prefix}student.{key[len(prefix) :]}'] = state.pop(key)

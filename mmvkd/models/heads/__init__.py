@@ -1,4 +1,4 @@
-"""Distillation heads: outputs of student and teachers in, named terms out."""
+"""Distillation heads: turn outputs of student and teachers into named terms."""
 
 from mmvkd.models.heads.base import DistillationHead, LogitsHead
 from mmvkd.models.heads.feature import FitNetsHead

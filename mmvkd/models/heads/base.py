@@ -13,18 +13,18 @@ from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.teachers import Teacher
 
 TapConfig = Union[str, Mapping[str, str]]
-"""A module's dotted name, or ``dict(name=..., layout=...)`` where the layout cannot be
+"""A module's dotted name, or ``dict(name=..., layout=...)`` if the layout cannot be
 told from the shape."""
 
 
 class DistillationHead(nn.Module):
     """Turns taps and logits of student and teachers into named terms.
 
-    A term is a scalar, at least zero; the balancer weights it into the objective. A new
-    method overrides :meth:`forward`, and :meth:`attach` if it needs modules of its own.
+    A term is a scalar, at least zero; the balancer weighs the terms into one objective.
+    A new method overrides :meth:`forward`, and :meth:`attach` if it needs modules.
 
     Args:
-        loss_weight: Weight of the head's terms, but for its :attr:`inner_terms`.
+        loss_weight: Weight of the head's terms, except its :attr:`inner_terms`.
         teachers: Names of the teachers it learns from; None for all.
         tap: The student's module whose output it uses, if any.
         teacher_tap: The teachers' module; the same name as ``tap`` if None, or a dict
@@ -32,20 +32,20 @@ class DistillationHead(nn.Module):
     """
 
     terms: Collection[str] = ('',)
-    """Terms of the objective that it gives, each with a scale of its own in balancers
-    that learn scales; a dict has their weights."""
+    """The terms it adds to the objective; balancers that learn scales have one for
+    each. A dict also gives their weights."""
 
     inner_terms: Collection[str] = ()
-    """The terms that teach the head alone; each weighs 1."""
+    """The terms that train only the head itself; each has weight 1."""
 
     label_terms: Collection[str] = ()
-    """The terms that are zero where no clip of the batch has a label."""
+    """The terms that are zero if no clip of the batch has a label."""
 
     diagnostics: Sequence[str] = ()
-    """Terms that are logged and not part of the objective."""
+    """Terms that are only logged, not part of the objective."""
 
     one_way: str = ''
-    """Why no teacher can learn from the student by it; empty if one can."""
+    """Why no teacher can learn from the student through it; empty if one can."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class DistillationHead(nn.Module):
 
     @classmethod
     def reverse(cls, config: Mapping[str, Any], teacher: str) -> dict[str, Any]:
-        """The config of the head by which a teacher learns from the student.
+        """The config of the head through which a teacher learns from the student.
 
         Args:
-            config: That of the head by which the student learns.
-            teacher: The one of its teachers that is to learn.
+            config: Config of the head through which the student learns.
+            teacher: Name of the teacher that is to learn.
         """
         turned = {key: value for key, value in config.items() if key != 'teachers'}
         tap = turned.pop('tap', None)
@@ -94,41 +94,41 @@ class DistillationHead(nn.Module):
         return chosen
 
     def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
-        """See the models, if they decide what is tapped; before all that follows.
+        """Look at the models, if they decide what is tapped; called before the rest.
 
         Raises:
             ValueError: if the head cannot work with one of them.
         """
 
     def student_taps(self) -> dict[str, Optional[str]]:
-        """Layout, or None to infer it, by the student's tap."""
+        """The student's tap with its layout; None to infer the layout."""
         return dict([name_and_layout(self._tap)]) if self._tap is not None else {}
 
     def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
-        """Layout, or None to infer it, by the teacher's tap."""
+        """The teacher's tap with its layout; None to infer the layout."""
         tap = of_teacher(
             self._teacher_tap, teacher, f'teacher_tap of {type(self).__name__}'
         )
         return dict([name_and_layout(tap)]) if tap is not None else {}
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
-        """Check the models and build what is learned with them, before training.
+        """Check the models and build what is trained with them, before training.
 
         Raises:
             ValueError: if the head cannot work with one of them.
         """
 
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:
-        """Read what is constant from the teachers, once their weights are loaded."""
+        """Read constants from the teachers, once their weights are loaded."""
 
     def focus(self, *args: Any, **parts: Any) -> None:
-        """Work on some of its parts only, or on all if none is named.
+        """Work on the named parts only, or on all if none is named.
 
-        Modules of the other parts take no gradient then. A head with parts overrides
-        it.
+        Modules of the other parts then get no gradient. Heads that have parts override
+        this.
 
         Raises:
-            ValueError: for parts that it does not have.
+            ValueError: for parts that the head does not have.
         """
         if args or parts:
             raise ValueError(
@@ -136,7 +136,7 @@ class DistillationHead(nn.Module):
             )
 
     def weight_of(self, term: str) -> float:
-        """Weight of a term in the objective, which balancers keep."""
+        """Weight of a term in the objective, which balancers apply."""
         if term in self.inner_terms:
             return 1.0
         weights = self.terms if isinstance(self.terms, Mapping) else {}
@@ -144,13 +144,13 @@ class DistillationHead(nn.Module):
 
     @property
     def active_terms(self) -> Collection[str]:
-        """The :attr:`terms` that it gives as it is focused now."""
+        """The :attr:`terms` that it gives under its current focus."""
         return self.terms if self.enabled else ()
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
-        """The terms of a batch, by name; the name may be empty if there is but one."""
+        """The terms of a batch, by name; a single term may have an empty name."""
         raise NotImplementedError
 
 
@@ -158,7 +158,7 @@ class LogitsHead(DistillationHead):
     """A head that compares the student's logits with each teacher's, and averages."""
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
-        """Refuse multi-label models and other classes."""
+        """Refuse multi-label models and teachers with another number of classes."""
         kind = type(self).__name__
         for card in (student, *teachers.values()):
             if card.multi_label:
@@ -196,7 +196,7 @@ class LogitsHead(DistillationHead):
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
-    """What (N, K, M) holds of the label, (N, K); of any class where there is none."""
+    """The values (N, K, M) at the label, (N, K); at class 0 if a clip has none."""
     index = labels.clamp_min(0)[:, None, None].expand(-1, values.shape[1], 1)
     return values.gather(2, index).squeeze(2)
 
@@ -204,11 +204,11 @@ def of_label(values: Tensor, labels: Tensor) -> Tensor:
 def chosen_terms(
     head: DistillationHead, weights: Mapping[str, float], known: Sequence[str]
 ) -> dict[str, float]:
-    """The terms of weight above 0, by name.
+    """The weights above 0, by term.
 
     Raises:
-        ValueError: for a term that is not ``known``, a negative weight, or if none is
-            left.
+        ValueError: for a term that is not ``known``, a negative weight, or if no term
+            is left.
     """
     kind = type(head).__name__
     for term, weight in weights.items():
@@ -224,7 +224,7 @@ def chosen_terms(
 
 
 def of_teacher(tap: Any, teacher: str, setting: str = 'teacher_tap') -> Any:
-    """The teacher's own, where the setting is a dict of taps by teacher.
+    """The teacher's entry if the setting is a dict by teacher, else the setting.
 
     Raises:
         ValueError: if the dict has none for this teacher.
@@ -239,7 +239,7 @@ def of_teacher(tap: Any, teacher: str, setting: str = 'teacher_tap') -> Any:
 
 
 def name_and_layout(tap: TapConfig) -> tuple[str, Optional[str]]:
-    """Name and layout, if it is said, of a tap: its name, or a dict of both."""
+    """Name and layout (None if not given) of a tap: a name, or a dict of both."""
     if isinstance(tap, str):
         return tap, None
     return tap['name'], tap.get('layout')

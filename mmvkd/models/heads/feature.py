@@ -24,7 +24,7 @@ class FitNetsHead(DistillationHead):
         tap: The student's module.
         connector: Config of the connector, one for each teacher.
         normalize: None, ``standardize`` (each channel over positions) or ``l2``
-            (channels at each position).
+            (the channel vector at each position).
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
@@ -61,7 +61,7 @@ class FitNetsHead(DistillationHead):
         feature = student.features[self._student_tap]
         terms = []
         for name, outputs in teachers.items():
-            # space first: the connector then works on the smaller map
+            # sizes first: the connector then works on the smaller map
             mapped, target = match_size(feature, outputs.features[self._taps[name]])
             mapped = self.connectors[name](mapped)
             terms.append(clip_mean(feature_mse(mapped, target, self.normalize)))

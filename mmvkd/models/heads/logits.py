@@ -24,7 +24,7 @@ class KDHead(LogitsHead):
     """Divergence of softened distributions (Hinton et al., arXiv 1503.02531).
 
     Args:
-        temperature: Softens both.
+        temperature: Softens both distributions.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
@@ -63,12 +63,12 @@ class ZScoreKDHead(LogitsHead):
 class DISTHead(LogitsHead):
     """Correlation within clips and within classes (DIST, arXiv 2205.10536).
 
-    The relation within classes looks across clips: it is computed on the global batch.
+    The relation within classes spans clips, so it is computed on the global batch.
 
     Args:
-        temperature: Softens both.
-        inter_weight: Of the relation among classes, within each clip.
-        intra_weight: Of the relation among clips, within each class.
+        temperature: Softens both distributions.
+        inter_weight: Weight of the relation among classes, within each clip.
+        intra_weight: Weight of the relation among clips, within each class.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
@@ -96,14 +96,14 @@ class DISTHead(LogitsHead):
 
 @MODELS.register_module()
 class DKDHead(LogitsHead):
-    """Label and other classes, decoupled (DKD, arXiv 2203.08679).
+    """Divergence at the label and among the other classes (DKD, arXiv 2203.08679).
 
     Clips without a label are left out.
 
     Args:
-        alpha: Weight of the label against the rest.
-        beta: Weight of the other classes among themselves.
-        temperature: Softens both.
+        alpha: Weight of the divergence of the label against the rest.
+        beta: Weight of the divergence of the other classes among themselves.
+        temperature: Softens both distributions.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 

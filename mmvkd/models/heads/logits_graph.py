@@ -29,19 +29,20 @@ _MOMENTUM = 0.9
 
 
 class EdgeNetwork(nn.Module):
-    r"""Trust in each teacher, by what it says of the clip.
+    r"""Trust in each teacher, given what it predicts for the clip.
 
     .. math:: a_{nk} = \mathrm{softmax}_k\Big(s\,\big(b_k +
               \sum_m W_{km}\,p_{nkm}\big)\Big)
 
-    :math:`b_k` is what the teacher is worth; :math:`W_{km}`, how much more or less when
-    it says class m. Uniform at first.
+    with :math:`p_{nkm}` the probability that teacher k gives class m, :math:`b_k` the
+    general trust in it, and :math:`W_{km}` a correction for when it predicts class m.
+    Uniform at first.
 
     Args:
         teachers: K.
         num_classes: M.
-        gain: :math:`s`. An edge grows with its square: at the rates that suit a
-            student, one that is to drop a teacher within an epoch needs it.
+        gain: :math:`s`. The speed of learning grows with its square; at learning rates
+            that suit a student, edges need it to drop a teacher within an epoch.
     """
 
     def __init__(self, teachers: int, num_classes: int, gain: float = 10.0) -> None:
@@ -51,7 +52,7 @@ class EdgeNetwork(nn.Module):
         self.gain = gain
 
     def forward(self, p: Tensor) -> Tensor:
-        """Logarithm of the trust (N, K), of the teachers' probabilities (N, K, M)."""
+        """Logarithm of the trust (N, K), from the teachers' probabilities (N, K, M)."""
         with torch.autocast(p.device.type, enabled=False):
             score = self.bias + (self.weight * p).sum(-1)
             return (self.gain * score).log_softmax(-1)
@@ -63,39 +64,39 @@ class LogitsGraphHead(LogitsHead):
 
     After arXiv 1804.10069; our reading. With :math:`p_k` the softened distribution of
     teacher k, edges among teachers mix them,
-    :math:`\tilde p_k = \sum_j A_{kj} p_j`, and edges to the student weigh the match:
+    :math:`\tilde p_k = \sum_j A_{kj} p_j`, and edges to the student weight the match:
 
     .. math:: L = \frac{\tau^2}N \sum_n \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, q)
 
-    or, with ``barycentre``, the match with what is nearest to all vertices at once:
+    or, with ``barycentre``, the match with the distribution nearest to all vertices:
 
     .. math:: L = \frac{\tau^2}N \sum_n \mathrm{OT}_D(\nu, q),\quad
               \nu = \arg\min_\nu \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, \nu)
 
     Learned edges minimize the cross-entropy of :math:`\sum_k a_k\tilde p_k` on labeled
-    clips, a term ``edges`` of its own, and are constants in the match: what minimized
-    the match itself would trust whoever is nearest to an untrained student, which is
-    the teacher that knows nothing. Off its diagonal each row of :math:`A` is in
-    proportion to :math:`a`.
+    clips, a separate term ``edges``, and are constants in the match: edges that
+    minimized the match would trust the teacher nearest to the untrained student, that
+    is, one that knows nothing. Off the diagonal, each row of :math:`A` is proportional
+    to :math:`a`.
 
     Args:
         temperature: :math:`\tau`, softens all distributions. The factor
             :math:`\tau^2` keeps the size of gradients, as in KD; with
-            ``cost='binary'``, which grows in proportion to a distance rather than
-            to its square, it is :math:`\tau`.
+            ``cost='binary'``, which is proportional to a distance rather than to its
+            square, the factor is :math:`\tau`.
         edges: ``uniform``: :math:`a_k = 1/K`, and a self-loop in :math:`A`;
             ``confidence``: per clip, by the teachers' cross-entropy on the label, or by
             their entropy where there is none; ``learned``: per clip, by an
             :class:`EdgeNetwork`.
         self_loop: The diagonal of :math:`A` under uniform trust; ½ + ½/K if None.
-            Without it the :math:`\tilde p_k` would all be equal, and the graph a mean.
-        barycentre: Match the barycentre of the vertices instead of one by one.
-        cost: Ground cost D: ``prototype``, the distance of the teachers' normalized
-            classifier rows; ``binary``, 0 or 1, in closed form.
-        metric: Of prototypes: ``euclidean`` or ``cosine``.
+            Without a self-loop all :math:`\tilde p_k` would be equal: a plain mean.
+        barycentre: Match the barycentre of the vertices instead of each vertex.
+        cost: Ground cost D: ``prototype``, the distance between the teachers'
+            normalized classifier rows; ``binary``, 0 or 1, in closed form.
+        metric: Distance of prototypes: ``euclidean`` or ``cosine``.
         epsilon: Entropic regularization, in units of D; 0.2 times the median
             off-diagonal cost if None.
-        max_iter: Most Sinkhorn iterations.
+        max_iter: Maximum number of Sinkhorn iterations.
         tol: L1 marginal error to stop at.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
@@ -143,7 +144,7 @@ class LogitsGraphHead(LogitsHead):
         self.tol = tol
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
-        """Refuse what logits cannot compare, and build the edge network."""
+        """Refuse models whose logits do not compare, and build the edge network."""
         super().attach(student, teachers)
         count = len(teachers)
         if count > 1 and self.self_loop is not None and self.self_loop < 1 / count:
@@ -153,13 +154,13 @@ class LogitsGraphHead(LogitsHead):
                 'mean of all'
             )
         if self.cost == 'prototype':
-            # here, not when it is known: an average of models pairs buffers by place
+            # here, before it is known: an average of models pairs buffers by position
             cost = torch.zeros(student.num_classes, student.num_classes)
             self.register_buffer('cost_matrix', cost, persistent=False)
         if self.edges == 'learned':
             self.edge_network = EdgeNetwork(count, student.num_classes)
         if self.edges != 'uniform':
-            # running means over the clips of each class, for who looks at the run
+            # running means over the clips of each class, for inspecting the run
             trust = torch.full((count, student.num_classes), 1 / count)
             self.register_buffer('trust_by_class', trust)
         logged = (f'trust_{name}' for name in teachers)
@@ -191,10 +192,10 @@ class LogitsGraphHead(LogitsHead):
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
-        """The matching term, that of learned edges, and what is logged.
+        """The matching term, the term of learned edges, and diagnostics.
 
-        Logged are the mean trust in each teacher and, with ``prototype``, how the
-        solver converged.
+        Diagnostics are the mean trust in each teacher and, with ``prototype``, how
+        well the solver converged.
         """
         q = (student.logits.float() / self.temperature).softmax(-1)
         # [N, K, M]
@@ -242,7 +243,7 @@ class LogitsGraphHead(LogitsHead):
         }
 
     def _log_trust(self, logits: Tensor, targets: Targets) -> Tensor:
-        """Logarithm of the trust in each teacher (N, K), by its logits (N, K, M).
+        """Logarithm of the trust in each teacher (N, K), from logits (N, K, M).
 
         Raises:
             ValueError: if edges are to be learned from blended labels.
@@ -257,7 +258,7 @@ class LogitsGraphHead(LogitsHead):
     def _edges(self, log_trust: Tensor) -> tuple[Tensor, Tensor]:
         """Edges among teachers (N, K, K), rows of sum 1, and to the student (N, K)."""
         trust, k = log_trust.exp(), log_trust.shape[1]
-        # a self-loop of ½ + ½ trust; the rest goes to the others by their trust
+        # by default a self-loop of ½ + ½ trust; the others get the rest by their trust
         eye = torch.eye(k, device=trust.device)
         loop = 0.5 if self.self_loop is None or k == 1 else _share(self.self_loop, k)
         among = loop * eye + (1 - loop) * trust[:, None, :]
@@ -265,7 +266,7 @@ class LogitsGraphHead(LogitsHead):
 
     @torch.no_grad()
     def _remember(self, trust: Tensor, labels: Tensor) -> None:
-        """Take the trust (N, K) in the global batch into the means of its classes."""
+        """Update the means of each class with the trust (N, K) in the global batch."""
         trust, labels = gather(trust), gather(labels)
         classes = torch.arange(self.trust_by_class.shape[1], device=labels.device)
         # [N, M]
@@ -274,7 +275,7 @@ class LogitsGraphHead(LogitsHead):
         with torch.autocast(trust.device.type, enabled=False):
             mean = trust.T @ of_class / count.clamp_min(1)
         now = self.trust_by_class.lerp(mean, (1 - _MOMENTUM) * (count > 0))
-        # an overflow, whose step mixed precision skips, would stay for ever
+        # an overflow would stay forever, though mixed precision skips its step
         whole = now.isfinite().all()
         self.trust_by_class.copy_(torch.where(whole, now, self.trust_by_class))
 
@@ -283,8 +284,8 @@ class LogitsGraphHead(LogitsHead):
     ) -> Tensor:
         """Cross-entropy of the teachers' mixture, over the labeled clips.
 
-        As each row of A gives what it does not keep by the same trust, the mixture of
-        the vertices is that of the teachers.
+        Every row of A distributes what it does not keep by the same trust, so the
+        mixture of the vertices equals that of the teachers.
         """
         # [N, K]
         log_p = of_label((logits / self.temperature).log_softmax(-1), labels)
@@ -292,17 +293,17 @@ class LogitsGraphHead(LogitsHead):
 
 
 def _pairs(vertices: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows (N·K, M) of vertices, each beside the student's."""
+    """Rows (N·K, M) of the vertices, and the student's row for each of them."""
     return vertices.flatten(0, 1), q.repeat_interleave(vertices.shape[1], dim=0)
 
 
 def _share(self_loop: float, k: int) -> float:
-    """The share of the identity that gives this diagonal under uniform trust."""
+    """The share of the identity that gives this self-loop under uniform trust."""
     return (self_loop - 1 / k) / (1 - 1 / k)
 
 
 def _confidence(logits: Tensor, targets: Targets) -> Tensor:
-    """Minus the cross-entropy (N, K), or the entropy where there is no label."""
+    """Minus the cross-entropy (N, K), or minus the entropy of unlabeled clips."""
     log_p = logits.log_softmax(-1)
     # [N, K]
     doubt = -(log_p.exp() * log_p).sum(-1)

@@ -1,4 +1,4 @@
-"""Head on parameters: kernels that look at the frequencies the teacher's look at."""
+"""Head on parameters: matches the spatial frequencies of the teachers' kernels."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _DESCRIBE: dict[str, Callable[..., Tensor]] = dict(
 
 
 class _Pair:
-    """A stage of the student and one of a teacher: their filters of one size.
+    """The filters of one size in a stage of the student and in one of a teacher.
 
-    No module: its constants are made when the teachers are there, and an average of
-    models, copied before that, pairs buffers by place.
+    Not a module: its constants are made once the teachers are loaded, but an average of
+    models is copied before that and pairs buffers by position.
 
     Args:
-        stage: The student's.
-        teacher: Name.
+        stage: The student's stage.
+        teacher: Name of the teacher.
         other: The teacher's stage.
-        size: Of the filters.
+        size: Size of the filters.
         volumes: See :func:`mmvkd.models.kernels.filters`.
-        terms: What to compare.
+        terms: Terms to compute.
     """
 
     def __init__(
@@ -100,24 +100,25 @@ class ParameterHead(DistillationHead):
     """Matches how the kernels of each stage spread over spatial frequencies.
 
     After arXiv 2009.06902; our reading. The filters of a stage go through an
-    orthonormal DCT, and distributions over all filters are compared, so that numbers
-    of channels and layers may differ. Kernels of 1×1 have no spatial frequency, and
-    those of a size that the other model lacks no partner; they are left out. Kernels
-    that extend in time keep it if both models' do, else they are averaged over it.
+    orthonormal DCT, and distributions over all filters are compared, so the numbers of
+    channels and layers may differ. Kernels of 1×1, which have no spatial frequencies,
+    are left out, and so are those of a size that the other model lacks. Kernels that
+    extend in time keep that axis if both stages have such kernels; otherwise they are
+    averaged over it.
 
     Args:
         terms: Weight by term. ``energy``: Jensen–Shannon divergence of each frequency's
             share of the energy; ``quantile``: squared 2-Wasserstein distance of each
             frequency's coefficients. ``dict(energy=1.0)`` if None.
-        stages: The teachers' module by the student's, as ``{'backbone.layer1':
-            'backbone.slow_path.layer1'}``. If None, numbered stages (``layer1`` …) in
-            their order; see :func:`mmvkd.models.kernels.by_stage`.
-        interval: Compute the terms in every so many iterations, that many times as
-            strong; they are zero in between.
-        max_filters: About the most filters of a stage and size to look at, drawn anew
-            each time. Those of a frozen teacher are all looked at, once; of one that
-            learns, as many as of the student.
-        seed: Of the draw, with the iteration.
+        stages: The teachers' module for each of the student's, as in
+            ``{'backbone.layer1': 'backbone.slow_path.layer1'}``. If None, numbered
+            stages (``layer1`` …) in order; see :func:`mmvkd.models.kernels.by_stage`.
+        interval: Compute the terms only once in this many iterations, multiplied by
+            this number; they are zero in between.
+        max_filters: About how many filters of a stage and size to use at most, drawn
+            anew each time. A frozen teacher's are all used, once; for a teacher that
+            learns, the limit is the same as for the student.
+        seed: Seed of the draw, together with the iteration.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
 
     Raises:
@@ -154,7 +155,7 @@ class ParameterHead(DistillationHead):
         """The config of the reverse head, with the stages the other way round.
 
         Raises:
-            ValueError: if a stage of the teacher answers to two of the student.
+            ValueError: if a stage of the teacher corresponds to two of the student.
         """
         turned = super().reverse(config, teacher)
         stages = turned.get('stages')
@@ -168,9 +169,9 @@ class ParameterHead(DistillationHead):
         return turned
 
     def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
-        """Remember the student, beside the tree of modules, and find its stages."""
-        # in a tuple: a module among the attributes would become a part of the head;
-        # copies of the distiller copy both, and then belong together, too
+        """Keep the student, outside the tree of modules, and find its stages."""
+        # in a tuple, because an attribute that is a module becomes part of the head; a
+        # copy of the distiller copies head and student, so they still belong together
         self._student = (student,)
         self._own_stages()
 
@@ -183,13 +184,13 @@ class ParameterHead(DistillationHead):
         return by_stage(name, teacher.kernels(), chosen)
 
     def prepare(self, teachers: Mapping[str, Teacher]) -> None:
-        """Find what corresponds, and describe the teachers' kernels.
+        """Pair the stages and sizes, and describe the teachers' kernels.
 
         Raises:
             ValueError: if stages or sizes do not correspond.
         """
         self.pairs = []
-        # copies of the distiller copy these too, as the student
+        # a copy of the distiller copies these too, as it does the student
         self._peers = {n: t for n, t in teachers.items() if isinstance(t, Peer)}
         own = self._own_stages()
         for name, teacher in teachers.items():
@@ -244,10 +245,10 @@ class ParameterHead(DistillationHead):
         interval = 1 if iteration is None else self.interval
         iteration = iteration or 0
         if iteration % interval:
-            # a phase may have no other term, and its objective needs a graph
+            # this may be the only term of a phase, whose objective needs a graph
             nothing = 0 * student.logits.float().sum()
             return {term: nothing for term in self.terms}
-        # equal on all ranks, whose kernels are
+        # the same on all ranks, as the kernels are
         generator = torch.Generator().manual_seed(self.seed + iteration)
         theirs = {name: self._their_stages(name, t) for name, t in self._peers.items()}
         for pair in self.pairs:
@@ -264,7 +265,7 @@ class ParameterHead(DistillationHead):
 def _sample(
     members: list[Tensor], most: Optional[int], generator: Optional[torch.Generator]
 ) -> Tensor:
-    """``most`` filters at random, of each kernel its share; all if they are few."""
+    """About ``most`` random filters, a fair share of each kernel's; all if fewer."""
     total = sum(len(member) for member in members)
     if most is None or total <= most:
         return torch.cat(members)

@@ -28,24 +28,24 @@ from mmvkd.registry import MODELS
 
 _EDGES = ('uniform', 'learned')
 _POOLS = ('clip', 'frame')
-_OF_BANDWIDTH = 64  # rows that it is taken from, at most
+_OF_BANDWIDTH = 64  # most rows that the bandwidth is computed from
 
 
 class PairClassifiers(nn.Module):
-    r"""A linear classifier of each pair's vectors; what it has learned is the weight.
+    r"""A linear classifier for each pair's vectors, whose loss sets the pair's weight.
 
     .. math:: b = \mathrm{softmax}_e(-\ell_e)
 
-    with :math:`\ell_e` the running mean of the classifier's cross-entropy. Pairs that
-    tell as much as others weigh as much; weights learned with a classifier that all
-    share, or with a mixture, go to one of them.
+    with :math:`\ell_e` the running mean of the classifier's cross-entropy. Equally
+    informative pairs get equal weights; if the weights were learned with a classifier
+    that all pairs share, or with a mixture, they would all go to one pair.
 
     Args:
         pairs: E.
         dim: D.
         num_classes: M.
-        gain: Length of the vectors. At the rates that suit a student, classifiers of
-            unit vectors would learn for too long.
+        gain: Length of the vectors. At a learning rate that suits a student,
+            classifiers of unit vectors would take too long to learn.
         momentum: Share of the past in the running means.
     """
 
@@ -67,27 +67,27 @@ class PairClassifiers(nn.Module):
         self.register_buffer('loss', torch.zeros(pairs))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Logarithm of the classes' probabilities (N, E, M), of vectors (N, E, D)."""
+        """Log-probabilities of the classes (N, E, M), from vectors (N, E, D)."""
         with torch.autocast(vectors.device.type, enabled=False):
             logits = torch.einsum('ned,emd->nem', self.gain * vectors, self.weight)
             return (logits + self.bias).log_softmax(-1)
 
     def edges(self) -> Tensor:
-        """Weights of the pairs (E,), of sum 1; uniform at first."""
+        """Weights of the pairs (E,), which sum to 1; uniform at first."""
         return (-self.loss).softmax(0)
 
     @torch.no_grad()
     def remember(self, losses: Tensor, known: Tensor) -> None:
-        """Take the losses (N, E) of clips that are ``known`` (N,) into the means.
+        """Update the means with the losses (N, E) of clips that are ``known`` (N,).
 
-        Those of the global batch, so that all ranks weigh alike.
+        Over the global batch, so that all ranks have the same weights.
         """
         losses, weight = gather(losses.detach()), gather(known.float())
         count = weight.sum()
         mean = (weight[:, None] * losses).sum(0) / count.clamp_min(1)
-        # no step without a label, and none that the host would have to wait for
+        # no update without a label, decided on the device: the host need not wait
         now = self.loss.lerp(mean, (1 - self.momentum) * (count > 0))
-        # an overflow, whose step mixed precision skips, would stay for ever
+        # an overflow would stay forever, though mixed precision skips its step
         self.loss.copy_(torch.where(now.isfinite(), now, self.loss))
 
 
@@ -98,33 +98,34 @@ class RepresentationGraphHead(DistillationHead):
     After arXiv 1804.10069; our reading. Compact bilinear pooling of the features of
     teachers i and j (of one teacher with itself, if it is the only one) gives a vector
     :math:`r_{ij}\in\mathbb R^D` of length one, whatever their channels, for each frame
-    or clip. The student's feature, averaged over positions and projected for each pair,
-    gives :math:`r_S^{ij}`, likewise. Over the global batch
+    or clip. Likewise, the student's feature, averaged over positions and projected for
+    each pair, gives :math:`r_S^{ij}`. Over the global batch
 
     .. math:: L = \sum_{i<j} b_{ij}\,
               \mathrm{MMD}^2\big(\{r_{ij}\}, \{r_S^{ij}\}\big)
 
-    with edges of sum 1. As this compares samples whatever the order of their vectors, a
-    student that takes one clip for another would not be told. So ``joint`` compares the
-    joint distributions of a vector and the frame, or clip, that it is from
-    (:func:`~mmvkd.models.losses.paired_mmd`). A projection for each pair is needed,
-    because sketches drawn apart share no coordinates. Maps of unequal T, H or W are
-    averaged to the smallest; those of a :class:`~mmvkd.models.teachers.CachedTeacher`
-    are averages already, so all pairs then see what is left of them.
+    with edges that sum to 1. This ignores the order of the vectors in a sample, so a
+    student that mistakes one clip for another would not be corrected. Therefore
+    ``joint`` compares the joint distributions of a vector and the frame, or clip, that
+    it is from (:func:`~mmvkd.models.losses.paired_mmd`). Each pair needs its own
+    projection, because sketches drawn independently share no coordinates. Maps of
+    unequal T, H or W are averaged to the smallest; those of a
+    :class:`~mmvkd.models.teachers.CachedTeacher` are averages already, and then all
+    pairs see maps of that size.
 
     Args:
         tap: The student's module.
-        dim: D, places of a sketch.
-        pool: Positions whose products a vector sums: those of a ``frame``, so that
-            there are vectors of T' frames of each clip, with T' the fewest that the
-            student or a teacher has; or of a ``clip``.
-        joint: Compare each vector with that of the same place.
+        dim: D, the length of a sketch.
+        pool: Whether a vector sums products over the positions of a ``frame`` or of a
+            ``clip``. With ``frame`` each clip has T' vectors, where T' is the smallest
+            number of frames that the student or a teacher has.
+        joint: Compare each vector only with that of the same frame or clip.
         edges: ``uniform``; or ``learned``, by the cross-entropy of
-            :class:`PairClassifiers` on labeled clips, a term ``edges`` of its own;
-            they are constants in the match.
-        min_clips: Where the global batch has fewer vectors, past ones, which have no
-            gradient, fill it up; not where they are compared place by place.
-        seed: The sketches are drawn from it.
+            :class:`PairClassifiers` on labeled clips, a separate term ``edges``;
+            edges are constants in the match.
+        min_clips: If the global batch has fewer vectors, past ones, which have no
+            gradient, fill it up. Not used with ``joint``.
+        seed: Seed of the sketches.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
@@ -159,7 +160,7 @@ class RepresentationGraphHead(DistillationHead):
         self.inner_terms = ('edges',) if edges == 'learned' else ()
         self.label_terms = self.inner_terms
         self.terms = ('', *self.inner_terms)
-        # vectors that meet their own need no others
+        # with `joint`, each vector meets only its own
         self.min_clips = 0 if joint else min_clips
         self.seed = seed
 
@@ -178,7 +179,7 @@ class RepresentationGraphHead(DistillationHead):
                 f'{", ".join(names)}'
             )
         self._taps = {name: next(iter(self.teacher_taps(name))) for name in names}
-        # a lone teacher meets itself through a second sketch
+        # a lone teacher is paired with itself through a second sketch
         self._sides = names if len(names) > 1 else 2 * names
         self._pairs = list(combinations(range(len(self._sides)), 2))
         generator = torch.Generator().manual_seed(self.seed)
@@ -210,7 +211,7 @@ class RepresentationGraphHead(DistillationHead):
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
-        """The matching term, that of learned edges, and the edges to be logged."""
+        """The matching term, the term of learned edges, and the edges for the log."""
         feature = student.features[self._student_tap].float()
         # [N, T', E, D]
         theirs = self._ensembled(teachers, feature.shape[2])
@@ -231,7 +232,7 @@ class RepresentationGraphHead(DistillationHead):
 
     @torch.no_grad()
     def _ensembled(self, teachers: Mapping[str, Outputs], length: int) -> Tensor:
-        """The teachers' vector of each place and pair, (N, T', E, D).
+        """The teachers' vector for each frame (or clip) and pair, (N, T', E, D).
 
         Args:
             teachers: Outputs by name.
@@ -260,7 +261,7 @@ class RepresentationGraphHead(DistillationHead):
         return rows.unflatten(0, (-1, frames))
 
     def _discrepancy_by_place(self, theirs: Tensor, own: Tensor) -> Tensor:
-        """Discrepancy of each pair (E,), place by place, of vectors (N, T', E, D)."""
+        """Discrepancy of each pair (E,), vector by vector, from (N, T', E, D)."""
         with torch.no_grad():
             # of all ranks, evenly spaced: [E, N', D]
             rows = [
@@ -271,7 +272,7 @@ class RepresentationGraphHead(DistillationHead):
         return paired_mmd(theirs, own, bandwidth).mean((0, 1))
 
     def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:
-        """Discrepancy of each pair (E,), with as many past clips as are missing."""
+        """Discrepancy of each pair (E,), with past vectors to make up ``min_clips``."""
         past = max(0, self.min_clips - len(theirs))
         # [E, N', D]
         x = torch.cat([theirs, self.teacher_queue[:past]]).transpose(0, 1)
@@ -285,8 +286,8 @@ class RepresentationGraphHead(DistillationHead):
 
     @torch.no_grad()
     def _remember(self, theirs: Tensor, own: Tensor) -> None:
-        """Put the clips of this step in front of the queue."""
-        # an overflow, whose step mixed precision skips, would stay for many steps
+        """Put the vectors of this step in front of the queue."""
+        # an overflow would stay for many steps, though mixed precision skips its own
         whole = theirs.isfinite().all() & own.isfinite().all()
         for queue, now in ((self.teacher_queue, theirs), (self.student_queue, own)):
             longer = torch.cat([now, queue])[: self.min_clips]

@@ -1,4 +1,4 @@
-"""Head on temporal spectra: how features move, and how fast."""
+"""Head on temporal spectra: how much features change over time, and how fast."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TERMS: dict[str, Callable[..., Tensor]] = dict(
     coherence=spectrum_coherence,
     energy=spectrum_energy,
 )
-# sums over channels before it compares
+# the term that sums over channels before comparing
 _ANY_CHANNELS = 'energy'
 
 
@@ -32,27 +32,27 @@ _ANY_CHANNELS = 'energy'
 class SpectrumHead(DistillationHead):
     """Matches the temporal frequency spectrum of a feature (after arXiv 2009.06902).
 
-    Features of other sizes are resampled first: the student's in time, the larger one
-    in space. For several taps, use several heads.
+    Features of different sizes are resampled first: the student's in time, the larger
+    one in space. For several taps, use several heads.
 
     Args:
         tap: The student's module.
         terms: Weight by term. ``amplitude``: how much each channel moves, after a
             connector; ``energy``: how much each position moves, without one; both are
-            blind to the direction of time. ``coherence``: when, after the connector.
-            ``dict(amplitude=1.0)`` if None.
+            blind to the direction of time. ``coherence``: when features change, after
+            the connector. ``dict(amplitude=1.0)`` if None.
         connector: Config of the connector, one for each teacher.
         static_weight: Share of the mean over time (f = 0) against all motion, 0 to 1.
-        bands: A factor for each frequency of motion, 1, 2, … cycles per clip, half as
-            many as the teacher's feature has frames, and the student's if the teacher
-            learns (``mutual``); equal if None.
-        grid: Side that maps are pooled to, if larger, before all else: what a quarter
-            of the picture does is what moves, and spectra of every position cost more
-            than a tenth of a step.
+        bands: A factor for each frequency of motion, 1, 2, … cycles per clip: half as
+            many as the teacher's feature has frames, and also as the student's has if
+            the teacher learns (``mutual``). All equal if None.
+        grid: Side to which larger maps are pooled first: what counts as motion is what
+            a quarter of the picture does, and spectra of every position cost more than
+            a tenth of a step.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
 
     Raises:
-        ValueError: for an unknown term, none, or a grid below 1.
+        ValueError: for an unknown term, no term, or a grid below 1.
     """
 
     terms: dict[str, float]
@@ -107,7 +107,7 @@ class SpectrumHead(DistillationHead):
         feature = coarse(student.features[self._student_tap], self.grid)
         found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
         for name, outputs in teachers.items():
-            # space first: the connector then works on the smaller map
+            # sizes first: the connector then works on the smaller map
             theirs = coarse(outputs.features[self._taps[name]], self.grid)
             if theirs.shape[2] < 2:
                 raise ValueError(_still(self._taps[name], name, theirs.shape[2]))

@@ -35,9 +35,9 @@ from mmvkd.registry import MODELS
 from mmvkd.seeding import shared
 
 Pairs = list[tuple[Tensor, Tensor]]
-"""Features of student and teacher at the end of a substage, one pair for each path."""
+"""Features of student and teacher at the end of a substage, a pair for each path."""
 
-# by default what measured best
+# the defaults that measured best
 _TERMS = dict(correlation=1.0, combination=0.0, distribution=0.0)
 _CORRELATIONS = ('pearson', 'cka', 'gram')
 _DISTANCES = ('gaussian', 'mmd')
@@ -50,9 +50,9 @@ class SubstageHead(DistillationHead):
     r"""Matches corresponding substages, alone and combined into a hybrid network.
 
     After arXiv 2307.05201; our reading. Student and teacher are cut into substages
-    :math:`j = 1 \dots J`. A connector gives the student's feature the teacher's
-    channels. With :math:`d_j` the distance of the distributions at substage j,
-    smoothed over the steps and without gradient in the weights,
+    :math:`j = 1 \dots J`. A connector maps the student's feature to the teacher's
+    channels. With :math:`d_j` the distance of the distributions at substage j, which in
+    the weights :math:`w_j` is smoothed over the steps and has no gradient,
 
     .. math:: L = \frac1J \sum_j w_j \big(\lambda_1 L^{(j)}_{cor}
               + \lambda_2 L^{(j)}_{com} + \lambda_3 d_j\big),\quad
@@ -61,45 +61,45 @@ class SubstageHead(DistillationHead):
     Each term is averaged over the substages that have it.
 
     * *correlation*: see :mod:`mmvkd.models.losses.substage`;
-    * *combination*: the hybrid network is the student up to substage j, the connector
-      and the frozen teacher behind substage j; the term is its cross-entropy on the
-      label and its divergence from the whole teacher;
-    * *distribution*: :math:`d_j` over the global batch, see ``distance``. Where this
-      term is off, the connector that :math:`d_j` sees learns from the others, of which
-      ``pearson`` leaves the scale and shift of a channel open.
+    * *combination*: the hybrid network is the student up to substage j, the connector,
+      and the frozen teacher from there on; the term is its cross-entropy on the label
+      plus its divergence from the whole teacher;
+    * *distribution*: :math:`d_j` over the global batch, see ``distance``. If this term
+      is off, only the other terms train the connector through which :math:`d_j` is
+      measured, and ``pearson`` does not fix the scale and shift of a channel.
 
     Args:
         substages: By name, ``dict(student=…, teacher=…)``: the tap that ends a
-            substage, or the taps if paths run side by side; ``teacher`` may be a dict
-            by teacher name, and is what ``student`` is if left out. None cuts both as
-            :func:`~mmvkd.models.substages.substages` does. Of more paths than the
-            teacher has, the student's first ones learn.
-        terms: :math:`\lambda` of the terms by name; if left out 1 of the correlation
-            and 0, which turns a term off, of the others.
+            substage, or the taps if paths run side by side. ``teacher`` may be a dict
+            by teacher name; if left out, it is the same as ``student``. None cuts both
+            models as :func:`~mmvkd.models.substages.substages` does. If the student has
+            more paths than the teacher, only its first ones are matched.
+        terms: :math:`\lambda` by term; if left out, 1 for the correlation and 0, which
+            turns a term off, for the others.
         correlation: ``pearson``, per channel over positions; ``cka``, among the clips
             of the global batch; ``gram``, among the positions of a clip. The last two
             need no connector.
-        grid: Side that maps are pooled to, if larger, before they are compared: each
-            pass over a large map costs more than its convolution. Hybrids see all.
+        grid: Side to which larger maps are pooled before they are compared: each pass
+            over a large map costs more than its convolution. Hybrids see full maps.
         connector: Config of the connector, one for each substage and teacher.
         hybrids: ``one`` draws a substage in each step, the same in all processes;
             ``all`` runs all hybrids, at more than twice the cost of a step.
-        combined: Substages behind which a hybrid goes on; all but the last if None,
-            which would add the teacher's head alone.
-        temperature: Of the hybrid's divergence from the teacher.
-        ce_weight: Of the hybrid's cross-entropy, over labeled clips.
-        kd_weight: Of that divergence.
-        distance: Of distributions: ``gaussian``, of the moments of each channel
-            (:func:`~mmvkd.models.losses.gaussian_distance`), or ``mmd``, of the clips'
-            averages over positions (:func:`~mmvkd.models.losses.mmd`).
+        combined: Substages after which a hybrid switches to the teacher. If None, all
+            but the last, after which only the teacher's head would follow.
+        temperature: Temperature of the hybrid's divergence from the teacher.
+        ce_weight: Weight of the hybrid's cross-entropy, over labeled clips.
+        kd_weight: Weight of that divergence.
+        distance: How distributions are compared: ``gaussian``, by the moments of each
+            channel (:func:`~mmvkd.models.losses.gaussian_distance`), or ``mmd``, by the
+            clips' averages over positions (:func:`~mmvkd.models.losses.mmd`).
         weighting: ``distribution`` as above; ``fixed`` for :math:`w_j = 1`.
         momentum: Share of the past in the smoothed distances.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`; taps are named
             in ``substages``.
 
     Raises:
-        ValueError: for a name that is not known, or substages that are weighed by what
-            a connector shows that nothing trains.
+        ValueError: for an unknown name, or if substages are weighed by distances
+            measured through a connector that no term trains.
     """
 
     one_way = 'its hybrids go on through a frozen teacher'
@@ -224,7 +224,7 @@ class SubstageHead(DistillationHead):
         """Build the connectors.
 
         Raises:
-            ValueError: for a hybrid whose classes are not the student's.
+            ValueError: for a hybrid with a teacher whose classes are not the student's.
         """
         for name, card in teachers.items():
             if 'combination' in self.terms and (
@@ -249,7 +249,7 @@ class SubstageHead(DistillationHead):
                 self.connectors[name][stage] = nn.ModuleList(
                     MODELS.build({**self.connector, **size}) for size in sizes
                 )
-        # -1: not known yet; of the global batch, hence equal in all processes
+        # -1: not known yet; over the global batch, hence equal in all processes
         unknown = torch.full((len(teachers), len(self.names)), -1.0)
         self.register_buffer('distances', unknown)
         self.diagnostics = [
@@ -258,7 +258,7 @@ class SubstageHead(DistillationHead):
 
     @property
     def _connected(self) -> bool:
-        """Whether anything needs the teacher's channels."""
+        """Whether anything needs a connector to the teacher's channels."""
         return (
             self.correlation == 'pearson'
             or self.weighting == 'distribution'
@@ -271,10 +271,10 @@ class SubstageHead(DistillationHead):
         stages: Optional[Sequence[str]] = None,
         terms: Optional[Sequence[str]] = None,
     ) -> None:
-        """Work on some substages, with some of the terms that have a weight.
+        """Work on some substages and some terms that have a weight; None for all.
 
         Raises:
-            ValueError: for a name that is not known, or if nothing is left.
+            ValueError: for an unknown name, or if nothing is left.
         """
         self._stages = _chosen('stages', stages, self.names, self.names)
         self._behind = [stage for stage in self._stages if stage in self._combined]
@@ -294,13 +294,13 @@ class SubstageHead(DistillationHead):
 
     @property
     def active_terms(self) -> Sequence[str]:
-        """The terms that the phase has."""
+        """The terms of the current phase."""
         return self._on if self.enabled else ()
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
-        """One term of each kind, averaged over the teachers, and what they follow."""
+        """One term of each kind and the diagnostics, averaged over the teachers."""
         behind = self._behind
         if self.hybrids == 'one' and 'combination' in self._on:
             behind = [shared.choice(behind)]
@@ -345,8 +345,8 @@ class SubstageHead(DistillationHead):
             terms['combination'] = _mean(values, weights)
         if 'distribution' in self._on:
             terms['distribution'] = _mean(distances, weights)
-        # a connector whose hybrid was not drawn is in the graph still: no parameter
-        # may lack its gradient
+        # keeps a connector whose hybrid was not drawn in the graph: every parameter
+        # must get a gradient
         terms[self._on[0]] = terms[self._on[0]] + 0 * sum(
             parameter.sum()
             for stage in mapped
@@ -359,7 +359,7 @@ class SubstageHead(DistillationHead):
         return terms
 
     def _map(self, name: str, pairs: Mapping[str, Pairs]) -> dict[str, Pairs]:
-        """The pairs in the teacher's channels and of equal size; none if not needed."""
+        """The pairs in the teacher's channels, at equal size; empty if not needed."""
         if not self._connected:
             return {}
         mapped: dict[str, Pairs] = {}
@@ -403,7 +403,7 @@ class SubstageHead(DistillationHead):
         known = torch.stack([self.distances[row, i] for i in chosen])
         if self.weighting == 'fixed':
             known = torch.ones_like(known)
-        # where nothing is known or all agree already, all weigh the same
+        # if nothing is known yet, or all agree already, all weigh the same
         known = known.clamp_min(0) + 1e-8
         return dict(zip(self._stages, known / known.mean()))
 
@@ -428,7 +428,7 @@ class SubstageHead(DistillationHead):
         outputs: Outputs,
         targets: Targets,
     ) -> Tensor:
-        """What the hybrid network that leaves the student behind ``stage`` gets wrong.
+        """Loss of the hybrid network that switches to the teacher after ``stage``.
 
         Raises:
             ValueError: for blended labels.
@@ -481,7 +481,7 @@ def _paired(
     mine: Sequence[tuple[str, Optional[str]]],
     theirs: Sequence[tuple[str, Optional[str]]],
 ) -> list[tuple[str, str]]:
-    """The student's tap for each of the teacher's; the first where paths are fewer."""
+    """The student's tap for each of the teacher's; its first one if it has fewer."""
     return [
         (mine[i if i < len(mine) else 0][0], tap) for i, (tap, _) in enumerate(theirs)
     ]

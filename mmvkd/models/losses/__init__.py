@@ -1,7 +1,7 @@
 """The mathematics of distillation: pure functions on tensors.
 
-Nothing here knows configs, modules, state or process groups. A mean over clips
-is the caller's: losses come back per clip, ``(N,)``, to be reduced over the
+Nothing here knows configs, modules, state or process groups. The mean over clips
+is up to the caller: losses are returned per clip, ``(N,)``, to be reduced over the
 global batch (see :func:`mmvkd.models.gather.clip_mean`).
 """
 

@@ -15,7 +15,7 @@ class Barycentre(NamedTuple):
     """Barycentres and how well they converged, all per clip and on the device."""
 
     rows: Tensor
-    """Probabilities, ``(N, M)``, without graph."""
+    """Probabilities, ``(N, M)``, without a graph."""
     error: Tensor
     """Largest L1 error of a marginal or of the last update, ``(N,)``."""
     iterations: Tensor
@@ -36,24 +36,24 @@ def sinkhorn_barycentre(
     .. math:: \nu_n = \arg\min_\nu \sum_k a_{nk}\,S_\epsilon(p_{nk}, \nu)
 
     with :math:`S_\epsilon` of :func:`sinkhorn`. Without the debiasing even a single
-    vertex would come out blurred. From the weighted mean, each update multiplies
+    vertex would come out blurred. Starting from the weighted mean, each update is
 
     .. math:: \nu \leftarrow \nu\,\exp\Big(b - \sum_k a_k g_k\Big)
 
     with :math:`g_k` the potential of :math:`(p_k, \nu)` on the side of :math:`\nu` and
-    :math:`b` that of :math:`(\nu, \nu)`, in units of :math:`\epsilon`, updated beside
-    it. This is the iteration of arXiv 2006.02575 in logarithms, with simultaneous
-    averaged updates (ours), so that a single vertex is its own barycentre to the last
-    bit.
+    :math:`b` that of :math:`(\nu, \nu)`, in units of :math:`\epsilon`, updated
+    alongside. This is the iteration of arXiv 2006.02575 in the log domain, with
+    simultaneous averaged updates (ours), so that a single vertex is its own barycentre
+    to the last bit.
 
     Args:
         vertices: Probabilities :math:`p`, ``(N, K, M)``, exact zeros allowed. A class
             that is empty at every vertex stays empty.
-        weight: :math:`a`, ``(N, K)``, not negative, rows of sum 1.
+        weight: :math:`a`, ``(N, K)``, not negative, rows sum to 1.
         cost: Ground cost, symmetric ``(M, M)``, conditionally negative definite.
         epsilon: Regularization in units of the cost; ``None`` takes
             :func:`default_epsilon`.
-        max_iter: Most updates, rounded up to a multiple of 5.
+        max_iter: Maximum number of updates, rounded up to a multiple of 5.
         tol: Stop a clip at this error.
 
     Returns:
@@ -85,12 +85,12 @@ def sinkhorn_barycentre(
 def _solve(
     p: Tensor, weight: Tensor, cost: Tensor, epsilon: float, max_iter: int, tol: float
 ) -> Barycentre:
-    """Update potentials and barycentre side by side, all from 0 and the mean."""
+    """Update potentials (from 0) and barycentre (from the mean) side by side."""
     softmin = make_softmin(cost, epsilon)
     # [N, M]
     mean = (weight * p).sum(dim=1)
     log_p, log_mean = p.log(), mean.log()
-    # a class that stays empty has a slope without end
+    # at a class that stays empty the slope never vanishes
     filled = (mean > 0).to(p.dtype)
     # [N, K, M]
     f = g = torch.zeros_like(p)
@@ -103,7 +103,7 @@ def _solve(
         next_f, next_g = softmin(g + log_nu[:, None]), softmin(f + log_p)
         next_b = softmin((b + log_nu)[:, None])[:, 0]
         if step % CHECK_EVERY == 0:
-            # of a mean near float32's smallest numbers the factor alone is too large
+            # for a mean near float32's smallest numbers the whole factor may overflow
             half = (0.5 * shift).exp()
             nu = mean * half * half
             change = filled * (next_b - (weight * next_g).sum(dim=1))
@@ -117,7 +117,7 @@ def _solve(
             # A clip without a finite error counts as done: more steps won't mend it.
             if step == max_iter or not bool(moving.any()):
                 break
-        # Averaged each time: plain updates and a moving barycentre would build up.
+        # Averaged each time: with plain updates and a moving barycentre, errors grow.
         rate = 0.5 * moving
         f, g = f.lerp(next_f, rate[:, None]), g.lerp(next_g, rate[:, None])
         b = b.lerp(next_b, rate)

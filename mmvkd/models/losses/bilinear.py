@@ -1,4 +1,4 @@
-"""Compact bilinear pooling: what two features say together, in one vector."""
+"""Compact bilinear pooling: the products of two features, in one vector."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from .numerics import check_positive, full_precision
 
-# Entries of the largest sketch that is held at a time; more where a launch costs more
-# than a miss of the cache.
+# Entries of the largest sketch held at a time; more on a GPU, where a kernel launch
+# costs more than a cache miss.
 CHUNK_ENTRIES = 2**20
 _CHUNK_ENTRIES_ON_GPU = 2**22
-# Below this share of a unit vector an entry counts as zero: it bounds the gradient of
-# the root, and of a vector of zeros.
+# Entries of a unit vector below this count as zero, which bounds the gradient of the
+# root, and of a vector of zeros.
 _EPS = 1e-6
 
 
@@ -23,7 +23,7 @@ class Sketch(NamedTuple):
     """Where each channel goes in a count sketch, and with which sign."""
 
     place: Tensor
-    """In [0, D) of each channel, ``(C,)``, int64."""
+    """Place of each channel in [0, D), ``(C,)``, int64."""
     sign: Tensor
     """−1 or 1 for each channel, ``(C,)``."""
 
@@ -31,7 +31,7 @@ class Sketch(NamedTuple):
 def draw_sketch(
     channels: int, dim: int, generator: Optional[torch.Generator] = None
 ) -> Sketch:
-    """Draw a sketch of ``channels`` in ``dim`` places, uniformly."""
+    """Draw a sketch of ``channels`` in ``dim`` places uniformly at random."""
     check_positive(channels, 'channels')
     check_positive(dim, 'dim')
     place = torch.randint(dim, (channels,), generator=generator)
@@ -46,13 +46,13 @@ def count_sketch(x: Tensor, sketch: Sketch, dim: int) -> Tensor:
 
     Args:
         x: Values, ``(N, C, P)``.
-        sketch: Of C channels.
+        sketch: Sketch of C channels.
         dim: D.
 
     Returns:
         The sketch at each position, ``(N, D, P)``.
     """
-    # places side by side in memory, for this and for the transform to come
+    # places contiguous in memory, for this sum and for the transform that follows
     x = x.transpose(1, 2)
     empty = x.new_zeros(*x.shape[:2], dim)
     summed = empty.index_add(2, sketch.place, x * sketch.sign.to(x))
@@ -71,16 +71,16 @@ def bilinear_sketch(
               = \mathrm{FFT}^{-1}\Big(\sum_p \mathrm{FFT}\,\psi_i(x_{ip})\cdot
               \mathrm{FFT}\,\psi_j(x_{jp})\Big)
 
-    with a circular convolution, which is the count sketch of
-    :math:`\sum_p x_{ip}\otimes x_{jp}` (arXiv 1511.06062): inner products of two
-    results are in expectation those of the outer products. Each feature is transformed
-    once, whatever the number of its pairs, and each pair back once. In float32, or
-    float64 for such features, a few positions at a time.
+    with :math:`*` a circular convolution. This is the count sketch of
+    :math:`\sum_p x_{ip}\otimes x_{jp}` (arXiv 1511.06062): the inner product of two
+    results is in expectation that of the outer products. Each feature is transformed
+    once, however many pairs it is in, and each pair is transformed back once. Computed
+    in float32 (float64 for float64 features), a few positions at a time.
 
     Args:
         features: :math:`x_i`, each ``(N, C_i, P)`` with the same N and P.
         sketches: :math:`\psi_i` of each feature, independent of one another.
-        pairs: Places :math:`(i, j)` among the features.
+        pairs: Indices :math:`(i, j)` of the features.
         dim: D of the sketches.
 
     Returns:
@@ -126,14 +126,14 @@ def signed_root(x: Tensor) -> Tensor:
     .. math:: r = \nu\big(\mathrm{sign}(u)\sqrt{|u|}\big),\quad u=\nu(x),\quad
               \nu(x) = x / \|x\|
 
-    Unchanged by a positive scale of a row. The first scaling, ours, says what is small:
+    Unchanged by a positive scale of a row. The first scaling, ours, sets what is small:
     below :math:`10^{-6}` the root is linear, so its gradient at 0 is finite.
 
     Args:
         x: Values, ``(..., D)``.
 
     Returns:
-        Rows of length one, likewise; a row of zeros stays.
+        Rows of length one, ``(..., D)``; a row of zeros stays zero.
     """
     u = unit_length(x)
     return unit_length(u * (u.square() + _EPS**2).pow(-0.25))

@@ -11,7 +11,7 @@ from torch import Tensor
 from .numerics import check_positive, check_same_shape, full_precision, nonnegative
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
-# Of a bandwidth, where all rows are one.
+# Smallest bandwidth, for when all rows are equal.
 _SMALLEST = 1e-12
 
 
@@ -28,8 +28,9 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
     .. math:: h = \mathrm{median}_{a\ne b}\,\|z_a-z_b\|^2,\quad
               z = (x_1,\dots,x_N,y_1,\dots,y_N)
 
-    the lower one of an even number; without gradient. Of a single row each it is their
-    own distance, so that a discrepancy in its units is the same however far they are.
+    the lower one of an even number; without gradient. For samples of a single row it is
+    the distance of the two, so a discrepancy in these units is the same however far
+    apart they are.
 
     Args:
         x: Sample, ``(..., N, D)``.
@@ -43,7 +44,7 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
     rows = z.shape[-2]
     with torch.autocast(z.device.type, enabled=False):
         squares = _square_distances(z, z)
-    # what does not count goes to the end
+    # what does not count is sorted to the end
     squares.diagonal(dim1=-2, dim2=-1).fill_(float('inf'))
     if weight is None:
         middle = max(rows * (rows - 1) - 1, 0) // 2
@@ -57,9 +58,9 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
 
 
 def _mixture(square: Tensor, scales: Sequence[float]) -> Tensor:
-    """Mean of the Gaussian kernels, of squared distances in units of the bandwidth."""
+    """Mean of the Gaussian kernels, for squared distances in units of the bandwidth."""
     factors = torch.tensor([-0.5 / scale for scale in scales], dtype=square.dtype)
-    # without waiting: the host goes on while they are on their way
+    # non-blocking: the host goes on while they are copied
     factors = factors.to(square.device, non_blocking=True)
     return (square[..., None] * factors).exp().mean(-1)
 
@@ -69,11 +70,11 @@ def paired_mmd(x: Tensor, y: Tensor, bandwidth: Tensor) -> Tensor:
 
     .. math:: d_a = 2 - 2\,\kappa(x_a, y_a)
 
-    :func:`mmd` compares samples whatever the order of their rows. With the kernel
-    :math:`\kappa(u,v)\,[a=b]`, that of the joint distribution of a vector and where it
-    is from, only rows of the same place meet, and N times the discrepancy is the mean
-    of :math:`d_a`. Zero with exactly zero gradient where the rows agree; never
-    negative, and at most 2. Our reading, as that of :func:`mmd`.
+    :func:`mmd` ignores the order of the rows. With the kernel
+    :math:`\kappa(u,v)\,[a=b]`, for the joint distribution of a vector and the place it
+    is from, only rows of the same place are compared, and N times the discrepancy is
+    the mean of :math:`d_a`. Zero with exactly zero gradient where the rows agree; never
+    negative, and at most 2. Our reading, as is :func:`mmd`.
 
     Args:
         x: Teacher's rows, ``(..., D)``.
@@ -104,9 +105,9 @@ def mmd(
               \kappa(y_a,y_b) - 2\kappa(x_a,y_b)\big),\quad
               \kappa(u,v) = \frac1S\sum_s \exp\Big(-\frac{\|u-v\|^2}{2\,s\,h}\Big)
 
-    with weights of sum 1. This is the biased V-statistic, a squared norm and so never
-    negative; the unbiased one is, near zero. Zero with exactly zero gradient where each
-    row of one sample is its row of the other. Unchanged by the order of rows, and by
+    with weights that sum to 1. This is the biased V-statistic, a squared norm and so
+    never negative; the unbiased one can be, near zero. Zero with exactly zero gradient
+    where the two samples agree row by row. Unchanged by the order of rows, and by
     shifts, rotations and scales of both samples together. After arXiv 1804.10069, which
     names the discrepancy; the mixture of kernels and the median bandwidth are our
     reading.
@@ -114,7 +115,7 @@ def mmd(
     Args:
         x: Teacher's sample, ``(..., N, D)``; a row for each clip of the global batch.
         y: Student's sample, of the same shape.
-        weight: :math:`w` up to its sum, ``(N,)``; equal if None.
+        weight: :math:`w` up to a factor, ``(N,)``; all equal if None.
         bandwidth: :math:`h`, ``(...)``; None takes :func:`median_bandwidth`, which is
             not differentiated.
         scales: :math:`s` of the S kernels.
@@ -148,12 +149,12 @@ def mmd(
         h = median_bandwidth(x, y, weight) if bandwidth is None else bandwidth
 
         def mean_kernel(a: Tensor, b: Tensor) -> Tensor:
-            """Differentiated by its second place alone, through a node of its own."""
+            """Differentiated in ``b`` alone, through an autograd node of its own."""
             square = _square_distances(a.detach(), b.clone()) / h[..., None, None]
             return (w[:, None] * w * _mixture(square, scales)).sum((-2, -1))
 
-        # Kernels are symmetric, so half of the gradient is there. Taken like this, the
-        # two parts of it cancel to the last bit where the samples agree.
+        # Kernels are symmetric, so this has half of the gradient. In this form, its two
+        # parts cancel to the last bit where the samples agree.
         half = mean_kernel(x, x) - mean_kernel(y, x)
         half = half + mean_kernel(y, y) - mean_kernel(x, y)
     return nonnegative(2 * half - half.detach())

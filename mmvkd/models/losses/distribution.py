@@ -18,7 +18,7 @@ def channel_moments(
     """Mean and variance of each channel over clips and positions.
 
     The variance is taken about the mean of the global batch, in a second pass: the
-    difference of mean square and squared mean loses its digits where means are large.
+    difference of mean square and squared mean loses digits where means are large.
 
     Args:
         feature: ``(N, C, T, H, W)``.
@@ -29,7 +29,7 @@ def channel_moments(
         Mean and variance, ``(C,)`` each, in float32 at least.
 
     Raises:
-        ValueError: If it is no feature.
+        ValueError: If ``feature`` does not have 5 axes.
     """
     check_same_shape(feature, feature, 'feature', ndim=5)
     feature = full_precision(feature)

@@ -40,7 +40,7 @@ def prototype_cost(
     with :math:`\hat w^k_i` row :math:`i` of teacher :math:`k`'s classifier at
     length one, scaled so that the largest cost is 1. Both metrics are
     conditionally negative definite, and so is their sum. Our reading of
-    arXiv 1804.10069, which leaves the ground cost open to us.
+    arXiv 1804.10069, which leaves the ground cost open.
 
     Args:
         weights: Classifier weight ``(M, D)`` of one teacher, or one weight for

@@ -11,8 +11,8 @@ from .numerics import check_positive, check_same_shape, full_precision, nonnegat
 def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """Kullback-Leibler divergence of two softmaxes, teacher first, per row.
 
-    Written with the two sums of probabilities, which cancel: term by term it is
-    then flat where the distributions meet, so the gradient there is exactly 0.
+    Includes the two sums of probabilities, which cancel: with them, each term is
+    flat where the distributions meet, so the gradient there is exactly 0.
     """
     log_q = student.log_softmax(dim=-1)
     log_p = teacher.log_softmax(dim=-1)
@@ -26,8 +26,8 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
     .. math:: L_n = \tau^2\,\mathrm{KL}(\mathrm{softmax}(z^T_n/\tau)\,\|\,
               \mathrm{softmax}(z^S_n/\tau))
 
-    Unchanged when a constant is added to all logits of a clip. The teacher's
-    gradient is the caller's to stop.
+    Unchanged when a constant is added to all logits of a clip. The caller stops
+    the teacher's gradient.
 
     Args:
         student: Logits :math:`z^S`, ``(N, M)``.
@@ -124,13 +124,13 @@ def dkd_loss(
     TCKD is the divergence of (label, not label), NCKD that of the softmax over
     the M - 1 other classes. With :math:`p_n` the teacher's probability of the
     label, :math:`\alpha=1` and :math:`\beta=1-p_n` give :func:`kd_loss`. No
-    probability is ever formed before its logarithm, so certainty is safe.
+    probability is formed before its logarithm, so full certainty is safe.
 
     Args:
         student: Logits, ``(N, M)`` with M of 2 or more.
         teacher: Logits, ``(N, M)``.
-        label: Class of each clip, integers ``(N,)``; a clip below 0 has no
-            label, and loss and gradient 0.
+        label: Class of each clip, integers ``(N,)``; below 0 a clip has no label,
+            and its loss and gradient are 0.
         alpha: Weight :math:`\alpha` of TCKD.
         beta: Weight :math:`\beta` of NCKD.
         temperature: :math:`\tau`, above 0.

@@ -1,4 +1,4 @@
-"""What every loss needs: precision, sign and shapes."""
+"""Helpers for all losses: precision, sign and checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def nonnegative(loss: Tensor) -> Tensor:
     """Lift rounding noise below zero to zero without touching the gradient.
 
     A plain clamp would also cut the gradient of every loss that rounding pushed
-    below zero, which is where a good student is.
+    below zero, which happens to good students.
     """
     return loss + (loss.clamp_min(0) - loss).detach()
 
@@ -32,7 +32,7 @@ def check_same_shape(student: Tensor, teacher: Tensor, what: str, ndim: int) -> 
 
 
 def check_known(setting: str, value: str, known: Collection[str]) -> None:
-    """Raise ``ValueError`` unless the value is one of a setting's words."""
+    """Raise ``ValueError`` unless a setting has one of its known values."""
     if value not in known:
         raise ValueError(f"{setting} '{value}' is unknown; known: {', '.join(known)}")
 

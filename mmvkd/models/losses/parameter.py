@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .numerics import check_same_shape, full_precision, nonnegative
 
-# Mean square that counts as none, next to any kernel's.
+# Mean square that is negligible next to any kernel's.
 _SILENCE = 1e-12
 
 
@@ -22,7 +22,7 @@ def dct_basis(size: int, device: Optional[torch.device] = None) -> Tensor:
 
     Args:
         size: k.
-        device: Where it is to be used.
+        device: Where it is used.
 
     Returns:
         Rows f, columns x: ``(k, k)``.
@@ -37,14 +37,14 @@ def kernel_spectrum(kernels: Tensor) -> Tensor:
     r"""DCT of each filter along all its axes, in two or three dimensions.
 
     Args:
-        kernels: Filters, ``(F, k, k)`` or ``(F, k, k, k)``: one for each pair of
-            channels that a convolution joins.
+        kernels: Filters, ``(F, k, k)`` or ``(F, t, k, k)``: one for each pair of
+            channels that a convolution connects.
 
     Returns:
-        Coefficients, ``(F, k²)`` or ``(F, k³)``, the mean of the filter first.
+        Coefficients, ``(F, k²)`` or ``(F, t·k²)``, the filter's (scaled) mean first.
 
     Raises:
-        ValueError: If they have other axes.
+        ValueError: If they have another number of axes.
     """
     if kernels.ndim not in (3, 4):
         raise ValueError(
@@ -53,7 +53,7 @@ def kernel_spectrum(kernels: Tensor) -> Tensor:
     kernels = full_precision(kernels)
     axes = [dct_basis(size, kernels.device) for size in kernels.shape[1:]]
     basis = reduce(torch.kron, axes).to(kernels.dtype)
-    # products are what autocast would take in half precision
+    # autocast would compute the product in half precision
     with torch.autocast(kernels.device.type, enabled=False):
         return kernels.flatten(1) @ basis.T
 
@@ -63,13 +63,13 @@ def frequency_energy(coefficients: Tensor) -> Tensor:
 
     .. math:: p_f \propto \sum_i c_{if}^2
 
-    Unchanged by a scale of all kernels, which normalization layers take out anyway.
+    Unchanged by a scale of all kernels, which normalization layers undo anyway.
 
     Args:
         coefficients: ``(F, B)``.
 
     Returns:
-        Shares of sum 1, ``(B,)``.
+        Shares that sum to 1, ``(B,)``.
     """
     energy = full_precision(coefficients).square().mean(dim=0)
     return (energy + _SILENCE) / (energy + _SILENCE).sum()
@@ -127,11 +127,11 @@ def quantile_distance(student: Tensor, teacher: Tensor) -> Tensor:
     .. math:: L = \frac1B\sum_f W_2^2(c^S_f, c^T_f) \approx
               \frac1{BQ}\sum_{fj}(Q^S_{jf} - Q^T_{jf})^2
 
-    After arXiv 2009.06902; our reading. Numbers of filters may differ; the difference
-    of the coefficients themselves would be that of the weights.
+    After arXiv 2009.06902; our reading. The numbers of filters may differ. Comparing
+    the coefficients one by one would amount to comparing the weights.
 
     Args:
-        student: What :func:`quantiles` gave, ``(Q, B)``.
+        student: From :func:`quantiles`, ``(Q, B)``.
         teacher: Likewise.
 
     Returns:

@@ -11,8 +11,8 @@ from .numerics import check_positive, check_same_shape, full_precision
 def _unit_deviation(x: Tensor, dim: int, eps: float) -> Tensor:
     """Deviation from the mean along one axis, scaled to length one."""
     deviation = x - x.mean(dim=dim, keepdim=True)
-    # The floor follows the size of x, not of its spread: what lies below is
-    # rounding noise, and dividing by it would blow that noise up.
+    # The floor follows the size of x, not its spread: what lies below is rounding
+    # noise, which dividing by it would amplify.
     floor = eps**2 * x.square().sum(dim=dim, keepdim=True)
     square = deviation.square().sum(dim=dim, keepdim=True) + floor
     return deviation / (square + torch.finfo(x.dtype).tiny).sqrt()
@@ -27,7 +27,7 @@ def correlation_distance(
               u_x = (x-\bar x)/\|x-\bar x\|
 
     The second form, which is the one computed, is exactly 0 with exactly zero
-    gradient at :math:`x=y`, and never negative. The norm is kept from below by
+    gradient at :math:`x=y`, and never negative. The norm is bounded from below by
     :math:`\epsilon\|x\|`, so a constant :math:`x` has :math:`u_x=0` and a finite
     gradient; elsewhere the result is off by about
     :math:`\tfrac12(\epsilon\,\|x\|/\|x-\bar x\|)^2`.
@@ -86,8 +86,8 @@ def dist_intra(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
 
     .. math:: L_m = 1 - \rho(q_{\cdot m}, p_{\cdot m})
 
-    with the correlation over the clips, so these must be the global batch:
-    under several processes gather the logits first. Unchanged by affine maps of
+    with the correlation over the clips, which must be the global batch: with
+    several processes, gather the logits first. Unchanged by affine maps of
     a class's probabilities with positive slope. One clip alone gives 0.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .numerics import check_same_shape, full_precision
 
-# Power that counts as none, next to any feature's.
+# Power that is negligible next to any feature's.
 _SILENCE = 1e-8
 
 
@@ -38,21 +38,21 @@ def temporal_spectrum(feature: Tensor) -> Tensor:
 
 
 def band_weights(frames: int, bands: Optional[Sequence[float]] = None) -> Tensor:
-    """Weights of the motion bands f = 1, 2, …, one side standing for both.
+    """Weights of the motion bands f = 1, 2, …, negative frequencies included.
 
-    Each frequency has a negative twin, but for half the frame rate: 2, …, 2, 1 for
-    even T, 2, …, 2 for odd T.
+    Each frequency has a negative twin, except half the frame rate, so the bands count
+    2, …, 2, 1 times for even T and 2, …, 2 times for odd T.
 
     Args:
         frames: T.
         bands: A factor for each band, T // 2 of them; 1 if None.
 
     Returns:
-        Weights of sum 1, ``(T // 2,)``, on the host.
+        Weights that sum to 1, ``(T // 2,)``, on the host.
 
     Raises:
-        ValueError: If there is another number of factors, a negative one, or no
-            positive one.
+        ValueError: If the number of factors is wrong, one is negative, or none is
+            positive.
     """
     twins = torch.full((frames // 2,), 2.0)
     if frames % 2 == 0:
@@ -82,10 +82,10 @@ def spectrum_amplitude(
               d = \tfrac12\Big\|\frac{A^S}{\|A^S\|} - \frac{A^T}{\|A^T\|}\Big\|^2,\quad
               A = \sqrt{|\hat X|^2 + \epsilon^2\,\overline{|\hat X|^2}}
 
-    where norms run over channels, positions and the bands on their side of the
-    bar, weighted as in :func:`band_weights`. So :math:`d` is the squared Hellinger
-    distance of two distributions of energy. The mean over time, :math:`f=0`, has a
-    norm of its own: it would drown the motion in a common one.
+    where the norms in each :math:`d` run over channels, positions and its own bands,
+    weighted as in :func:`band_weights`. So :math:`d` is the squared Hellinger distance
+    of two distributions of energy. The mean over time, :math:`f=0`, has its own norm:
+    in a common one it would drown out the motion.
 
     Unchanged by a positive scale of a clip. Unchanged also by reversing or
     circularly shifting time, so it cannot teach a direction; see
@@ -119,13 +119,13 @@ def spectrum_energy(
 ) -> Tensor:
     r"""Match how much each position moves, at each frequency, over all channels.
 
-    :func:`spectrum_amplitude` of :math:`\sum_c |\hat X_c|^2` in place of
-    :math:`|\hat X|^2`. The channels may differ, so there is nothing to learn.
+    Like :func:`spectrum_amplitude`, with :math:`\sum_c |\hat X_c|^2` in place of
+    :math:`|\hat X|^2`. The numbers of channels may differ, so no connector is needed.
 
     Args:
         student: Feature, ``(N, C, T, H, W)``.
         teacher: Feature, ``(N, C', T, H, W)``.
-        static_weight: See :func:`spectrum_amplitude`, as the others.
+        static_weight: See :func:`spectrum_amplitude`.
         bands: Likewise.
         eps: Likewise.
 
@@ -155,17 +155,18 @@ def spectrum_coherence(
               {\sqrt{S_{xx}(f)\,S_{yy}(f)}}\right),\quad
               S_{xy}(f) = \sum_{chw} \hat X^S_f\,\overline{\hat X^T_f}
 
-    Every band has its own norm: weighted by energy it would be the cosine of the
-    features. Its real part, for the magnitude does not see a shift. Unchanged by a
-    positive scale of each band, apart from a floor of :math:`\epsilon^2` of the mean
-    power under the norms, which keeps silent bands silent; changed by time reversal
-    and by shifts: one frame of T costs :math:`1-\cos(2\pi f/T)`.
+    Every band has its own norm: weighted by energy, the sum would be the cosine of
+    the features. The real part is taken because the magnitude does not see shifts.
+    Unchanged by a positive scale of each band, apart from a floor of
+    :math:`\epsilon^2` of the mean power under the norms, which keeps silent bands
+    silent; changed by time reversal and by shifts: a shift by one of T frames costs
+    :math:`1-\cos(2\pi f/T)`.
 
     Args:
         student: Feature, ``(N, C, T, H, W)``, after a connector.
         teacher: Feature of the same shape.
         static_weight: :math:`w_0`, in [0, 1]; the motion bands share the rest.
-        bands: A factor for each of them; see :func:`band_weights`.
+        bands: A factor for each motion band; see :func:`band_weights`.
         eps: :math:`\epsilon`.
 
     Returns:
@@ -195,7 +196,7 @@ def _power(feature: Tensor) -> Tensor:
 
 
 def _motion(like: Tensor, frames: int, bands: Optional[Sequence[float]]) -> Tensor:
-    # without waiting: the host goes on while they are on their way
+    # non-blocking: the host goes on while they are copied
     return band_weights(frames, bands).to(like.device, like.dtype, non_blocking=True)
 
 

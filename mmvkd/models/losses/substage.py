@@ -26,7 +26,7 @@ def pearson_distance(student: Tensor, teacher: Tensor) -> Tensor:
         Loss of each clip, ``(N,)``, between 0 and 2.
 
     Raises:
-        ValueError: If the shapes differ, or there is one position only.
+        ValueError: If the shapes differ, or there is only one position.
     """
     check_same_shape(student, teacher, 'feature', ndim=5)
     _check_positions(teacher)
@@ -43,7 +43,7 @@ def _check_positions(x: Tensor) -> None:
 
 
 def _unit_gram(rows: Tensor, scale: Tensor) -> Tensor:
-    """Inner products of rows, scaled to a norm of one where they exceed rounding."""
+    """Inner products of rows, scaled to norm one where they exceed rounding noise."""
     with torch.autocast(rows.device.type, enabled=False):
         gram = rows @ rows.transpose(-2, -1)
     # relative, as in correlation_distance: what lies below is rounding noise
@@ -59,10 +59,10 @@ def cka_distance(student: Tensor, teacher: Tensor) -> Tensor:
               = \tfrac12\Big\|\frac{K^S}{\|K^S\|} - \frac{K^T}{\|K^T\|}\Big\|^2,\quad
               K = \bar X \bar X^\top
 
-    with the clips as rows of :math:`X`, centered over the clips, so these must be the
+    with the clips as rows of :math:`X`, centered over the clips, which must be the
     global batch. Sizes and channels may differ. Unchanged by rotations, shifts and
-    scales of either side. One clip gives 0, and so do any two, for two rows have one
-    relation only.
+    scales of either side. One clip gives 0, and so do any two, because two rows have
+    only one relation.
 
     Args:
         student: ``(N, ...)``, of the global batch.
@@ -72,7 +72,7 @@ def cka_distance(student: Tensor, teacher: Tensor) -> Tensor:
         A scalar between 0 and 1.
 
     Raises:
-        ValueError: If there are not as many clips on both sides.
+        ValueError: If the numbers of clips differ.
     """
     if student.shape[0] != teacher.shape[0]:
         raise ValueError(
@@ -105,7 +105,7 @@ def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
         Loss of each clip, ``(N,)``, between 0 and 1.
 
     Raises:
-        ValueError: If clips or positions differ in number, or there is one only.
+        ValueError: If clips or positions differ, or there is only one position.
     """
     check_same_shape(student[:, :1], teacher[:, :1], 'positions', ndim=5)
     _check_positions(teacher)

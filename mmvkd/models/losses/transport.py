@@ -13,12 +13,12 @@ from torch.autograd.function import once_differentiable
 
 from .numerics import check_positive, check_same_shape, full_precision, nonnegative
 
-# Scores reach some twice max D / epsilon: above this, exponentials may leave float32.
+# Scores reach about twice max D / epsilon; above this, exponentials may leave float32.
 KERNEL_LIMIT = 40.0
 # Updates between two computations of the error.
 CHECK_EVERY = 5
-# Updates until the host looks on a GPU, for which it waits: there a clip that stands
-# still costs less.
+# Updates between two looks of the host at the errors on a GPU, for which it must wait:
+# idle updates of converged clips cost less there.
 _LOOK_EVERY_ON_GPU = 20
 # Entries of the largest tensor that the log-sum-exp fallback may allocate.
 CHUNK_ENTRIES = 2**22
@@ -40,7 +40,7 @@ def default_epsilon(cost: Tensor, fraction: float = 0.2) -> float:
 
     Args:
         cost: Ground cost, ``(M, M)`` with M of 2 or more.
-        fraction: Smaller is nearer to unregularized transport, and slower.
+        fraction: Smaller is closer to unregularized transport, and slower.
 
     Returns:
         The entropic regularization, in units of the cost.
@@ -64,14 +64,14 @@ def _softmin_by_kernel(kernel: Tensor, scores: Tensor) -> Tensor:
 def _each(softmin: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
     """``softmin`` of each block (B, N, M), so that equal blocks round alike."""
     if scores.is_cuda:
-        # one batched product treats them alike, and is launched once
+        # one batched product treats them alike, in a single launch
         return softmin(scores)
     # elsewhere rounding depends on how a block's memory is aligned
     return torch.stack([softmin(block.clone()) for block in scores])
 
 
 def _softmin_by_chunks(scaled_cost: Tensor, scores: Tensor) -> Tensor:
-    """The same in the log domain, a few classes at a time, for tiny epsilon."""
+    """The same as ``_softmin_by_kernel`` by logsumexp, in chunks, for tiny epsilon."""
     size = max(1, CHUNK_ENTRIES // max(1, scores.numel()))
     parts = [
         -(scores[..., None, :] - rows).logsumexp(dim=-1)
@@ -81,7 +81,7 @@ def _softmin_by_chunks(scaled_cost: Tensor, scores: Tensor) -> Tensor:
 
 
 def make_softmin(cost: Tensor, epsilon: float) -> Callable[[Tensor], Tensor]:
-    """Return the map from scores (..., M) to the next potentials, likewise."""
+    """Return the map from scores (..., M) to the next potentials (..., M)."""
     scaled = cost / epsilon
     if float(scaled.max()) > KERNEL_LIMIT:
         return partial(_softmin_by_chunks, scaled)
@@ -89,8 +89,8 @@ def make_softmin(cost: Tensor, epsilon: float) -> Callable[[Tensor], Tensor]:
 
 
 def misplaced(mass: Tensor, change: Tensor) -> Tensor:
-    """How much of the mass (..., M) an update moves, (...): L1, of the log changes."""
-    # an empty class may change without end
+    """L1 mass (...) that an update moves, from mass (..., M) and its log change."""
+    # the change at an empty class is unbounded
     return torch.where(mass > 0, mass * change.expm1().abs(), 0).sum(dim=-1)
 
 
@@ -113,12 +113,12 @@ def _solve(
     gradient there is exactly 0.
 
     A plain simultaneous update converges fastest but flips the sign of the
-    error along (1, 1), so that every fifth one is averaged with its start,
-    which removes just that. Clips that have converged stand still, so the
+    error along (1, 1), so every fifth update is averaged with its start, which
+    removes just that. Clips that have converged are no longer updated, so the
     result of a clip does not depend on the others in its batch.
     """
     softmin = make_softmin(cost, epsilon)
-    # where each potential has its marginal, and what its update is made of
+    # the marginal of each potential, and the potential that its update is made from
     mass = torch.stack([p, q, p, q])
     source = torch.tensor([1, 0, 2, 3]).to(p.device, non_blocking=True)
     log_mass = mass[source].log()
@@ -138,11 +138,11 @@ def _solve(
             rate = moving.to(p.dtype)[:, None]
         last = (step + 1) % CHECK_EVERY == 0
         potentials = potentials.lerp(updated, 0.5 * rate if last else rate)
-    # <p, next_f> + <q, g> is the semi-dual at g, and second-order accurate; the
+    # <p, next_f> + <q, g> is the semi-dual at g, and second-order accurate; its
     # mean with its mirror image treats p and q alike.
     f, g, a, b = potentials + updated
     value = 0.5 * ((p * (f - a)).sum(dim=-1) + (q * (g - b)).sum(dim=-1))
-    # The new potentials are right on empty classes too, the old ones need not be.
+    # The new potentials are right on empty classes too; the old ones need not be.
     next_f, next_g, next_a, next_b = updated
     return _Solution(
         epsilon * value,
@@ -170,8 +170,8 @@ class _Sinkhorn(torch.autograd.Function):
         p, q = p / mass_p, q / mass_q
         with torch.autocast(p.device.type, enabled=False):
             solution = _solve(p, q, cost, epsilon, max_iter, tol)
-        # Through the normalization, which takes out the constant that the
-        # potentials leave open.
+        # Through the normalization, which removes the constant up to which the
+        # potentials are determined.
         grads = (
             (grad - (weight * grad).sum(-1, keepdim=True)) / mass
             for grad, weight, mass in (
@@ -215,9 +215,9 @@ def sinkhorn(
 
     Zero with exactly zero gradient at :math:`p=q`, symmetric, non-negative for a
     conditionally negative definite :math:`D` (see
-    :func:`check_conditionally_negative_definite`), the transport cost as
+    :func:`check_conditionally_negative_definite`), and the transport cost as
     :math:`\epsilon\to0`. The gradient comes from the dual potentials, not
-    through the iterations, and is right to about the marginal error. Runs in
+    through the iterations, and is accurate to about the marginal error. Runs in
     float32 (float64 for float64 rows) under autocast, with no ``(N, M, M)``
     tensor. After arXiv 1804.10069, which names the Earth Mover's Distance;
     debiasing and solver are our reading.
@@ -229,9 +229,9 @@ def sinkhorn(
         cost: Ground cost :math:`D`, symmetric ``(M, M)``, not differentiated.
         epsilon: Regularization in units of the cost; ``None`` takes
             :func:`default_epsilon`.
-        max_iter: Most updates, rounded up to a multiple of 5.
-        tol: Stop a clip at this L1 marginal error; below 1e-5 float32 may not
-            get there.
+        max_iter: Maximum number of updates, rounded up to a multiple of 5.
+        tol: Stop a clip at this L1 marginal error; float32 may not reach less than
+            1e-5.
 
     Returns:
         The divergence of each clip with its error and iteration count.
@@ -265,8 +265,8 @@ def binary_transport(p: Tensor, q: Tensor, delta: Optional[float] = None) -> Ten
               h_\delta(x) = \min(|x|, \delta)\,
               \left(|x| - \tfrac12\min(|x|,\delta)\right)/\delta
 
-    which is :math:`\tfrac12\|p-q\|_1` less at most :math:`M\delta/4`. The plain
-    norm has a constant gradient however near the student is; the round corner,
+    which is at most :math:`M\delta/4` below :math:`\tfrac12\|p-q\|_1`. The plain
+    norm has a constant gradient however near the student is; the rounded corner,
     ours, lets it fade within :math:`\delta` and vanish at :math:`p=q`.
 
     Args:

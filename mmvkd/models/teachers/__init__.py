@@ -1,4 +1,4 @@
-"""Teacher wrappers: a frozen one's outputs for a batch, or a peer that learns."""
+"""Teacher wrappers: outputs of a frozen teacher for a batch, or a peer that learns."""
 
 from typing import Union
 

@@ -1,4 +1,4 @@
-"""A teacher that ran once: its outputs are read from a store."""
+"""A teacher that ran once and whose outputs are read from a store."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _POOLS = {'space': (3, 4), 'clip': (2, 3, 4)}
 
 @MODELS.register_module()
 class CachedTeacher:
-    """Replays what a teacher said of the same frames, crop and flip.
+    """Replays a teacher's outputs for the same frames, crop and flip.
 
     Takes the settings of :class:`RecognizerTeacher` and a store, which
-    ``tools/cache_teacher.py`` writes. A clip has K views, each a function of its number
-    as any augmentation is of the epoch; ``mmvkd.SeededSampler(views=K)`` hands over
-    the views in turn. Where the store is there, the teacher is never built.
+    ``tools/cache_teacher.py`` writes. A clip has K views, each determined by its number
+    as any augmentation is by the epoch; ``mmvkd.SeededSampler(views=K)`` gives them in
+    turn. If the store exists, the teacher is never built.
 
     Args:
         model: See :class:`RecognizerTeacher`.
@@ -49,18 +49,19 @@ class CachedTeacher:
             itself may be gone.
         store: Folder of the store.
         topk: Keep the k largest logits and one level for the others; None keeps all.
-            A head that standardizes logits then standardizes these.
-        temperature: At which that level stands for the others' probability; set it to
-            that of the head. Has no meaning without ``topk``.
+            A head that standardizes logits then standardizes these, not the full ones.
+        temperature: Temperature at which that level has the others' probability; set it
+            to that of the head. Has no meaning without ``topk``.
         pool: What tapped features are averaged over: ``space`` keeps (C, T, 1, 1),
             ``clip`` (C, 1, 1, 1).
         view: See :class:`RecognizerTeacher`.
         precision: Likewise.
         recipe: Likewise.
-        **engine: Its other settings, used when the store is written.
+        **engine: Other settings of :class:`RecognizerTeacher`, used when the store is
+            written.
 
     Raises:
-        ValueError: for a ``pool`` that is unknown.
+        ValueError: for an unknown ``pool``.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class CachedTeacher:
         self._store: Optional[Store] = None
 
     def online_config(self) -> dict[str, Any]:
-        """Config of the teacher whose outputs are kept."""
+        """Config of the teacher whose outputs are stored."""
         return dict(
             type='mmvkd.RecognizerTeacher',
             model=self.model,
@@ -105,18 +106,18 @@ class CachedTeacher:
         )
 
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
-        """Name the teacher and say what it gives.
+        """Name the teacher and describe its outputs.
 
         Raises:
             StoreError: if the store lacks a tap.
         """
         self.name, self.taps = name, tuple(taps)
         if not is_store(self.folder):
-            # to test a student, or to write the store
+            # for testing a student, or writing the store
             card = MODELS.build(self.online_config()).attach(name, taps)
             shapes = {tap: self._pooled(shape) for tap, shape in card.shapes.items()}
             return ModelCard(name, card.num_classes, card.multi_label, shapes)
-        # of an unfinished store, too: to test a student
+        # even if the store is unfinished, for testing a student
         layout, _ = described(Path(self.folder))
         for tap in taps:
             if tap not in layout.features:
@@ -129,7 +130,7 @@ class CachedTeacher:
         )
 
     def load(self) -> None:
-        """Open the store, and check that this teacher's weights wrote it.
+        """Open the store, and check that this teacher wrote it.
 
         Raises:
             StoreError: if it is absent, unfinished, or another teacher's.
@@ -163,15 +164,16 @@ class CachedTeacher:
         return self._store
 
     def check_data(self, fingerprint: Mapping[str, Any], views: Optional[int]) -> None:
-        """Refuse a store of other clips than training will show the student.
+        """Refuse a store of other clips than those that training shows the student.
 
         Args:
-            fingerprint: Of the training set;
+            fingerprint: Fingerprint of the training set; see
                 :func:`mmvkd.datasets.fingerprint.data_fingerprint`.
-            views: That the sampler hands over in turn; None if it never repeats one.
+            views: Number of views that the sampler repeats in turn; None if it never
+                repeats one.
 
         Raises:
-            StoreError: by the name of what differs.
+            StoreError: if they differ, or views are missing; says how.
         """
         told = differences(self.store.fingerprint['data'], fingerprint)
         if told:
@@ -189,7 +191,7 @@ class CachedTeacher:
         self.fits_data = True
 
     def __deepcopy__(self, memo: dict) -> CachedTeacher:
-        """Give itself: a copied or averaged distiller shares its frozen teachers."""
+        """Return itself: a copied or averaged distiller shares its frozen teachers."""
         return self
 
     @property
@@ -205,12 +207,12 @@ class CachedTeacher:
 
     @property
     def classifier(self) -> Optional[Tensor]:
-        """The rows (M, D) of the last linear layer of the head, None if it has none."""
+        """The rows (M, D) of the head's last linear layer, None if it has none."""
         rows = self.store.classifier
         return None if rows is None else rows.to(self.device)
 
     def kernels(self) -> dict[str, Tensor]:
-        """The kernels of its convolutions, by module name, which no store keeps.
+        """The kernels of its convolutions, by module name, read from the checkpoint.
 
         Raises:
             FileNotFoundError: if the checkpoint is gone.
@@ -224,14 +226,14 @@ class CachedTeacher:
 
         Args:
             views: Not needed.
-            data_samples: Loaded by :class:`~mmvkd.datasets.SeededDataset`, which says
-                which clip each is, and which view of it.
+            data_samples: Samples of :class:`~mmvkd.datasets.SeededDataset`, which tell
+                their clip and view.
 
         Returns:
             Logits (N, M) and pooled features (N, C, T, 1, 1).
 
         Raises:
-            StoreError: if nobody compared the store with the training set.
+            StoreError: if the store was not compared with the training set.
         """
         if not self.fits_data:
             raise StoreError(
@@ -251,15 +253,15 @@ class CachedTeacher:
         return value.to(self.device, non_blocking=True)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What its outputs depend on, but for the clips: plain values.
+        """What its outputs depend on, apart from the clips, as plain values.
 
-        ``weights`` is None if the checkpoint is not there.
+        ``weights`` is None if the checkpoint does not exist.
         """
         plain = json.dumps(without_pretrained(self.model), sort_keys=True, default=str)
         return dict(
             model=hashlib.sha256(plain.encode()).hexdigest()[:16],
             weights=_hash_of(self.checkpoint),
-            # as the store's file gives it back: without tuples
+            # as read back from the store's file: without tuples
             view=json.loads(json.dumps(dict(self.view or {}))),
             precision=self.precision,
             pool=self.pool,
@@ -282,7 +284,7 @@ class CachedTeacher:
         )
 
     def kept(self, outputs: Outputs) -> Outputs:
-        """Outputs as the store keeps them: features averaged."""
+        """Outputs as the store keeps them, with features averaged."""
         axes = _POOLS[self.pool]
         return Outputs(
             outputs.logits,
@@ -299,7 +301,7 @@ class CachedTeacher:
 
 
 def _hash_of(checkpoint: str) -> Optional[str]:
-    """Hash of a file's bytes; an address itself; None if there is no file."""
+    """Hash of a file's bytes, or the address as it is; None if there is no file."""
     if checkpoint == 'random':
         raise ValueError(
             "a teacher with checkpoint='random' is another one in each run; only one "

@@ -27,12 +27,12 @@ _SETTINGS = ('type', 'model', 'checkpoint', 'view', 'recipe')
 class Peer:
     """What the heads of another model see of a recognizer that learns.
 
-    The distiller whose student it is runs and moves it.
+    It is run, and moved between devices, by the distiller whose student it is.
 
     Args:
         model: A config, or the recognizer itself.
-        checkpoint: See :class:`~mmvkd.models.teachers.RecognizerTeacher`; None to
-            leave the recognizer as it is initialized, its own ``pretrained`` included.
+        checkpoint: See :class:`~mmvkd.models.teachers.RecognizerTeacher`; None keeps
+            the recognizer's own initialization, its ``pretrained`` included.
         view: Likewise.
         recipe: Likewise.
     """
@@ -54,10 +54,10 @@ class Peer:
 
     @classmethod
     def config(cls, name: str, teacher: Mapping[str, Any]) -> dict[str, Any]:
-        """The config of a frozen teacher as that of one that learns.
+        """Turn the config of a frozen teacher into that of one that learns.
 
         Raises:
-            ValueError: if it cannot be.
+            ValueError: if this teacher cannot learn.
         """
         kind = str(teacher.get('type'))
         if short_type(kind) != 'RecognizerTeacher':
@@ -79,7 +79,7 @@ class Peer:
         return dict(teacher, type=cls)
 
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
-        """Name it and look at its taps, given with a layout or None."""
+        """Name it and probe its taps; ``taps`` gives a layout or None by tap name."""
         self.name = name
         reader = TapReader(self.model, tuple(taps), taps)
         return probe(name, self.model, self.view, reader)

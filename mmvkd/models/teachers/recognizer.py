@@ -42,27 +42,27 @@ _PRECISIONS = {
 class RecognizerTeacher:
     """Gives a recognizer's logits and tapped features for a batch, frozen.
 
-    It holds the recognizer without being a module: a distiller with it has the same
-    parameters, buffers and checkpoint as without, and copies of the distiller share it.
-    It is always in eval mode and builds no graph.
+    It holds the recognizer but is not a module: a distiller has the same parameters,
+    buffers and checkpoint with it as without, and copies of the distiller share it. It
+    is always in eval mode and builds no graph.
 
     Args:
         model: The recognizer; its own ``pretrained`` is never executed.
         checkpoint: Its weights: a file, a run's folder (its best checkpoint) or an
             ``https://`` address, read in :meth:`load`; or ``'random'`` for a teacher
             that knows nothing, as a control in experiments.
-        view: Settings of :class:`~mmvkd.models.views.ClipView` that differ from what
-            the model's own configuration says, such as ``num_frames`` or ``size``.
-        precision: ``fp32``, ``fp16`` or ``bf16`` autocast, inside any other.
-        recipe: The command that makes the checkpoint, told when it is missing.
-        channels_last: Keep the kernels of 2-D and 3-D convolutions with the channels
-            last, and so what passes between them. Outputs differ by rounding.
+        view: Settings of :class:`~mmvkd.models.views.ClipView` that differ from the
+            model's own configuration, such as ``num_frames`` or ``size``.
+        precision: ``fp32``, ``fp16`` or ``bf16`` autocast, which overrides any other.
+        recipe: The command that makes the checkpoint, shown if it is missing.
+        channels_last: Keep 2-D and 3-D kernels in channels-last memory format, and so
+            the features between them. Outputs differ by rounding.
         compile: Run the model through ``torch.compile``, in the largest parts that
             have no tap inside, so that every tap works. Outputs differ by rounding.
-        micro_batch: Most clips in a forward pass; a larger batch goes through in
-            several, which takes less memory. None for all at once.
-        stream: On a CUDA device, run beside the student in a stream of its own, which
-            the heads wait for, not the host. Elsewhere there is none: a line says so.
+        micro_batch: Most clips in one forward pass; a larger batch takes several, which
+            need less memory. None passes all at once.
+        stream: On a CUDA device, run beside the student in a separate stream, for which
+            the heads wait but not the host. Elsewhere it has no effect but a warning.
 
     Raises:
         ValueError: for an unknown precision, a micro-batch below 1 or no checkpoint.
@@ -111,7 +111,7 @@ class RecognizerTeacher:
         self._told = False
 
     def __deepcopy__(self, memo: dict) -> RecognizerTeacher:
-        """Give itself: a copied or averaged distiller shares its frozen teachers."""
+        """Return itself: a copied or averaged distiller shares its frozen teachers."""
         return self
 
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
@@ -124,7 +124,7 @@ class RecognizerTeacher:
         """Read the weights; see :func:`~mmvkd.models.recognizers.load_weights`."""
         role = f"teacher '{self.name}'"
         if self.checkpoint == 'random':
-            # by its name: the same on all ranks and in a resumed run
+            # seeded by its name: the same on all ranks and in a resumed run
             with seeded(*self.name.encode()):
                 drawn = build_recognizer(role, self._config)
             self.model.load_state_dict(drawn.state_dict())
@@ -136,10 +136,10 @@ class RecognizerTeacher:
         self.loaded = True
 
     def to(self, device: torch.device) -> RecognizerTeacher:
-        """Move to ``device``; the precision stays.
+        """Move to ``device``, keeping the precision.
 
-        A copy of the distiller without memory (``meta``) shares this teacher, so it
-        leaves the weights where they are.
+        A copy of the distiller without memory (``meta``) shares this teacher, so moving
+        to ``meta`` leaves the weights where they are.
         """
         if torch.device(device).type != 'meta':
             self.model.to(device)
@@ -147,7 +147,7 @@ class RecognizerTeacher:
 
     @property
     def classifier(self) -> Optional[Tensor]:
-        """The rows (M, D) of the last linear layer of the head, None if it has none."""
+        """The rows (M, D) of the head's last linear layer, None if it has none."""
         linear = [m for m in self.model.cls_head.modules() if isinstance(m, nn.Linear)]
         return linear[-1].weight.detach() if linear else None
 
@@ -163,11 +163,11 @@ class RecognizerTeacher:
 
         Args:
             views: The batch's clip by view, such as a
-                :class:`~mmvkd.models.views.Views`; :attr:`view` is taken.
-            data_samples: N samples, which a recognizer does not need.
+                :class:`~mmvkd.models.views.Views`; :attr:`view` is used.
+            data_samples: N samples, not used.
 
         Returns:
-            Logits (N, M) and features (N, C, T, H, W), without graph.
+            Logits (N, M) and features (N, C, T, H, W), without a graph.
 
         Raises:
             RuntimeError: if its weights were not read, or the model does not run on
@@ -180,7 +180,7 @@ class RecognizerTeacher:
             )
         inputs = views[self.view]
         if next(self.model.parameters()).device != inputs.device:
-            # a copy of the distiller, as an average kept on the host, moved it away
+            # a copy of the distiller, such as an average on the host, moved it away
             self.to(inputs.device)
         if self.stream and not inputs.is_cuda and not self._told:
             self._told = True
@@ -197,13 +197,13 @@ class RecognizerTeacher:
         return outputs
 
     def _aside(self, inputs: Tensor) -> Outputs:
-        """Outputs to come, from a stream of its own."""
+        """Outputs that a separate stream is still computing."""
         if self._side is None or self._side.device != inputs.device:
             self._side = torch.cuda.Stream(inputs.device)
         self._side.wait_stream(torch.cuda.current_stream(inputs.device))
         with torch.cuda.stream(self._side):
             outputs = self._outputs(inputs)
-        # its memory is not given to others before this stream has read it
+        # so that its memory is not reused before this stream has read it
         inputs.record_stream(self._side)
         return replace(outputs, ready=self._side.record_event())
 
@@ -231,7 +231,7 @@ class RecognizerTeacher:
 
     @contextmanager
     def _precision(self, device: torch.device) -> Iterator[None]:
-        """The teacher's own autocast, inside any other."""
+        """The teacher's own autocast, which overrides any other."""
         mixed = self.dtype is not torch.float32
         dtype = self.dtype if mixed else None
         with torch.autocast(device.type, dtype, enabled=mixed):
@@ -241,12 +241,12 @@ class RecognizerTeacher:
         """Logits of a batch, with the outputs of tapped modules given.
 
         Gradients flow to the given features and to no parameter. Modules before them
-        are skipped where the architecture is known to go on from there alone. The batch
-        goes through at once, and in the current stream.
+        are skipped if the rest of the architecture is known to need these features
+        alone. The batch goes through at once, in the current stream.
 
         Args:
             inputs: The batch, in the teacher's view.
-            features: (N, C, T, H, W) by tap, of the size that the teacher's are.
+            features: (N, C, T, H, W) by tap, of the same sizes as the teacher's own.
 
         Returns:
             Logits (N, M).
@@ -277,7 +277,7 @@ def _joined(parts: Sequence[Outputs]) -> Outputs:
 
 
 def _put_channels_last(model: nn.Module) -> None:
-    """Reorder the memory of the kernels in place; results follow their layout."""
+    """Reorder the memory of the kernels in place; their outputs follow the layout."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in model.parameters():
         if parameter.ndim in formats:

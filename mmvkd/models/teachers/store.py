@@ -1,14 +1,14 @@
-"""Teacher outputs on disk: entries of one size behind a memory map.
+"""Teacher outputs on disk: entries of equal size, read through a memory map.
 
 A store is a folder:
 
 * ``store.json``: the layout of an entry, and the fingerprint of what made it;
-* ``entries.bin``: the entry of view v of clip n stands at v · clips + n;
-* ``shards.bin``: one byte for each shard, 1 once its entries are on the disk;
+* ``entries.bin``: the entry of view v of clip n is number v · clips + n;
+* ``shards.bin``: one byte for each shard, 1 once its entries are on disk;
 * ``classifier.npy``: the rows of the teacher's classifier, if it has one.
 
-An entry can be read only when its shard is done, and carries a checksum; zeros stand
-for a clip that could not be read.
+An entry can be read once its shard is done, and carries a checksum; an entry of zeros
+stands for a clip that could not be read.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from torch import Tensor
 from mmvkd.files import read_json, replacing, write_json
 from mmvkd.models.outputs import Outputs
 
-_FORMAT = 1  # raise when a store of before cannot be read any more
+_FORMAT = 1  # increase when older stores can no longer be read
 _SHARD = 512  # entries
 _CLASSIFIER = 'classifier.npy'
 
 
 class StoreError(RuntimeError):
-    """A store that is absent, unfinished, damaged or of something else."""
+    """A store that is absent, unfinished, damaged or not the right one."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a store holds of each cached view of a clip.
+    """What a store holds for each cached view of a clip.
 
     Args:
-        clips: N, of the annotation list.
-        views: K, seeded views per clip.
+        clips: N, the clips of the annotation list.
+        views: K, the seeded views per clip.
         num_classes: M.
         multi_label: Whether the teacher's labels do not exclude each other.
         topk: Keep this many of the largest logits, and one level for all others; None
             keeps all.
-        temperature: At which that level stands for the others' probability.
+        temperature: Temperature at which that level has the others' probability.
         features: Shapes (C, T, H, W) by tap name, as kept.
     """
 
@@ -76,7 +76,7 @@ class Layout:
 
     @property
     def shards(self) -> int:
-        """Entries are written and become readable in so many parts."""
+        """Number of parts in which entries are written and become readable."""
         return math.ceil(self.entries / _SHARD)
 
     def shard(self, number: int) -> range:
@@ -123,7 +123,7 @@ class Layout:
 
 
 def _half(x: Tensor) -> np.ndarray:
-    """In half precision, whose largest number stands for larger ones."""
+    """In half precision, with larger numbers clamped to its largest."""
     most = torch.finfo(torch.half).max
     return x.clamp(-most, most).half().numpy()
 
@@ -133,7 +133,7 @@ def split_topk(
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""The k largest logits, and one level for the probability of all others.
 
-    With the level :math:`r` in place of each of the other M − k logits,
+    The level :math:`r` replaces each of the other M − k logits, such that
     :math:`(M-k)\,e^{r/\tau} = \sum_{others} e^{z/\tau}`: the probabilities of the k
     classes at temperature :math:`\tau` are those of the full distribution.
 
@@ -163,10 +163,10 @@ class Store:
     """A finished store, open for reading.
 
     Args:
-        folder: Of the store.
+        folder: Folder of the store.
 
     Raises:
-        StoreError: if there is none, or it is unfinished or cut.
+        StoreError: if there is none, or it is unfinished or truncated.
     """
 
     def __init__(self, folder: str) -> None:
@@ -210,7 +210,7 @@ class Store:
                     f"store '{self.folder}': {why}; delete it and write it again"
                 )
         if hasattr(mmap, 'MADV_DONTNEED'):
-            # pages that were read would count as this process's memory for ever
+            # or the pages read would count as this process's memory forever
             self._map.madvise(mmap.MADV_DONTNEED)
         return self.layout.decode(entries)
 
@@ -218,11 +218,11 @@ class Store:
 class StoreWriter:
     """Writes a store shard by shard; several processes may write different shards.
 
-    A store of the same layout and fingerprint that is there already is gone on with.
+    Continues a store of the same layout and fingerprint, if there is one.
 
     Args:
-        folder: Of the store.
-        layout: Of its entries.
+        folder: Folder of the store.
+        layout: Layout of its entries.
         fingerprint: What made it, as plain values.
         classifier: The rows (M, D) of the teacher's last linear layer, if it has one.
 
@@ -242,7 +242,7 @@ class StoreWriter:
         if is_store(folder):
             there, made_of = described(self.folder)
             told = differences(made_of, fingerprint)
-            # of features in another order, entries would be read as each other's
+            # with features in another order, they would be taken for each other
             if told or there != layout or there.dtype != layout.dtype:
                 raise StoreError(
                     f"'{folder}' holds another store ({told or 'of another layout'}); "
@@ -253,7 +253,7 @@ class StoreWriter:
                 replacing(self.folder / _CLASSIFIER) as path,
                 path.open('wb') as f,
             ):
-                # an open file: to a bare name, NumPy would add its extension
+                # an open file, because NumPy would add its extension to a bare name
                 np.save(f, classifier.float().cpu().numpy())
         self._entries = _sized(
             self.folder / 'entries.bin', layout.entries * layout.dtype.itemsize
@@ -269,7 +269,7 @@ class StoreWriter:
         return np.flatnonzero(~_done(self.folder, self.layout)).tolist()
 
     def write(self, shard: int, entries: np.ndarray) -> None:
-        """Write all entries of a shard; from then on it can be read.
+        """Write all entries of a shard, which can be read from then on.
 
         Args:
             shard: Its number.
@@ -296,7 +296,7 @@ def is_store(folder: str) -> bool:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What two fingerprints differ by, in words; '' if they are equal."""
+    """How two fingerprints differ, in words; '' if they are equal."""
     told = []
     for key in dict.fromkeys([*old, *new]):
         before, after = old.get(key), new.get(key)
@@ -314,7 +314,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _apart(old: str, new: str) -> tuple[str, str]:
-    """Two texts, cut to where they begin to differ, with the name before it."""
+    """Two texts, cut to where they begin to differ; a name before a ( is kept."""
     pairs = enumerate(zip(old, new))
     start = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
     if start < 40:
@@ -345,12 +345,12 @@ def described(folder: Path) -> tuple[Layout, dict[str, Any]]:
 def _done(folder: Path, layout: Layout) -> np.ndarray:
     """Which shards are written (bool)."""
     marks = np.fromfile(folder / 'shards.bin', np.uint8, layout.shards)
-    # a file that was cut marks fewer
+    # a truncated file has fewer marks
     return np.pad(marks, (0, layout.shards - len(marks))) == 1
 
 
 def _sized(path: Path, size: int) -> Path:
-    """A file of ``size`` bytes; what is written in it stays."""
+    """Make ``path`` a file of at least ``size`` bytes, keeping its contents."""
     with open(path, 'ab') as file:
         if file.tell() < size:
             file.truncate(size)

@@ -17,8 +17,8 @@ class Substitution:
     Args:
         model: The model.
         names: Dotted names of the modules.
-        alone: All that follows depends on these outputs alone. Then the modules before
-            them, as the first pass finds them, are not run again.
+        alone: Whether all that follows depends on these outputs alone. If so, the
+            modules before them, which the first pass finds, are not run again.
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str], alone: bool) -> None:
@@ -32,7 +32,7 @@ class Substitution:
         """Give ``outputs``, by name and as the modules would return them.
 
         Raises:
-            TapError: if one has not the shape that its module returns.
+            TapError: if one does not have the shape that its module returns.
         """
         with ExitStack() as stack:
             if self.alone and self._before is not None:
