@@ -1,4 +1,4 @@
-"""A pretext task that goes on from temporal coherence."""
+"""A pretext task that starts from the weights of temporal coherence."""
 
 _base_ = './pretext.py'
 

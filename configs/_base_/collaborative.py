@@ -1,4 +1,4 @@
-"""How features move, how kernels look at pictures, and what each is worth."""
+"""Collaborative distillation: spectrum head, parameter head and their balancer."""
 
 spectrum = dict(
     type='mmvkd.SpectrumHead',

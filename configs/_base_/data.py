@@ -1,3 +1,3 @@
-"""The data set of every config: one word, here or in the environment."""
+"""The data set of every config, set by a word here or by ``MMVKD_DATA``."""
 
 _base_ = './datasets/{{$MMVKD_DATA:motions}}.py'

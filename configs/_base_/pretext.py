@@ -1,4 +1,4 @@
-"""TSM-R50 on a pretext task: no label is read, nor weights that learned from labels."""
+"""TSM-R50 on a pretext task, without labels or weights that were learned from them."""
 
 _base_ = '../teachers/tsm_r50.py'
 

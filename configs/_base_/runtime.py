@@ -1,4 +1,4 @@
-"""What every run shares: seeded, resumable to the bit, scored by the best epoch."""
+"""Settings of every run: seeded, exactly resumable, scored by its best epoch."""
 
 default_scope = 'mmaction'
 custom_imports = dict(imports=['mmvkd'], allow_failed_imports=False)

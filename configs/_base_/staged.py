@@ -1,4 +1,4 @@
-"""What substages match, and what learns when: the front of the student first."""
+"""Staged distillation: a substage head, and a cascade that trains the front first."""
 
 substage = dict(type='mmvkd.SubstageHead')
 

@@ -1,7 +1,7 @@
-"""The teachers that configs choose from, each of the zoo or of its own run.
+"""The teachers that configs choose from, each from the model zoo or its own run.
 
-What names this file deletes ``known_teachers`` when it has chosen, so that it expands
-to its own teachers alone.
+A config that inherits from this file deletes ``known_teachers`` after its choice, so
+that it expands to its own teachers alone.
 """
 
 _base_ = './data.py'

@@ -1,4 +1,4 @@
-"""TSM-R18 without a teacher, whose clips may lack a label, or have it refined."""
+"""TSM-R18 without a teacher, on clips whose labels may be missing or refined."""
 
 _base_ = ['../_base_/data.py', '../_base_/runtime.py']
 

@@ -1,4 +1,4 @@
-"""DIST (arXiv 2205.10536) of four self-supervised TSM-R50, averaged, to TSM-R18."""
+"""DIST (arXiv 2205.10536) from four self-supervised TSM-R50, averaged, to TSM-R18."""
 
 _base_ = '../_base_/pairs/self_supervised_r50_to_r18.py'
 

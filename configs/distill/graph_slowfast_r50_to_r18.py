@@ -1,6 +1,6 @@
 """Logits and representation graph (after arXiv 1804.10069), to SlowFast-R18.
 
-The teachers are SlowFast-R50 and a Video Swin, which see the same frames.
+The teachers, SlowFast-R50 and a Video Swin, see the same frames.
 """
 
 _base_ = ['../_base_/teachers.py', '../_base_/runtime.py', '../_base_/graph.py']

@@ -1,6 +1,6 @@
 """Logits and representation graph (after arXiv 1804.10069), to TSN-R18.
 
-The teachers are TSN-R50 and TSM-R50, which knows the order of frames.
+The teachers are TSN-R50 and TSM-R50; only TSM-R50 sees the order of frames.
 """
 
 _base_ = ['../_base_/teachers.py', '../_base_/runtime.py', '../_base_/graph.py']

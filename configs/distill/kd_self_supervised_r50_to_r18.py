@@ -1,4 +1,4 @@
-"""KD (arXiv 1503.02531) of four self-supervised TSM-R50, averaged, to TSM-R18."""
+"""KD (arXiv 1503.02531) from four self-supervised TSM-R50, averaged, to TSM-R18."""
 
 _base_ = '../_base_/pairs/self_supervised_r50_to_r18.py'
 

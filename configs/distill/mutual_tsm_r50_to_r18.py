@@ -1,4 +1,4 @@
-"""The collaborative method whose teacher learns as well, TSM-R50 and R18."""
+"""The collaborative method with a teacher that learns as well, TSM-R50 and R18."""
 
 _base_ = './collaborative_tsm_r50_to_r18.py'
 

@@ -1,4 +1,4 @@
-"""Staged distillation on a tenth of the labels, the others found on the way."""
+"""Staged distillation with a tenth of the labels; training finds the others."""
 
 _base_ = './staged_tsm_r50_to_r18.py'
 

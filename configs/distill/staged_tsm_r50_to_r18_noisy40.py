@@ -1,4 +1,4 @@
-"""Staged distillation on labels of which 40 % are wrong, and refined on the way."""
+"""Staged distillation with 40 % wrong labels, which training refines."""
 
 _base_ = './staged_tsm_r50_to_r18.py'
 

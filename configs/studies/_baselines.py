@@ -1,7 +1,7 @@
-"""The methods that any other is compared with: TSM-R50 to TSM-R18, three seeds.
+"""The methods that all others are compared with: TSM-R50 to TSM-R18, three seeds.
 
-Small clips and short training, so that two cores without a GPU do it in an hour. The
-teachers train for longer: what they learned is what distillation saves.
+Clips are small and training is short, so that two cores without a GPU take an hour.
+Teachers train for longer: distillation spares the students that training.
 """
 
 environment = dict(MMVKD_SIZE='32')

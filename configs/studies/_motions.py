@@ -1,4 +1,4 @@
-"""What studies on Motions share: small clips, one strong teacher, short schedules."""
+"""Shared by studies on Motions: small clips, one strong teacher, short schedules."""
 
 data = 'motions'
 environment = dict(MMVKD_SIZE='32', MMVKD_DECODER='{{$MMVKD_DECODER:kept}}')

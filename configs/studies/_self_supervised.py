@@ -1,6 +1,7 @@
-"""Self-supervised teachers: a backbone learns a task, then the classes.
+"""Self-supervised teachers: a backbone learns a pretext task, then the classes.
 
-No label is read for the task. Sorting and odd-one-out go on from temporal coherence.
+The task uses no labels. Sorting and odd-one-out start from the weights of temporal
+coherence.
 """
 
 _base_ = './_motions.py'

@@ -1,4 +1,4 @@
-"""What studies on skyline share: where it is, its classes, its pretext tasks."""
+"""Shared by studies on skyline: where the set is, its classes and pretext tasks."""
 
 _base_ = './_self_supervised.py'
 

@@ -1,4 +1,4 @@
-"""The baselines on skyline, small real clips (``MMVKD_SKYLINE`` says where it is)."""
+"""The baselines on skyline, small real clips (in the folder ``MMVKD_SKYLINE``)."""
 
 _base_ = './_baselines.py'
 

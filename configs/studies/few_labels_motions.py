@@ -1,9 +1,9 @@
 """A tenth of the labels on Motions, for a teacher, its students and the student alone.
 
-The teacher learns a task of all clips first, without a label, then the classes from the
-clips that have one. Its students see all clips, in as many steps as the student alone
-has on the clips with a label. The last rows give the student alone what it may need
-instead: more than twice the steps, or the teacher's task.
+The teacher first learns a pretext task on all clips, without labels, then the classes
+on the labeled clips. Its students see all clips, for as many steps as the student alone
+takes on the labeled clips. The last rows give the student alone what may replace the
+teacher: more than twice the steps, or the teacher's pretext task.
 """
 
 _base_ = './_self_supervised.py'

@@ -1,9 +1,9 @@
-"""What edges of the graphs are worth where a teacher knows nothing, on Motions.
+"""What the edges of the graphs are worth on Motions when a teacher knows nothing.
 
-Of the four teachers the one that helps KD least (coherence) and the one that helps most
-(registration) are each replaced by a random one, under uniform and under learned edges;
-then two, three (from the one that helps least) and all four. Likewise one of the best
-two, for the logits graph.
+Of the four teachers, the one that helps KD least (coherence) and the one that helps it
+most (registration) are each replaced by a random one, with uniform and learned edges;
+then two and three (the least helpful first) and all four. For the logits graph, one of
+the best two teachers is replaced likewise.
 """
 
 _base_ = './graph_motions.py'

@@ -1,8 +1,8 @@
-"""Graphs of four self-supervised teachers on Motions, against what is simpler.
+"""Graphs of four self-supervised teachers on Motions, against simpler methods.
 
-KD of all four is the KL counterpart of the uniform logits graph: of fixed weights, KL
-sees the teachers' mean alone. Rows are compared after 8 epochs, the main ones also
-after 24, when the student alone has flattened.
+KD from all four is the KL counterpart of the uniform logits graph: with fixed weights,
+KL sees only the teachers' mean. Rows are compared after 8 epochs, the main ones also
+after 24, when the student alone has leveled off.
 """
 
 _base_ = './_self_supervised.py'

@@ -1,4 +1,4 @@
-"""A network for phones on Motions, from the teacher of the other studies.
+"""A network for phones on Motions, taught by the teacher of the other studies.
 
 Students train for 24 epochs, as in motions_main.
 """

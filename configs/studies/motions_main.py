@@ -1,7 +1,8 @@
-"""All methods on Motions beside what they are compared with, until all have flattened.
+"""All methods and their baselines on Motions, trained until all have leveled off.
 
-The graph has four self-supervised teachers, and KD and DIST of these stand beside it
-once; the others have one that learned from labels. `combined` is all heads at once.
+The graph has four self-supervised teachers; KD and DIST from the same four are there
+with one seed. The others have one teacher, which learned from labels. `combined` is
+all heads at once.
 """
 
 _base_ = './_self_supervised.py'

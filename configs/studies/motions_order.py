@@ -1,4 +1,4 @@
-"""What frame order is worth on Motions: TSM-R18 against TSN-R18, which has none."""
+"""What frame order is worth on Motions: TSM-R18 against TSN-R18, which ignores it."""
 
 name = 'motions_order'
 title = 'Motions with and without frame order'

@@ -1,7 +1,7 @@
 """Other pairs on Motions: SlowFast, across families, and TSN.
 
-TSN sees no order of frames, which all classes of Motions differ by: as a student it
-says what no method can give.
+TSN does not see the order of frames, by which all classes of Motions differ: as a
+student, it shows what no method can teach.
 """
 
 _base_ = './_motions.py'

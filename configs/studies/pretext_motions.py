@@ -1,7 +1,7 @@
 """What pretext tasks are worth on Motions: TSM-R50 after each, and from labels alone.
 
-With all labels, and with a tenth of them, whose clips are seen five times as often. The
-tasks ask of all clips.
+The classes are learned from all labels, and from a tenth of them, whose clips are seen
+five times as often. The tasks always use all clips.
 """
 
 _base_ = './_self_supervised.py'

@@ -1,7 +1,7 @@
 """The whole chain on small Motions: pretext tasks, teachers from them, students.
 
-No label is read for the tasks. Teachers train for longer than students: what they
-learned is what distillation saves.
+The tasks use no labels. Teachers train for longer than students: distillation spares
+the students that training.
 """
 
 name = 'quickstart'

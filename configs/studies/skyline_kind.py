@@ -1,4 +1,4 @@
-"""All methods on skyline, by what flies: there are few flights to learn from."""
+"""All methods on skyline, by kind of target: there are few flights to learn from."""
 
 _base_ = './skyline_main.py'
 

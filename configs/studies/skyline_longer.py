@@ -1,11 +1,11 @@
-"""As skyline_main, for longer, and from one self-supervised teacher for all.
+"""As skyline_main, but longer, and with one self-supervised teacher for all.
 
-Teachers, and the student alone, learn the classes from the clips that have a label, in
-as many steps as all clips would take in 20 epochs. Students of teachers see all clips.
-Each epoch has its own augmentation, for all. The one teacher of KD, DIST and the others
-is that after odd-one-out, the best of the four on Motions' validation list; one from
-nothing stands beside it. Clips of the table are the validation's, so no epoch is chosen
-by them.
+Teachers and the student alone learn the classes from the labeled clips, for as many
+steps as 20 epochs of all clips would take. Students with teachers see all clips. Each
+epoch has its own augmentation, in all runs. The one teacher of KD, DIST and the others
+is the one after odd-one-out, the best of the four on Motions' validation list; a
+teacher from scratch is shown beside it. The table is of validation clips, so no epoch
+is chosen by them.
 """
 
 _base_ = './_skyline.py'

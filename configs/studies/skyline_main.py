@@ -1,9 +1,9 @@
 """All methods on skyline, by direction, with few labels and with all.
 
-Teachers, and the student alone, learn the classes from the clips that have a label, in
-as many steps as all clips would take, teachers after a pretext task in half of them.
-Students of teachers see all clips. Those of the table are the validation's, so no
-epoch is chosen by them.
+Teachers and the student alone learn the classes from the labeled clips, for as many
+steps as all clips would take; teachers after a pretext task take half of these steps.
+Students with teachers see all clips. The table is of validation clips, so no epoch is
+chosen by them.
 """
 
 _base_ = './_skyline.py'

@@ -1,6 +1,6 @@
-"""Staged distillation on Motions, all labels right: its terms alone and together.
+"""Staged distillation on Motions, with correct labels: terms alone and together.
 
-By default the correlation of substages is the only term, weighed by how far their
+By default, the correlation of substages is the only term, weighted by how far their
 distributions differ. The assistant between the TSM-R50 and the student is a distilled
 TSM-R34.
 """

@@ -1,7 +1,7 @@
-"""From a teacher that leads its student by far, on Motions: TSM-R50 of 60 epochs.
+"""A teacher far ahead of its student, on Motions: TSM-R50 trained for 60 epochs.
 
-In 20 epochs, as elsewhere, it comes no further than the student alone does in 24. What
-the student alone comes to in as many steps as this teacher stands in the last row.
+With 20 epochs, as in other studies, it gets no further than the student alone with 24.
+The last row is the student alone, trained for as many steps as this teacher.
 """
 
 _base_ = './_motions.py'

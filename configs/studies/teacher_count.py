@@ -1,4 +1,4 @@
-"""One to four self-supervised teachers on Motions, in the order of the main job."""
+"""One to four self-supervised teachers on Motions, in the order of their base file."""
 
 _base_ = './_self_supervised.py'
 

@@ -1,8 +1,8 @@
-"""Weak labels on Motions: 40 % of them wrong, or a tenth of them there.
+"""Weak labels on Motions: 40 % of them wrong, or only a tenth of them there.
 
-The teacher learned from right labels. Wrong ones teach slowly, so there is longer
-training, too; of a student alone with a tenth, on the clips that have labels. Without a
-teacher there is nobody to say what a clip without a label shows.
+The teacher learned from correct labels. Wrong ones teach slowly, so some rows train for
+longer; with a tenth of the labels, the student alone does so on the labeled clips.
+Without a teacher, nothing says what an unlabeled clip shows.
 """
 
 _base_ = './_motions.py'

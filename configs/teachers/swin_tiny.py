@@ -1,4 +1,4 @@
-"""A teacher: Video Swin, tiny, of MMAction2."""
+"""A teacher: MMAction2's Video Swin, tiny."""
 
 _base_ = './slowfast_r50.py'
 

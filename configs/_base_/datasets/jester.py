@@ -1,4 +1,4 @@
-"""Jester, as JPEG frames, laid out as MMAction2's own preparation does."""
+"""Jester, as JPEG frames, in the layout of MMAction2's own preparation."""
 
 _base_ = ['./rawframes.py', '../schedules/sgd_tsm_50e.py']
 

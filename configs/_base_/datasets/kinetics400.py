@@ -1,4 +1,4 @@
-"""Kinetics-400, laid out as MMAction2's own preparation does."""
+"""Kinetics-400, in the layout of MMAction2's own preparation."""
 
 _base_ = ['./video.py', '../schedules/sgd_tsm_50e.py']
 

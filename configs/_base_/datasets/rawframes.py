@@ -1,4 +1,4 @@
-"""Pipelines of JPEG frames: those of videos, but that nothing is opened or decoded."""
+"""Pipelines for JPEG frames: as for videos, but frames are read, not decoded."""
 
 _base_ = './video.py'
 

@@ -1,4 +1,4 @@
-"""Skyline: small real clips of flying targets, by how they move or by what they are."""
+"""Skyline: small real clips of flying targets, labeled by motion or by kind."""
 
 _base_ = ['./clips.py', '../schedules/adamw_12e.py']
 

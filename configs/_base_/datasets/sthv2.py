@@ -1,4 +1,4 @@
-"""Something-Something V2, laid out as MMAction2's own preparation does."""
+"""Something-Something V2, in the layout of MMAction2's own preparation."""
 
 _base_ = ['./video.py', '../schedules/sgd_tsm_50e.py']
 

@@ -1,4 +1,4 @@
-"""UCF101, split 1, laid out as MMAction2's own preparation does."""
+"""UCF101, split 1, in the layout of MMAction2's own preparation."""
 
 _base_ = ['./video.py', '../schedules/sgd_tsm_50e.py']
 

@@ -1,4 +1,4 @@
-"""Four TSM-R50, or those named, each of another pretext task, teach TSM-R18."""
+"""Four TSM-R50, or those named, each from another pretext task, teach TSM-R18."""
 
 _base_ = ['../data.py', '../runtime.py']
 

@@ -1,3 +1,3 @@
-"""All of the backbone goes on learning."""
+"""Fine-tuning: the whole backbone keeps learning."""
 
 frozen_stages = -1

@@ -1,4 +1,4 @@
-"""The backbone stays as it is, BatchNorm statistics included; a linear layer learns."""
+"""Linear probe: one layer learns; the backbone and its BatchNorm are frozen."""
 
 frozen_stages = 4
 find_unused_parameters = True  # DDP is there before the backbone is frozen
