@@ -77,7 +77,8 @@ class ClipView:
             overrides: Settings given in the config, which take precedence.
 
         Raises:
-            ValueError: for a setting that does not exist.
+            ValueError: for a setting that does not exist, a size or a number of frames
+                that cannot be.
         """
         preprocessor = recognizer.data_preprocessor
         is_3d = isinstance(recognizer, Recognizer3D)
@@ -96,6 +97,7 @@ class ClipView:
             settings[key] = tuple(value) if isinstance(value, (list, tuple)) else value
         if isinstance(settings.get('size'), int):
             settings['size'] = (settings['size'],) * 2
+        _check(settings.get('size'), settings['num_frames'])
         return cls(**settings)
 
     def on(self, clip: Clip) -> ClipView:
@@ -213,6 +215,24 @@ def _frames_of(recognizer: BaseRecognizer) -> Optional[int]:
     """Frames per clip that a 3-D recognizer says it takes, None if it says nothing."""
     frames = getattr(recognizer.backbone, 'num_frames', None)
     return None if frames is None else int(frames)
+
+
+def _check(size: Any, num_frames: Any) -> None:
+    """Refuse what is no size or number of frames."""
+    if size is not None and not (
+        isinstance(size, tuple) and len(size) == 2 and all(map(_counts, size))
+    ):
+        raise ValueError(
+            f'size of a view is a number of pixels or (height, width), got {size!r}'
+        )
+    if num_frames is not None and not _counts(num_frames):
+        raise ValueError(
+            f'num_frames of a view is 1 or more, or None for all, got {num_frames!r}'
+        )
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 @cache

@@ -146,9 +146,13 @@ def test_a_grid_below_one_is_told() -> None:
         (dict(phase=1.0), r"'phase' with weight 1.0.*amplitude, coherence, energy"),
         (dict(energy=-1.0), r"'energy' with weight -1.0; weights of at least 0"),
         (dict(energy=0.0), 'SpectrumHead has no term; choose of amplitude'),
+        (
+            ['energy'],
+            r"a dict of weights, .* terms=dict\(amplitude=1.0\); got \['energy",
+        ),
     ],
 )
-def test_wrong_terms_are_told(wrong: dict, match: str) -> None:
+def test_wrong_terms_are_told(wrong: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         SpectrumHead(tap='a', terms=wrong)
 

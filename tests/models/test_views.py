@@ -360,6 +360,20 @@ def test_a_tsn_teacher_shares_the_clip_of_a_tsm_student() -> None:
 # Wrong views
 
 
+@pytest.mark.parametrize(
+    ('wrong', 'match'),
+    [
+        (dict(size='112'), r"size .* \(height, width\), got '112'"),
+        (dict(size=(112,)), r'size of a view .* got \(112,\)'),
+        (dict(num_frames='4'), "num_frames of a view is 1 or more, .* got '4'"),
+        (dict(num_frames=0), 'num_frames of a view is 1 or more, .* got 0'),
+    ],
+)
+def test_what_is_no_size_and_no_number_is_told(wrong: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        build(config(teachers=dict(t=teacher(view=wrong))))
+
+
 def test_an_unknown_setting_is_told_with_those_that_exist() -> None:
     match = "a view has no 'frames'; it has format_shape, num_frames, size"
     with pytest.raises(ValueError, match=match):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Optional, Union
 
 import torch
@@ -202,15 +203,24 @@ def of_label(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def chosen_terms(
-    head: DistillationHead, weights: Mapping[str, float], known: Sequence[str]
+    head: DistillationHead,
+    weights: Mapping[str, float],
+    known: Sequence[str],
+    defaults: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
-    """The weights above 0, by term.
+    """The weights above 0, by term; ``defaults`` are those of terms left out.
 
     Raises:
-        ValueError: for a term that is not ``known``, a negative weight, or if no term
-            is left.
+        ValueError: for weights that are no dict, a term that is not ``known``, a
+            negative weight, or if no term is left.
     """
     kind = type(head).__name__
+    if not isinstance(weights, Mapping):
+        raise ValueError(
+            f'{kind}: terms is a dict of weights, such as terms=dict({known[0]}=1.0); '
+            f'got {weights!r}'
+        )
+    weights = {**defaults, **weights}
     for term, weight in weights.items():
         if term not in known or weight < 0:
             raise ValueError(

@@ -133,7 +133,7 @@ class SubstageHead(DistillationHead):
         ):
             check_known(name, value, known)
         self.substages = substages
-        self.terms = chosen_terms(self, {**_TERMS, **(terms or {})}, tuple(_TERMS))
+        self.terms = chosen_terms(self, terms or {}, tuple(_TERMS), _TERMS)
         if (
             weighting == 'distribution'
             and correlation != 'pearson'

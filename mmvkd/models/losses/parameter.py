@@ -48,7 +48,7 @@ def kernel_spectrum(kernels: Tensor) -> Tensor:
     """
     if kernels.ndim not in (3, 4):
         raise ValueError(
-            f'filters must be (F, k, k) or (F, k, k, k), got {tuple(kernels.shape)}'
+            f'filters must be (F, k, k) or (F, t, k, k), got {tuple(kernels.shape)}'
         )
     kernels = full_precision(kernels)
     axes = [dct_basis(size, kernels.device) for size in kernels.shape[1:]]
