@@ -83,9 +83,10 @@ class ClipView:
         preprocessor = recognizer.data_preprocessor
         is_3d = isinstance(recognizer, Recognizer3D)
         is_3d = is_3d or preprocessor.format_shape != 'NCHW'
+        segments = None if is_3d else _segments_of(recognizer)
         settings: dict[str, Any] = dict(
             format_shape='NCTHW' if is_3d else 'NCHW',
-            num_frames=_frames_of(recognizer) if is_3d else _segments_of(recognizer),
+            num_frames=_frames_of(recognizer) if is_3d else segments,
             mean=_flat(getattr(preprocessor, 'mean', None)),
             std=_flat(getattr(preprocessor, 'std', None)),
             to_rgb=preprocessor.to_rgb,
@@ -98,6 +99,11 @@ class ClipView:
         if isinstance(settings.get('size'), int):
             settings['size'] = (settings['size'],) * 2
         _check(settings.get('size'), settings['num_frames'])
+        if segments not in (None, settings['num_frames']):
+            raise ValueError(
+                f'a view takes {settings["num_frames"]} frames but its recognizer is '
+                f'built for {segments} (num_segments): leave num_frames out'
+            )
         return cls(**settings)
 
     def on(self, clip: Clip) -> ClipView:

@@ -367,6 +367,7 @@ def test_a_tsn_teacher_shares_the_clip_of_a_tsm_student() -> None:
         (dict(size=(112,)), r'size of a view .* got \(112,\)'),
         (dict(num_frames='4'), "num_frames of a view is 1 or more, .* got '4'"),
         (dict(num_frames=0), 'num_frames of a view is 1 or more, .* got 0'),
+        (dict(num_frames=2), r'takes 2 frames .* built for 4 \(num_segments\)'),
     ],
 )
 def test_what_is_no_size_and_no_number_is_told(wrong: dict, match: str) -> None:
