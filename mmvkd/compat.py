@@ -1,9 +1,9 @@
-"""Mends for gaps of the upstream stack, and where packages and their configs lie.
+"""Mends for gaps in upstream packages, and look-up of packages and their configs.
 
 ``import mmvkd`` calls :func:`apply`, which runs every function of :data:`MENDS`, one
-per gap of the last releases. A mend does nothing where its gap is not there, can run
-any number of times, and touches nothing that works. What needs MMAction2's own modules
-waits until somebody imports them, so that importing this package stays cheap.
+per gap in the latest releases. A mend does nothing where its gap is absent, can run any
+number of times, and changes nothing that works. A mend for MMAction2's modules waits
+until they are imported, so that importing this package stays cheap.
 ``custom_imports = dict(imports=['mmvkd.compat'])`` in a config brings the mends to
 MMAction2's own tools.
 
@@ -68,7 +68,7 @@ _AFTER_IMPORT = _AfterImport()
 
 
 def _after_import(name: str, mend: Mend) -> None:
-    """Call ``mend(module)`` now if ``name`` is imported, else when it will be."""
+    """Call ``mend(module)`` now if ``name`` is imported, else once it is."""
     if name in sys.modules:
         mend(sys.modules[name])
         return
@@ -87,7 +87,7 @@ def _package_folder(name: str) -> Path | None:
 
 
 def stub_missing_drn() -> None:
-    """Stand in for the package that MMAction2's wheel forgot.
+    """Stand in for a package that MMAction2's wheel lacks.
 
     Symptom: ``import mmaction.models`` ends in ``No module named
     'mmaction.models.localizers.drn'``. Condition: that folder is missing. The stub's
@@ -101,7 +101,7 @@ def stub_missing_drn() -> None:
         return
 
     class DRN:
-        """Stands for the localizer whose source the wheel lacks."""
+        """Stands in for the localizer whose source the wheel lacks."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise ImportError(
@@ -136,9 +136,9 @@ def replace_pkg_resources() -> None:
 
     Symptom: ``_base_ = 'mmaction::…'`` ends in ``No module named 'pkg_resources'``.
     Condition: setuptools is absent or so new that it no longer brings that module.
-    MMEngine's two look-ups are replaced by ones over :mod:`importlib.metadata`; no
-    ``pkg_resources`` is faked, for others ask whether it exists. Upstream:
-    ``mmengine/utils/package_utils.py``.
+    MMEngine's two look-ups are replaced by ones over :mod:`importlib.metadata`.
+    ``pkg_resources`` itself is not faked, because other packages ask whether it exists.
+    Upstream: ``mmengine/utils/package_utils.py``.
     """
     if importlib.util.find_spec('pkg_resources') is not None:
         return
@@ -153,7 +153,7 @@ def replace_pkg_resources() -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether a distribution or module of this name is there."""
+    """Tell whether a distribution or module of this name is installed."""
     try:
         importlib.metadata.distribution(package)
     except importlib.metadata.PackageNotFoundError:
@@ -202,7 +202,7 @@ _ATTRIBUTES = {
 
 
 def _known_attribute(owner: Any, name: str) -> Any:
-    """Stand for ``getattr`` in a pickle, for the functions that MMEngine stores."""
+    """Stand in for ``getattr`` in a pickle, for the functions that MMEngine stores."""
     known = _ATTRIBUTES.get(_path(owner), ()) if callable(owner) else ()
     if name not in known:
         raise pickle.UnpicklingError(
@@ -214,7 +214,7 @@ def _known_attribute(owner: Any, name: str) -> Any:
 
 
 def _never_built(*args: Any) -> None:
-    """Stand for a class that a checkpoint may name but not build."""
+    """Stand in for a class that a checkpoint may name but not build."""
     raise pickle.UnpicklingError('a checkpoint builds what it may only name')
 
 
@@ -222,12 +222,13 @@ def allow_mmengine_checkpoints() -> None:
     """Let safe loading read the checkpoints that MMEngine itself writes.
 
     Symptom: on torch ≥ 2.6 ``resume`` and ``load_from`` end in ``Weights only load
-    failed`` over ``HistoryBuffer``. Condition: these are not on torch's list of safe
-    globals. Added are ``HistoryBuffer``, ``ConfigDict`` (a dataset's metainfo), NumPy
-    arrays, scalars and types under the module names of NumPy 1 and 2, and, because
-    pickles name the statistics of a history and the curve of a one-cycle schedule
-    through ``getattr``, a stand-in that knows these six functions only: the real one
-    would open every door. Safe loading stays on. Upstream: mmengine #1655.
+    failed`` over ``HistoryBuffer``. Condition: MMEngine's types are not on torch's list
+    of safe globals. The list gets ``HistoryBuffer``, ``ConfigDict`` (a dataset's
+    metainfo) and NumPy arrays, scalars and types under the module names of NumPy 1 and
+    2. Pickles name the statistics of a history and the curve of a one-cycle schedule
+    through ``getattr``, so it also gets a stand-in for ``getattr`` that knows these six
+    functions only: the real one would open every door. Safe loading stays on. Upstream:
+    mmengine #1655.
     """
     from mmengine.config import ConfigDict
     from mmengine.logging import HistoryBuffer
@@ -236,7 +237,7 @@ def allow_mmengine_checkpoints() -> None:
         'numpy._core.multiarray' if _numpy_major() >= 2 else 'numpy.core.multiarray'
     )
     wanted: list[Any] = [HistoryBuffer, ConfigDict, np.ndarray, np.dtype]
-    # Safe loading asks for the class of a dtype's instance too.
+    # Safe loading also asks for the class of each dtype instance.
     wanted += [type(np.dtype(code)) for code in '?bhilqBHILQefdgFDGSU']
     wanted += [_named(_known_attribute, 'builtins.getattr')]
     wanted += [_named(_never_built, _ONE_CYCLE)]
@@ -252,7 +253,7 @@ def allow_mmengine_checkpoints() -> None:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stand for ``_codecs.encode``, by which old pickles spell bytes."""
+    """Stand in for ``_codecs.encode``, with which old pickles write bytes."""
     return text.encode(encoding)
 
 
@@ -264,11 +265,11 @@ def _path(entry: Any) -> str:
 
 
 def say_nothing_of_full_mmcv() -> None:
-    """Leave out mmcv-lite's hint to install mmcv beside it.
+    """Silence mmcv-lite's hint to install mmcv beside it.
 
     Symptom: every tool begins with "You should install ``mmcv`` rather than
-    ``mmcv-lite``", for an operator that no recognizer here needs; both together break
-    each other. Upstream: ``mmcv/cnn/bricks/transformer.py``.
+    ``mmcv-lite``", for an operator that no recognizer here needs; installed together,
+    the two break each other. Upstream: ``mmcv/cnn/bricks/transformer.py``.
     """
     warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention')
 
@@ -302,7 +303,7 @@ def mend_color_jitter() -> None:
 
     Symptom: ``OverflowError: Python integer -12 out of bounds for uint8`` in about half
     of the calls. Condition: a negative hue raises it (NumPy ≥ 2). The mend gives what
-    NumPy 1 gives; positive hues run the original. Upstream: mmaction2 1.2.0 predates
+    NumPy 1 gives; positive hues use the original. Upstream: mmaction2 1.2.0 predates
     NumPy 2.
     """
     _after_import('mmaction.datasets.transforms.processing', _mend_color_jitter)
@@ -382,9 +383,9 @@ def mend_tsm_from_scratch() -> None:
     """Let TSM backbones with ``pretrained=None`` start from scratch.
 
     Symptom: ``ResNetTSM(pretrained=None)`` dies in ``init_weights`` while loading a
-    checkpoint named ``None``, unless ``pretrained2d=False`` is given as well, as our
-    configs do. Condition: a TSM backbone is built without ``pretrained``. Upstream:
-    mmaction2 1.2.0, ``init_weights`` of the TSM backbones asks ``pretrained2d`` alone.
+    checkpoint named ``None``, unless ``pretrained2d=False`` is given as well, as in our
+    configs. Condition: a TSM backbone is built without ``pretrained``. Upstream:
+    mmaction2 1.2.0, ``init_weights`` of the TSM backbones only checks ``pretrained2d``.
     """
     for file, name in (
         ('resnet_tsm', 'ResNetTSM'),
@@ -410,10 +411,10 @@ def _mend_tsm(name: str, module: types.ModuleType) -> None:
 
 
 def remember_config_text() -> None:
-    """Format a config once and not at each checkpoint.
+    """Format a config once instead of at every checkpoint.
 
-    Symptom: each ``save_checkpoint`` waits for YAPF to format the whole config anew,
-    about a second. Condition: MMEngine formats by YAPF. Upstream: mmengine 0.10.7,
+    Symptom: each ``save_checkpoint`` waits about a second for YAPF to format the whole
+    config again. Condition: MMEngine formats with YAPF. Upstream: mmengine 0.10.7,
     ``Config.pretty_text``.
     """
     _after_import('mmengine.config.config', _remember_config_text)
@@ -426,7 +427,7 @@ def _remember_config_text(module: types.ModuleType) -> None:
     known: dict[tuple, Any] = {}
 
     def format_code(text: str, **options: Any) -> Any:
-        """Format ``text``, or repeat what came out before."""
+        """Format ``text``, or return the result from before."""
         key = (text, repr(sorted(options.items())))
         if key not in known:
             if len(known) >= 8:
@@ -440,12 +441,12 @@ def _remember_config_text(module: types.ModuleType) -> None:
 def resolve_config_names() -> None:
     """Make ``_base_ = ['mmvkd::…']`` work in every kind of install.
 
-    Symptom: ``mmengine does not support to load mmvkd config``, and after ``pip install
-    -e .`` with PEP 660 or from a plain checkout no ``.mim`` folder, for MMAction2's own
-    checkouts as well. Condition: MMEngine does not know the scope or does not find the
-    file. Configs of ours keep the default scope of whoever inherits them, ``mmaction``.
-    Upstream: ``Config._get_cfg_path`` reads a fixed table of packages while parsing,
-    before ``custom_imports``.
+    Symptom: ``mmengine does not support to load mmvkd config``; also, there is no
+    ``.mim`` folder after ``pip install -e .`` with PEP 660 or in a plain checkout,
+    including one of MMAction2. Condition: MMEngine does not know the scope or does not
+    find the file. Our configs keep the default scope of whoever inherits them,
+    ``mmaction``. Upstream: ``Config._get_cfg_path`` reads a fixed table of packages
+    while parsing, before ``custom_imports``.
     """
     from mmengine.config import Config
     from mmengine.config.utils import MODULE2PACKAGE
@@ -471,7 +472,7 @@ def resolve_config_names() -> None:
 
 
 def config_file(name: str) -> str:
-    """Return the path of a published config, ``package::path``, or of a plain path.
+    """Return the file of a published config ``package::path``; a plain path stays.
 
     Args:
         name: Such as ``mmaction::recognition/tsm/….py`` or
@@ -483,8 +484,8 @@ def config_file(name: str) -> str:
         beside the package when that is a checkout.
 
     Raises:
-        FileNotFoundError: If the package has no such config; names near ones.
-        ModuleNotFoundError: If the package is not there.
+        FileNotFoundError: If the package has no such config; names similar ones.
+        ModuleNotFoundError: If the package is not installed.
     """
     scope, colons, path = name.partition('::')
     if not colons:

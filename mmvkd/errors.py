@@ -1,4 +1,4 @@
-"""What the command-line tools tell a user whose run cannot start: one line."""
+"""One-line errors of the command-line tools, for a user whose run cannot start."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mmengine.runner import Runner
 _UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
 _OF_TOOLS = ('MMVKD_ERROR_FILE', 'MMVKD_TRACEBACK')
-# what a data set does with its list, unlike with its pipeline
+# methods in which a data set reads its list, not its clips
 _READING = ('full_init', 'load_data_list')
 _NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
 
 
 def as_typed_here(command: str) -> str:
-    """A command of ours, behind the ``MMVKD_…`` words that configs have read here."""
+    """One of our commands, preceded by the ``MMVKD_…`` variables that are set here."""
     words = [
         f'{name}={shlex.quote(value)}'
         for name, value in sorted(os.environ.items())
@@ -46,13 +46,13 @@ class UnfitPipelineError(ValueError):
 class ClearErrors:
     """Ends a tool with status 1 and one line that starts with ``error:``.
 
-    What goes wrong before the first step (reading, building, checking, initializing)
-    is told in that line alone, and so is an unreadable clip. An error within the loop
-    keeps its trace, and the line stands last. Where ``MMVKD_ERROR_FILE`` names a file,
-    the first process to fail writes the line there instead, for a launcher to show.
+    An error before the first step (reading, building, checking, initializing) is shown
+    as that line alone, and so is an unreadable clip. An error within the loop keeps its
+    traceback, and the line comes last. Where ``MMVKD_ERROR_FILE`` names a file, the
+    first process to fail writes the line there instead, for a launcher to show.
 
     Args:
-        trace: Always show the trace, as ``MMVKD_TRACEBACK=1`` does.
+        trace: Always show the traceback, as ``MMVKD_TRACEBACK=1`` does.
     """
 
     def __init__(self, trace: bool = False) -> None:
@@ -61,7 +61,7 @@ class ClearErrors:
 
     @staticmethod
     def add_argument(parser: argparse.ArgumentParser) -> None:
-        """Add ``--traceback``, which is what ``trace`` takes."""
+        """Add ``--traceback``, whose value is meant for ``trace``."""
         parser.add_argument(
             '--traceback', action='store_true', help='show where an error comes from'
         )
@@ -79,7 +79,7 @@ class ClearErrors:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        """Turn an exception, but no interrupt, into the line."""
+        """Turn an exception, but not an interrupt, into the line."""
         if not isinstance(error, Exception):
             return
         sys.stdout.flush()
@@ -94,7 +94,7 @@ class ClearErrors:
 
 
 class _FirstStepHook(Hook):
-    """Tells that the loop has begun."""
+    """Notes that the loop has begun."""
 
     def __init__(self, errors: ClearErrors) -> None:
         self.errors = errors
@@ -106,8 +106,9 @@ class _FirstStepHook(Hook):
 def describe(error: Exception) -> str:
     """The gist of an exception in one line.
 
-    An unknown ``type`` or setting in a config comes with the names near it, an error in
-    a data set with its list; of one in a data loader's worker, only that one is told.
+    An unknown ``type`` or setting in a config comes with similar names, an error in a
+    data set with its list. Of an error in a data loader's worker, only the original
+    message is shown.
     """
     # of a KeyError, str gives the quoted key
     quoted = isinstance(error, KeyError) and error.args
@@ -143,7 +144,7 @@ def describe(error: Exception) -> str:
         annotations = _last([_ann_file(frame) for frame in frames])
     if annotations and str(annotations) not in line:
         if 'need at least one array' in line:
-            # what NumPy says of no annotations at all
+            # what NumPy says when there are no annotations at all
             return f"'{annotations}' lists no clips"
         if 'to unpack' in line or 'invalid literal for int' in line:
             line = f"a line in it is not 'path label': {line}"
@@ -188,7 +189,7 @@ def _settings(owner: type) -> list[str]:
 
 
 def _near(name: str, registry: str) -> list[str]:
-    """Names in every scope of a registry that look like ``name``."""
+    """Names similar to ``name``, in every scope of a registry."""
     roots = [r for r in vars(root).values() if isinstance(r, Registry)]
     known: dict[str, str] = {}
     for parent in roots:

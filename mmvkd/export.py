@@ -1,4 +1,4 @@
-"""A student for everyone: a checkpoint that needs nothing of this project."""
+"""Exports a student as a checkpoint that needs nothing of this project."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def export_student(
 ) -> dict[str, Any]:
     """Write the student of a checkpoint as tensors and plain types only.
 
-    What MMEngine calls ``state_dict`` is taken: the averaged weights where ``EMAHook``
-    was on. Optimizer, message hub and ``distill.`` parts stay behind.
+    MMEngine's ``state_dict`` is taken, which has the averaged weights where ``EMAHook``
+    was on. Optimizer, message hub and ``distill.`` parts are left out.
 
     Args:
         source: A checkpoint of a distiller or of a plain recognizer.

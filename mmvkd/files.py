@@ -1,4 +1,4 @@
-"""Small files that a kill at any moment leaves whole."""
+"""Small files that stay whole if the process is killed at any moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uuid import uuid4
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path whose file replaces ``path`` if all goes well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # processes of several machines may share the folder, and a number
+    # processes of several machines may share the folder, and a process id
     temporary = path.with_name(f'.{path.name}.{uuid4().hex[:12]}.tmp')
     try:
         yield temporary
@@ -50,7 +50,7 @@ def run_logs(folder: Path) -> list[Path]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file, one a line; a line that a kill cut is left out."""
+    """The JSON objects of a file, one a line; a line cut short is left out."""
     found = []
     if path.is_file():
         for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
@@ -64,7 +64,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def logged(folder: Path) -> Iterator[dict[str, Any]]:
     """What a run logged, line by line, each with its ``step``.
 
-    A resumed run logs some steps again: what comes last replaces what was said before.
+    A resumed run logs some steps again: the later entries are the valid ones.
     """
     for log in run_logs(folder):
         for entry in read_lines(log):

@@ -1,4 +1,4 @@
-"""What a run made of its labels: kept in checkpoints, written as annotation files."""
+"""The labels that a run refined: kept in checkpoints, written as annotation files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ of the annotation list but for labels; its ``delimiter``; ``history``, by epoch.
 
 
 def list_lines(dataset: SeededDataset) -> dict[str, Any]:
-    """The lines of an annotation list, without labels, and what separates fields.
+    """The lines of an annotation list, without labels, and their delimiter.
 
     Args:
-        dataset: Of videos, or of folders of frames.
+        dataset: A data set of videos, or of folders of frames.
     """
     source = dataset.dataset
     delimiter = getattr(source, 'delimiter', ' ')
@@ -42,11 +42,11 @@ def list_lines(dataset: SeededDataset) -> dict[str, Any]:
 
 
 def read_labels(checkpoint: str) -> dict[str, Any]:
-    """The labels of a checkpoint, as :data:`LABELS` tells.
+    """The labels of a checkpoint, as described at :data:`LABELS`.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it has none.
+        ValueError: if it has no labels.
     """
     if not Path(checkpoint).is_file():
         lost = 'a folder; name a .pth in it' if Path(checkpoint).is_dir() else 'missing'
@@ -66,7 +66,7 @@ def classes(state: Mapping[str, Any]) -> Tensor:
 
 
 def accuracy(state: Mapping[str, Any]) -> Optional[float]:
-    """Share of the labels that are right; None where no truth is known."""
+    """Share of the labels that are right; None if no true label is known."""
     refined = classes(state)
     judged = (refined >= 0) & (state['clean'] >= 0)
     if not judged.any():

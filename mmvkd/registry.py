@@ -1,7 +1,7 @@
 """The registries of mmvkd, children of MMEngine's, filled on first use.
 
-Configs keep ``default_scope = 'mmaction'`` and name what is ours with the prefix
-``mmvkd.``; the registries import their modules when the first such name is asked for.
+Configs keep ``default_scope = 'mmaction'`` and give our own types the prefix
+``mmvkd.``; a registry imports its modules when the first such name is looked up.
 """
 
 from __future__ import annotations
@@ -32,5 +32,5 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine.OPTIM_WRAPPER_CONSTRUCTORS, _ENGINE
 
 
 def short_type(kind: Any) -> str:
-    """The name of what a config's ``type``, text or class, stands for, alone."""
+    """The bare name of a config's ``type``, which is a string or a class."""
     return str(getattr(kind, '__name__', kind)).rpartition('.')[2]

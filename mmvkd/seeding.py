@@ -16,8 +16,8 @@ class SampleKey(NamedTuple):
 
     Args:
         sample_id: Position in the annotation list.
-        epoch: From 0; or the number of one of K views that recur.
-        seed: The run's.
+        epoch: Epoch, from 0; or the number of one of K views that recur.
+        seed: Seed of the run.
     """
 
     sample_id: int
@@ -50,12 +50,12 @@ def seed_all(*key: int) -> None:
 
 @contextmanager
 def seeded(*key: int) -> Iterator[None]:
-    """Seed the host's generators inside the context, and put them back after it."""
+    """Seed the host's generators inside the context, and restore them after it."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = _words(key)
     random.seed(words[0])
     np.random.seed(words[1])
-    # the host's alone: a worker process must not touch a device
+    # only the host's: a worker process must not touch a device
     torch.default_generator.manual_seed(words[2] << 32 | words[3])
     try:
         yield

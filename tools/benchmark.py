@@ -1,4 +1,4 @@
-"""Time the parts of a config's training step by turns: how much of it is waste."""
+"""Time a config's training step and its parts in turn, to see how much is waste."""
 
 from __future__ import annotations
 

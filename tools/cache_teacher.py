@@ -1,6 +1,6 @@
-"""Write down what the teachers of a config say of K seeded views of each clip.
+"""Store the outputs of a config's teachers for K seeded views of each clip.
 
-Training with the same config then reads it instead of running them.
+Training with the same config then reads them instead of running the teachers.
 """
 
 from __future__ import annotations

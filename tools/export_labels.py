@@ -1,4 +1,4 @@
-"""Write the labels that training refined as an annotation file, with confidences."""
+"""Write the labels refined by training as an annotation file, with confidences."""
 
 from __future__ import annotations
 

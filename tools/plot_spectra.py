@@ -1,4 +1,4 @@
-"""Draw what students learned of their teacher's spectra, and by how much, by stage."""
+"""Draw the spectra of students and their teacher by stage, and how far they differ."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     with ClearErrors(args.traceback):
         config = load_config(args.config, args.cfg_options)
-        # an initialization tells of each parameter
+        # initializing a model logs each of its parameters
         MMLogger.get_instance('spectra', log_level='WARNING')
         mimicry = compare(
             config,

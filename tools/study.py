@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-# Before torch comes: forks share what is imported here, so it must be as a run has it,
-# and nothing in this process may wake an accelerator.
+# Set before torch is imported: forks share what this process imports, so it must be as
+# in a run, and nothing in this process may wake an accelerator.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
@@ -57,7 +57,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return _fill(words[1:])
     report_only = words[:1] == ['report']
     args = parse_args(words[1:] if report_only else words)
-    # it tells of every variable of every config that is read
+    # it logs every environment variable that a config reads
     MMLogger.get_current_instance().setLevel('WARNING')
     with ClearErrors(args.traceback):
         if report_only and not args.study.endswith('.py'):

@@ -53,7 +53,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
         merge_args(config, args)
         runner = launch.build_runner(config, args.local_rank)
         errors.watch(runner)
-        # arrays, as a confusion matrix, too
+        # some are arrays, such as a confusion matrix
         metrics = {
             key: value.tolist() if hasattr(value, 'tolist') else value
             for key, value in runner.test().items()

@@ -47,7 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def merge_args(config: Config, args: argparse.Namespace) -> None:
     """Write the arguments into the config; ``--cfg-options`` override them.
 
-    But for ``--no-validate``, beside which they may name what it takes away.
+    Only ``--no-validate`` comes after them, so that they may name what it removes.
     """
     config.launcher = args.launcher
     launch.set_work_dir(config, args.work_dir, args.config)

@@ -1,6 +1,6 @@
 """Logits and representation graph (after arXiv 1804.10069), to TSM-R18.
 
-The teachers are four TSM-R50, each from another pretext task.
+The teachers are four TSM-R50, each after a different pretext task.
 """
 
 _base_ = ['../_base_/pairs/self_supervised_r50_to_r18.py', '../_base_/graph.py']

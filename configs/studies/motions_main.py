@@ -1,8 +1,8 @@
 """All methods and their baselines on Motions, trained until all have leveled off.
 
-The graph has four self-supervised teachers; KD and DIST from the same four are there
-with one seed. The others have one teacher, which learned from labels. `combined` is
-all heads at once.
+The graph has four self-supervised teachers; KD and DIST from the same four have one
+seed. The others have one teacher, which learned from labels. `combined` is all heads at
+once.
 """
 
 _base_ = './_self_supervised.py'

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmvkd.datasets.seeded import SeededDataset
 
-# packages that decode, by a word in the names or settings of transforms
+# packages that decode, by a word found in names or settings of transforms
 _DECODERS = {
     'decord': 'decord',
     'kept': 'decord',
@@ -31,10 +31,10 @@ _PACKAGES = (
 
 
 def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
-    """What decides a training set: its list, pipeline with all settings, and versions.
+    """What determines a training set: list, pipeline with all settings, and versions.
 
-    Two data sets of one fingerprint give the same clip for the same key. Of the files,
-    the sizes of up to 100 stand for all.
+    Data sets with equal fingerprints give the same clip for the same key. The sizes of
+    up to 100 files stand for all files.
 
     Args:
         dataset: As training loads it, before its first sample.
@@ -51,7 +51,7 @@ def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
 
 
 def spread(dataset: Any, most: int = 100) -> list[str]:
-    """Files or folders of up to so many clips, evenly spread over the list."""
+    """Files or folders of up to ``most`` clips, evenly spread over the list."""
     indices = np.unique(np.linspace(0, len(dataset) - 1, most).astype(int))
     infos = [dataset.get_data_info(int(index)) for index in indices]
     paths = [str(info.get('filename') or info.get('frame_dir') or '') for info in infos]
@@ -60,7 +60,7 @@ def spread(dataset: Any, most: int = 100) -> list[str]:
 
 def located(path: str) -> Optional[str]:
     """The file or folder that a clip's name stands for, None if there is none."""
-    # MMAction2's decoders take a name without extension for an mp4
+    # MMAction2's decoders treat a name without extension as an mp4
     return next(filter(os.path.exists, (path, f'{path}.mp4')), None)
 
 
@@ -71,7 +71,7 @@ def size_of(path: str) -> int:
 
 
 def _told(transform: Any) -> str:
-    """Type and settings of a transform, those that have defaults included."""
+    """Type and settings of a transform, default settings included."""
     settings = {
         key: value if _plain(value) else _inside(value)
         for key, value in sorted(vars(transform).items())
@@ -81,7 +81,7 @@ def _told(transform: Any) -> str:
 
 
 def _inside(value: Any) -> Any:
-    """What a transform that holds others, as RandomApply, has of them; else nothing."""
+    """The transforms that one such as RandomApply holds; nothing for other values."""
     if isinstance(value, (list, tuple)):
         return [told for told in map(_inside, value) if told]
     told = callable(value) and hasattr(value, '__dict__') and not isroutine(value)

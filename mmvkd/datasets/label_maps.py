@@ -11,20 +11,20 @@ _NAMES = ('flip_label_map', 'label_map')
 class WatchedMap(dict):
     """A transform's label map that notes its look-ups.
 
-    A transform asks it when it has changed the clip, whatever the clip's label is, so
-    the look-up tells of the change even where there is no label.
+    A transform looks a label up whenever it has changed the clip, whatever the label,
+    so the look-up reveals the change even for a clip without a label.
     """
 
     asked = False
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """As ``dict.get``, and remember that it was called."""
+        """As ``dict.get``, but remember that it was called."""
         self.asked = True
         return super().get(key, default)
 
 
 def _flat(transforms: Any) -> Iterator[Any]:
-    """The transforms, and those inside of them, as RandomApply has."""
+    """The transforms and those nested in them, as in RandomApply."""
     if not isinstance(transforms, (list, tuple)):
         yield transforms
         transforms = getattr(transforms, 'transforms', [])
@@ -37,8 +37,8 @@ class LabelMaps:
     """The label maps of a pipeline, watched from now on.
 
     Args:
-        transforms: The pipeline's; their ``flip_label_map`` and ``label_map`` are
-            replaced by watched ones that are equal.
+        transforms: Those of the pipeline; their ``flip_label_map`` and ``label_map``
+            are replaced by equal maps that are watched.
     """
 
     def __init__(self, transforms: Sequence[Any]) -> None:
@@ -51,12 +51,12 @@ class LabelMaps:
                     setattr(transform, name, self._maps[-1])
 
     def forget(self) -> None:
-        """Start with another clip."""
+        """Forget the look-ups of the previous clip."""
         for mapping in self._maps:
             mapping.asked = False
 
     def exchanged(self) -> dict[int, int]:
-        """What the clip shows now, by its own class; classes that stay are left out."""
+        """The class shown now, by the class before; classes that stay are left out."""
         asked = [mapping for mapping in self._maps if mapping.asked]
         shown = {}
         for label in sorted({key for mapping in asked for key in mapping}):

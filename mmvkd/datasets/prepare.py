@@ -1,7 +1,7 @@
 """Videos re-encoded for training: small, and with a key frame every few frames.
 
-A decoder that is asked for a frame starts at the key frame before it. Most videos have
-one every few seconds, so that sparse sampling decodes nearly all of their frames.
+To get a frame, a decoder starts at the key frame before it. Most videos have one only
+every few seconds, so sparse sampling decodes nearly all of their frames.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Settings:
                 raise ValueError(f'{name}={getattr(self, name)}, expected {expected}')
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Of a video of this size: even, no larger, of the same shape."""
+        """Size for a video of this size: even, no larger, of the same shape."""
         scale = min(1.0, self.short_side / min(width, height))
 
         def fitted(side: int) -> int:
@@ -85,8 +85,8 @@ class Report:
 
     Attributes:
         written: Names of those encoded now.
-        kept: Of those that an earlier run had encoded.
-        unreadable: Reasons, by name.
+        kept: Names of those that an earlier run had encoded.
+        unreadable: Why the others cannot be read, by name.
     """
 
     written: list[str] = field(default_factory=list)
@@ -103,11 +103,11 @@ def prepare_videos(
 ) -> Report:
     """Re-encode the videos of a folder into another one, under the same names.
 
-    A video appears under its name when it is complete, and holds its settings in its
-    comment. So a run that was killed goes on where it was, and other settings encode
-    anew. The extension becomes ``.mp4``; lists are written for the new names, last. An
-    unreadable clip stays in its list, for a data set must not shrink unnoticed;
-    ``unreadable.txt`` names it.
+    A video gets its name when it is complete, and holds its settings in its comment. So
+    a killed run resumes where it stopped, and other settings encode anew. The extension
+    becomes ``.mp4``; lists with the new names are written last. An unreadable clip
+    stays in its list, because a data set must not shrink unnoticed; ``unreadable.txt``
+    names it.
 
     Args:
         source: Folder of the videos.
@@ -123,7 +123,7 @@ def prepare_videos(
     Raises:
         FileNotFoundError: if ``source`` or a list is missing, or no video is there.
         FileExistsError: if ``target`` holds a video of another origin.
-        ValueError: if the names do not fit.
+        ValueError: if a list is malformed, or folders, lists or files conflict.
         ImportError: if PyAV is missing.
         OSError: if a video cannot be written, or a process is killed.
     """
@@ -159,10 +159,10 @@ def prepare_videos(
 
 
 def prepare_video(source: _File, target: _File, settings: Settings) -> bool:
-    """Re-encode a video, unless it has been.
+    """Re-encode a video, unless that has been done.
 
     Frames keep their number, order and times; those of AVI, which stores no times,
-    follow its frame rate. A picture that is to be shown turned is turned.
+    follow its frame rate. Pictures marked to be shown rotated are rotated.
 
     Args:
         source: The video.
@@ -187,12 +187,12 @@ def prepare_video(source: _File, target: _File, settings: Settings) -> bool:
     if _has(target, comment):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    # the same name on every try: a killed run leaves nothing that stays
+    # the same name on every try: what a killed run leaves is overwritten
     partial = target.with_name(f'.part-{target.name}')
     try:
         _encode(_decoded(source), partial, settings, comment)
         os.replace(partial, target)
-    except av.FFmpegError as error:  # of writing; those of reading are told otherwise
+    except av.FFmpegError as error:  # of writing; reading raises another one
         raise OSError(f"'{target}' cannot be written: {error}") from None
     finally:
         partial.unlink(missing_ok=True)
@@ -202,15 +202,15 @@ def prepare_video(source: _File, target: _File, settings: Settings) -> bool:
 def sampling_times(
     source: _File, target: _File, names: Sequence[str], rounds: int = 5
 ) -> tuple[float, float]:
-    """What a training loader's workers wait for, without and with preparation.
+    """How long a loader's worker waits for a clip, without and with preparation.
 
-    Opening a video and decoding 8 frames, one from each eighth of it, by decord as
-    MMAction2 calls it. The two take turns, and draw the same frames.
+    The time to open a video and decode 8 frames with decord as MMAction2 calls it, one
+    from each eighth. The two versions take turns, and the same frames are drawn.
 
     Args:
         source: Folder of the videos.
         target: Folder of the prepared ones.
-        names: Of readable videos in ``source``; 32 of them are enough.
+        names: Names of readable videos in ``source``; up to 32 of them are used.
         rounds: How often each one is opened.
 
     Returns:
@@ -237,7 +237,7 @@ def sampling_times(
 
 
 def _has(path: Path, comment: str) -> bool:
-    """Whether a complete file with this comment is there.
+    """Whether there is a complete file with this comment.
 
     Raises:
         FileExistsError: if it is a video of another origin.
@@ -255,10 +255,10 @@ def _has(path: Path, comment: str) -> bool:
 
 
 def _decoded(source: Path) -> Iterator[Any]:
-    """The video stream of a file, and then its frames.
+    """Yield the video stream of a file, and then its frames.
 
     Raises:
-        UnreadableClipError: if there is none, or one cannot be read.
+        UnreadableClipError: if there is no stream or frame, or one cannot be read.
     """
     import av
 
@@ -327,7 +327,7 @@ def _encode(
 def _turner(
     rotation: int, width: int, height: int, time_base: Fraction
 ) -> Callable[[Any], Any]:
-    """What turns frames of this size counterclockwise, by a multiple of 90 degrees."""
+    """A function that turns frames counterclockwise, by a multiple of 90 degrees."""
     import av
 
     filters = {
@@ -370,7 +370,7 @@ class _Job(NamedTuple):
 
 
 class _Renamed(NamedTuple):
-    """A list for the new names: where it goes, its text, and the names before."""
+    """A list with the new names: its path, its text, and the old names."""
 
     path: Path
     text: str
@@ -431,7 +431,7 @@ def _jobs(
     """The files to encode.
 
     Raises:
-        ValueError: if two would become one.
+        ValueError: if two files would become one.
     """
     jobs: dict[Path, _Job] = {}
     for name in names:
@@ -449,7 +449,7 @@ def _as_mp4(name: str) -> str:
 
 # -- outcomes --------------------------------------------------------------------------
 
-_Outcome = Union[bool, str]  # encoded now or before, or why it cannot be read
+_Outcome = Union[bool, str]  # whether encoded now, or why it cannot be read
 
 
 def _outcome(job: _Job) -> _Outcome:
@@ -462,6 +462,6 @@ def _outcome(job: _Job) -> _Outcome:
 def _told(
     outcomes: Iterable[tuple[_Job, _Outcome]], total: int
 ) -> Iterator[tuple[_Job, _Outcome]]:
-    """The same, with a progress bar."""
+    """Pass the outcomes on, with a progress bar."""
     console = Console(stderr=True)
     yield from track(outcomes, 'Videos', total=total, console=console)

@@ -1,4 +1,4 @@
-"""A data set that asks a pretext task of its clips, in place of their labels."""
+"""A data set whose clips get a pretext task in place of their labels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mmvkd.registry import DATASETS, TRANSFORMS
 
 @DATASETS.register_module()
 class PretextDataset(SeededDataset):
-    """Wraps a video or frame dataset: its pipeline gets a task and loses its labels.
+    """Wraps a video or frame dataset, whose pipeline gets a task in place of labels.
 
-    The task's sampling goes behind the pipeline's own, the task itself before
-    ``FormatShape``. A label of the list is replaced by −1 before the pipeline sees it,
-    so lists without labels do as well.
+    The task's sampling goes after the pipeline's own, the task itself before
+    ``FormatShape``. A label in the list is replaced by −1 before the pipeline sees it,
+    so lists without labels work as well.
 
-    A clip that the task cannot be asked of, such as a still one, is replaced by
-    another, drawn by the same key; in testing too, where the questions are ours.
+    A clip for which the task has no answer, such as a still one, is replaced by
+    another, drawn by the same key; in testing too, because the questions are our own.
 
     Args:
         dataset: Config of the dataset, or the dataset.
         task: Config of a :class:`~mmvkd.datasets.transforms.pretext.PretextTask`.
-        recipe: What makes the data set, told when its list is missing.
+        recipe: How to make the data set; shown when its list is missing.
 
     Raises:
         TypeError: if ``task`` is no pretext task.

@@ -1,4 +1,4 @@
-"""A sampler that hands over the key of each sample's randomness."""
+"""A sampler whose indices carry the key of each sample's randomness."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from mmvkd.seeding import SampleKey, cached_view
 class SeededSampler(DefaultSampler):
     """``DefaultSampler`` whose indices carry the epoch and the run's seed.
 
-    Persistent workers hold copies of the dataset that never see an attribute change;
-    what travels with the index reaches them.
+    Persistent workers hold copies of the dataset that never see an attribute change,
+    but what travels with the index reaches them.
 
     Args:
         dataset: A :class:`~mmvkd.datasets.seeded.SeededDataset`.
-        views: K seeded views of each clip recur, epoch by epoch, whatever the run's
-            seed, so that a teacher's outputs can be kept for them; None draws a new
-            view in each epoch.
-        **kwargs: Of ``DefaultSampler``.
+        views: Number K of seeded views of each clip that recur, one per epoch, whatever
+            the run's seed, so that a teacher's outputs for them can be kept; None draws
+            a new view in each epoch.
+        **kwargs: Arguments of ``DefaultSampler``.
 
     Raises:
-        TypeError: for another dataset.
+        TypeError: for any other dataset.
         ValueError: if ``views`` is not positive.
     """
 

@@ -17,7 +17,7 @@ from mmvkd.errors import UnfitPipelineError, UnreadableClipError
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import SampleKey, seeded
 
-# which of a folder's pictures are a clip's frames
+# fields that tell which of a folder's pictures are a clip's frames
 _FRAMES = ('offset', 'total_frames', 'start_index', 'filename_tmpl', 'modality')
 
 
@@ -26,20 +26,21 @@ class SeededDataset:
     """Wraps a video or frame dataset; its pipeline stays as it is.
 
     Each sample is loaded with Python, NumPy and torch seeded by (run seed, epoch,
-    sample id), so any number of workers gives the same clips, and a resumed run the
-    clips of the uninterrupted one. The sample id, the position in the annotation list,
-    is attached to each sample's ``metainfo`` as ``sample_id``, the epoch as ``view``.
-    Where a flip or a reversal exchanged classes, ``label_map`` says which.
+    sample id), so any number of workers gives the same clips, and a resumed run those
+    of the uninterrupted one. Each sample's ``metainfo`` gets its position in the
+    annotation list as ``sample_id`` and the epoch as ``view``. Where a flip or a
+    reversal exchanged classes, its ``label_map`` says which.
 
-    A clip that cannot be read is replaced in training by another, drawn by the same
+    In training, a clip that cannot be read is replaced by another, drawn by the same
     key, and named in ``metainfo['skipped']``, which
-    :class:`~mmvkd.engine.hooks.SeedingHook` counts and reports; in testing it raises.
+    :class:`~mmvkd.engine.hooks.SeedingHook` counts and reports; in testing it raises an
+    error.
 
     Args:
         dataset: Config of the dataset, or the dataset.
         oversample: Load this many frames for each frame that the pipeline samples,
             inside the same segments, for teachers that take more frames.
-        recipe: What makes the data set, told when its list is missing.
+        recipe: How to make the data set; shown when its list is missing.
 
     Raises:
         FileNotFoundError: if the annotation file is missing.
@@ -65,7 +66,7 @@ class SeededDataset:
         self.dataset = dataset
         self.replaces = not dataset.test_mode  # clips that cannot be loaded
         transforms = dataset.pipeline.transforms
-        # ours say it themselves, when they are built
+        # our own decoders check this when they are built
         if any('Decord' in type(transform).__name__ for transform in transforms):
             require('decord')
         if oversample > 1:
@@ -78,15 +79,15 @@ class SeededDataset:
 
     @property
     def metainfo(self) -> dict:
-        """The wrapped dataset's."""
+        """That of the wrapped dataset."""
         return self.dataset.metainfo
 
     @property
     def fingerprint(self) -> str:
         """Hash of the annotation list: names, labels and places of frames, in order.
 
-        Where labels were weakened, the true ones count: a teacher's outputs, kept for
-        the clean list, are those for the weakened one.
+        Where labels were weakened, the true ones count: a teacher's outputs that are
+        kept for the clean list also hold for the weakened one.
         """
         digest = hashlib.sha256()
         for index in range(len(self)):
@@ -106,8 +107,8 @@ class SeededDataset:
     def __getitem__(self, key: Union[int, SampleKey]) -> dict:
         """The sample of ``key``.
 
-        A bare index, as other samplers give, is epoch 0 of seed 0 in testing; in
-        training its epoch is drawn from NumPy's generator, for it to be another view
+        A bare index, as other samplers give, means epoch 0 of seed 0 in testing; in
+        training, its epoch is drawn from NumPy's generator, so that it is another view
         each time.
         """
         if not isinstance(key, SampleKey):
@@ -115,7 +116,7 @@ class SeededDataset:
             key = SampleKey(int(key), int(epoch))
         index = key.sample_id
         skipped: list[str] = []
-        # by the key that was asked for: two broken clips must not name each other
+        # by the requested key, or two broken clips could choose each other forever
         others = np.random.default_rng((key.seed, key.epoch, key.sample_id))
         while True:
             with seeded(key.seed, key.epoch, index):
@@ -146,7 +147,7 @@ class SeededDataset:
         try:
             sample = self.dataset.pipeline(self.get_data_info(index))
         except AssertionError as error:
-            # what a crop says, without a word, of a picture that is too small
+            # raised by a crop, without a message, for a picture that is too small
             clip = _name(self.dataset.get_data_info(index))
             why = str(error) or 'a picture of this size does not fit a transform'
             raise UnfitPipelineError(f"clip '{clip}': {why}") from error
@@ -158,10 +159,10 @@ class SeededDataset:
 
 
 class NamingPipeline:
-    """A pipeline that names the clip which cannot be read, for scores.
+    """A pipeline that names a clip that it cannot read, for validation and testing.
 
     Args:
-        pipeline: Of the data set.
+        pipeline: That of the data set.
         source: The list, for the message.
     """
 
@@ -171,11 +172,11 @@ class NamingPipeline:
 
     @property
     def transforms(self) -> list:
-        """Those of the pipeline."""
+        """The transforms of the pipeline."""
         return self.pipeline.transforms
 
     def __call__(self, info: dict) -> Any:
-        """A sample.
+        """Load a sample.
 
         Raises:
             UnreadableClipError: if its clip cannot be read.
@@ -206,7 +207,7 @@ def _build(config: dict[str, Any], recipe: str) -> BaseDataset:
             f"annotation file '{config.get('ann_file')}' is missing{hint}"
         ) from error
     except ValueError as error:
-        # what NumPy says of no annotations at all
+        # what NumPy says when there are no annotations at all
         if 'need at least one array' not in str(error):
             raise
         raise ValueError(f"'{config.get('ann_file')}' lists no clips") from error

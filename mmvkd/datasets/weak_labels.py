@@ -1,4 +1,4 @@
-"""Weak supervision, made of a clean list: wrong labels, and labels taken away."""
+"""Weak supervision made from a clean list: wrong labels, and labels taken away."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ Confusion = Union[None, str, Mapping[int, int]]
 
 @DATASETS.register_module()
 class WeakLabels(SeededDataset):
-    """A :class:`SeededDataset` that weakens the labels of its list, by a seed.
+    """A :class:`SeededDataset` that weakens the labels of its list, by a fixed seed.
 
-    First some labels become wrong, then some are taken away (−1), which a distiller
-    leaves out of every loss on labels. A training set alone can be weakened. The labels
-    depend on the list, the settings here and ``label_seed``, not on the run's seed; the
-    true ones stay in the annotations as ``clean_label``, to judge refined labels by.
-    They never reach a batch.
+    First some labels become wrong, then some are taken away (−1); a distiller leaves
+    clips without a label out of every loss on labels. Only a training set can be
+    weakened. The labels depend on the list, the settings here and ``label_seed``, not
+    on the run's seed; the true ones stay in the annotations as ``clean_label``, to
+    judge refined labels by. They never reach a batch.
 
     Args:
-        dataset: See :class:`SeededDataset`, as all settings that are not named here.
+        dataset: See :class:`SeededDataset`.
         noise: Share of the labels that become wrong.
         confusion: Which class is taken for which; see :func:`add_noise`.
         labeled: Share of the clips of each class that keep a label.
         labeled_only: Leave the other clips out, for models that need every label.
-        label_seed: Of the draws.
+        label_seed: Seed of the draws.
         num_classes: M; one more than the largest label if None.
-        record: File to write what was done to, as JSON.
-        **settings: Of :class:`SeededDataset`.
+        record: JSON file to which the settings, counts and labels are written.
+        **settings: Other settings of :class:`SeededDataset`.
 
     Raises:
-        ValueError: for a data set of ``test_mode``, several labels a clip, or settings
-            out of range.
+        ValueError: for a data set in ``test_mode``, several labels per clip, or
+            settings out of range.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ def add_noise(
     confusion: Confusion = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Labels of which a share is wrong.
+    """Make a share of the labels wrong.
 
     Of the clips whose class can be taken for another, exactly ``share``, rounded, get a
     wrong label.
@@ -130,10 +130,10 @@ def add_noise(
         labels: (n,) classes; −1, for none, stays.
         share: In [0, 1].
         num_classes: M.
-        confusion: None for any other class, all as likely (symmetric noise);
-            ``'next'`` for the class behind it, the last one's being the first; or the
-            wrong class by the right one (asymmetric noise). Others are not confused.
-        seed: Of the draw.
+        confusion: None for any other class, all equally likely (symmetric noise);
+            ``'next'`` for the next class, the first after the last; or a mapping from
+            right to wrong classes (asymmetric noise), which leaves others as they are.
+        seed: Seed of the draw.
 
     Returns:
         (n,) classes.
@@ -168,14 +168,14 @@ def take_away(
 ) -> np.ndarray:
     """Labels of a share of the clips, −1 for the others.
 
-    Of each class, ``share``, rounded, but at least one clip, keeps its label. Which do
-    does not depend on the labels: noise leaves the choice as it is.
+    In each class, ``share`` of the clips, rounded, but at least one, keep their label.
+    The choice does not depend on the labels, so noise does not change it.
 
     Args:
         labels: (n,).
-        classes: (n,) by which the share is drawn.
+        classes: (n,) within which the share is drawn.
         share: In (0, 1].
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         (n,) classes or −1.

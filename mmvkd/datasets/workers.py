@@ -1,4 +1,4 @@
-"""Jobs in several processes, of which none can die unnoticed."""
+"""Jobs in several processes, none of which can die unnoticed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def in_processes(
     workers: int,
     initializer: Optional[Callable[[], object]] = None,
 ) -> Iterator[tuple[Job, Outcome]]:
-    """Jobs with what a function gives for them, as they are done.
+    """Yield each job with the function's result for it, as they are done.
 
-    An error of the function ends the others, too: the jobs that have not begun are
+    An error in the function ends the other jobs, too: those that have not begun are
     dropped, those that have are waited for.
 
     Args:
-        function: Of a module, for other processes look it up by its name.
+        function: Defined in a module, as other processes look it up by its name.
         jobs: What it is called with, one by one.
         workers: Processes. With one, or with one job, all is done in this process.
-        initializer: What each other process calls before its first job.
+        initializer: Called by each other process before its first job.
 
     Raises:
-        OSError: if a process is killed. A command that keeps what is done may be given
+        OSError: if a process is killed. A command that keeps finished work can be run
             again, as the message says.
     """
     if workers <= 1 or len(jobs) <= 1:
@@ -39,7 +39,7 @@ def in_processes(
         return
     # 'spawn' is safe in a process that already runs threads, which 'fork' is not
     context = multiprocessing.get_context('spawn')
-    # unlike multiprocessing.Pool, it tells of a process that is killed
+    # unlike multiprocessing.Pool, it reports a process that is killed
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer)
     try:
         futures = {pool.submit(function, job): job for job in jobs}

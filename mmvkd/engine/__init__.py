@@ -1,4 +1,4 @@
-"""What changes over time, the optimizer and its rate."""
+"""Hooks, optimizer constructors and parameter schedulers."""
 
 from mmvkd.engine import hooks, optimizers, schedulers
 

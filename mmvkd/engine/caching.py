@@ -1,4 +1,4 @@
-"""Runs the teachers of a config once, for all cached views, into their stores."""
+"""Runs a config's teachers once for all cached views, and stores their outputs."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _TELL_EVERY = 10.0  # seconds
 def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     """Write the stores that the cached teachers of ``config`` name.
 
-    Of several processes started by ``torchrun``, each writes shards of its own. What
-    is there is kept, so a run that was killed goes on.
+    Of several processes started by ``torchrun``, each writes its own shards. Finished
+    shards are kept, so a killed run resumes where it stopped.
 
     Args:
-        config: Of a distiller with cached teachers.
-        say: Gets lines of progress.
+        config: That of a distiller with cached teachers.
+        say: Called with lines of progress.
 
     Raises:
         ValueError: if there is no cached teacher, or no views to cache.
-        StoreError: if a folder holds another store.
+        StoreError: if a folder holds a different store.
     """
     rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     views = (config.train_dataloader.get('sampler') or {}).get('views')
@@ -81,7 +81,7 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     replaced = 0
     for number, ((shard, rows), batch) in enumerate(zip(plan, loader), 1):
         clips = [sample.metainfo['sample_id'] for sample in batch['data_samples']]
-        # those that cannot be read, in whose place the dataset gives others
+        # clips that cannot be read, which the dataset replaces by others
         empty = np.not_equal(clips, [row % layout.clips for row in rows])
         replaced += int(empty.sum())
         for name, outputs in _outputs(distiller, lacking[shard], batch):
@@ -104,7 +104,7 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
 
 
 def _online(config: Config) -> tuple[dict[str, CachedTeacher], VideoDistiller]:
-    """The cached teachers by name, and the distiller with them at work."""
+    """The cached teachers by name, and the distiller that runs them."""
     model = config.model.to_dict()
     cached = {}
     for name, teacher in (model.get('teachers') or {}).items():
@@ -151,7 +151,7 @@ def _writers(
 def _outputs(
     distiller: VideoDistiller, names: list[str], batch: dict[str, Any]
 ) -> Iterator[tuple[str, Outputs]]:
-    """What teachers say of a loaded batch, in training's own view of it."""
+    """The teachers' outputs for a loaded batch, in the view that training takes."""
     data = distiller.data_preprocessor(batch, training=True)
     seen = Views(to_clip(data['inputs'], distiller.view.format_shape))
     for name in names:

@@ -1,4 +1,4 @@
-"""The process group of a launcher: on gloo without an accelerator; left in the end."""
+"""A launcher's process group: gloo without an accelerator, and left in the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prepare_distributed(cfg: Any) -> None:
         return
     wrapper = cfg.get('model_wrapper_cfg')
     if wrapper is None:
-        # What the Runner uses when it is not told.
+        # The Runner's default.
         wrapper = dict(
             type='MMDistributedDataParallel',
             broadcast_buffers=False,
@@ -71,7 +71,7 @@ def prepare_distributed(cfg: Any) -> None:
 def shut_down() -> None:
     """Leave the process group, once nothing refers to the runner any more.
 
-    NCCL asks for it. The threads of gloo live as long as a wrapped model holds the
+    NCCL requires it. The threads of gloo live as long as a wrapped model holds the
     group, and an interpreter that ends before them may abort.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():

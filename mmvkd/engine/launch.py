@@ -24,7 +24,7 @@ _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing have in common; as in MMAction2."""
+    """Add the arguments that training and testing share, as in MMAction2."""
     add_cfg_options(parser)
     parser.add_argument(
         '--launcher',
@@ -85,8 +85,8 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
 def set_work_dir(config: Config, work_dir: Optional[str], name: str) -> None:
     """Decide on the work directory: argument, else config, else ``work_dirs/NAME``.
 
-    A folder that is named after a base of the config holds the run of that base: the
-    config's own is beside it, under its own name.
+    A folder named after a base of the config holds the run of that base, so the config
+    gets a folder beside it, under its own name.
     """
     own = Path(name).stem
     if work_dir is not None:
@@ -99,17 +99,17 @@ def set_work_dir(config: Config, work_dir: Optional[str], name: str) -> None:
 
 def _files(config: Config) -> set[str]:
     """Names of the files that a config was read from, without their extension."""
-    # its text begins each with a line of the file's path
+    # in the config's text, each begins with a line that is the file's path
     lines = (config.text or '').splitlines()
     files = [line for line in lines if line.endswith('.py') and os.path.isfile(line)]
     return {Path(file).stem for file in files}
 
 
 def build_runner(config: Config, local_rank: int = 0) -> Runner:
-    """Build the config's runner, with what every run of ours relies on.
+    """Build the config's runner, with what all of our runs rely on.
 
     Safe loading is on, processes without an accelerator use gloo, and the hooks that
-    refuse a checkpoint or data that do not fit the model are there.
+    refuse a checkpoint or data that do not fit the model are added.
 
     Args:
         config: Complete, ``launcher`` and ``work_dir`` included; changed in place.
@@ -137,8 +137,8 @@ def force_safe_loading() -> None:
     """Make plain ``torch.load`` safe on torch 2.4 and 2.5 too, for this process.
 
     Symptom: before torch 2.6 MMEngine's loaders run whatever code a checkpoint holds.
-    Our tools call this; a mere ``import mmvkd`` does not, for it would change how other
-    files load. A user's ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is respected.
+    Our tools call this; ``import mmvkd`` alone does not, because that would change how
+    other files load. A user's ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is respected.
     """
     major, minor = (int(part) for part in torch.__version__.split('.')[:2])
     if (major, minor) < (2, 6) and 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' not in os.environ:
@@ -146,10 +146,10 @@ def force_safe_loading() -> None:
 
 
 def fit_rate(runner: Runner) -> None:
-    """See that the learning rate is meant for this length and these steps, or warn.
+    """Warn if the learning rate is meant for another training length or batch size.
 
-    Where ``auto_scale_lr`` is enabled, iterations whose gradients make one step count,
-    which MMEngine leaves out.
+    Where ``auto_scale_lr`` is enabled, count the iterations whose gradients accumulate
+    to one step, which MMEngine leaves out.
     """
     config = runner.cfg
     _check_length(runner)
@@ -170,7 +170,7 @@ def fit_rate(runner: Runner) -> None:
 
 
 def _check_length(runner: Runner) -> None:
-    """Warn of a schedule in epochs that does not end with the training."""
+    """Warn if a schedule in epochs does not end with the training."""
     epochs = (runner.cfg.get('train_cfg') or {}).get('max_epochs')
     schedulers = runner.cfg.get('param_scheduler') or []
     if epochs is None or isinstance(schedulers, Mapping):
@@ -202,7 +202,7 @@ def _check_checkpoint(config: Config) -> None:
     if path is None or '://' in str(path):
         return
     path = os.path.expanduser(path)
-    # a run's folder means its best, or its last where the run goes on
+    # a run's folder means its best checkpoint, or its last one when resuming
     config.load_from = path = find_checkpoint(path, best=not resume) or path
     if not os.path.isfile(path):
         raise FileNotFoundError(f"checkpoint '{path}' is missing")

@@ -15,10 +15,10 @@ def lengths_of(phases: Mapping[str, Mapping[str, Any]], epochs: int) -> list[int
 
     Args:
         phases: Each with ``epochs``, 0 to leave it out; the last one gets the rest.
-        epochs: Of the run.
+        epochs: Epochs of the run.
 
     Raises:
-        ValueError: if they do not add up, or have a field that is not known.
+        ValueError: if they do not add up, or have an unknown field.
     """
     if not phases:
         raise ValueError('phases is empty; name one at least')

@@ -1,4 +1,4 @@
-"""Models within the wrappers of distributed training."""
+"""Models inside the wrappers of distributed training."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from mmengine.model import is_model_wrapper
 
 
 def inner(model: Any) -> Any:
-    """The model itself, out of a wrapper such as DDP's."""
+    """The model itself, without a wrapper such as DDP's."""
     return model.module if is_model_wrapper(model) else model

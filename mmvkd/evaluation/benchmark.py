@@ -1,8 +1,8 @@
-"""What a distillation step costs beside its parts, which run by turns.
+"""What a distillation step costs compared with its parts, which run in turn.
 
-A step needs one training step of the student and one inference of the teachers, and
-where heads run teachers on from the student's features, those suffixes; what it takes
-beyond their sum is waste.
+A step needs one training step of the student, one inference of the teachers and, where
+heads run teachers on from the student's features, those suffixes; what it takes beyond
+their sum is waste.
 """
 
 from __future__ import annotations
@@ -61,11 +61,12 @@ class Ratio:
     Args:
         of: The variant.
         over: The others.
-        spread: Of the ratios round by round, which share what else the machine does.
+        spread: Spread of the ratios of single rounds, within which the other load of
+            the machine is about the same.
         of_means: The ratio of the means, which also count what is not done in each
             step.
         of_fastest: The ratio of the fastest rounds, which were disturbed least.
-        bound: What it should not exceed.
+        bound: What the ratio should not exceed.
     """
 
     of: str
@@ -79,11 +80,11 @@ class Ratio:
 def by_turns(
     variants: Mapping[str, Variant], setting: Setting
 ) -> dict[str, list[float]]:
-    """Seconds of each step: each round runs every variant once, another one first.
+    """Seconds of each step; each round runs every variant once, a different one first.
 
-    A round is an iteration to the heads: they draw the same in all its variants, so
-    that these can be compared, and what they compute now and then, they compute in
-    some rounds.
+    To the heads, a round is an iteration: they draw the same in all its variants, so
+    that these can be compared, and what they compute only now and then falls into some
+    of the rounds.
     """
     names = list(variants)
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -111,10 +112,10 @@ def needed(names: Collection[str]) -> tuple[str, ...]:
 
 
 def ratios_of(times: Mapping[str, Sequence[float]], plain_kd: bool) -> list[Ratio]:
-    """The ratios whose parts are all there.
+    """The ratios whose parts were all measured.
 
     Args:
-        times: By variant, round by round.
+        times: Seconds by variant, round by round.
         plain_kd: Whether KD is the only head.
     """
     whole = _BOUND_KD if plain_kd else _BOUND_HEADS
@@ -145,8 +146,8 @@ class Report:
         about: The config, the machine and the setting, as plain values.
         times: Seconds of each step by variant.
         ratios: See :class:`Ratio`.
-        memory: Peak bytes by variant, those of the empty process taken off.
-        memory_ratios: Peak of a variant over what it may be, and that as a sum.
+        memory: Peak bytes by variant, less those of an empty process.
+        memory_ratios: Peaks against their bounds; see :func:`memory_ratios`.
         notes: What was not measured, and why.
     """
 
@@ -158,7 +159,7 @@ class Report:
     notes: Sequence[str]
 
     def plain(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """The report as plain values, for a JSON file."""
         return dict(
             about=dict(self.about),
             times={
@@ -178,16 +179,16 @@ def measure(
     folder: Path,
     peaks: Optional[Callable[[Sequence[str]], Mapping[str, int]]] = None,
 ) -> Report:
-    """Time the variants of a config by turns.
+    """Time the variants of a config in turn.
 
     Args:
-        config: Of a distiller, or of a recognizer alone.
-        setting: How.
-        folder: For made-up weights and stores of outputs; empty.
+        config: That of a distiller, or of a recognizer alone.
+        setting: How to measure.
+        folder: Empty folder for made-up weights and stores of outputs.
         peaks: Gives the peak memory of variants; None leaves it out.
 
     Raises:
-        ValueError: if the clips' shape cannot be told from the config.
+        ValueError: if the clips' shape cannot be inferred from the config.
     """
     bench = Bench(config, setting, folder)
     notes = []
@@ -221,8 +222,8 @@ def measure(
 def memory_ratios(memory: Mapping[str, int]) -> list[dict[str, Any]]:
     """Peaks against their bounds.
 
-    The distillation step may take what the plain student takes, and a process that
-    only runs the teachers: their weights and one forward pass.
+    The distillation step may take as much as the plain student and a process that only
+    runs the teachers (their weights and one forward pass) take together.
     """
     wanted = [(DISTILLATION, (STUDENT, TEACHERS), 1.0), (CACHED, (STUDENT,), 1.02)]
     return [
@@ -314,7 +315,7 @@ def _time(seconds: float) -> str:
 
 
 def _clock(device: torch.device) -> Callable[[Callable, Any], float]:
-    """Gives the seconds that a call takes, on the device if that is a GPU."""
+    """A function that times a call in seconds, on the device if that is a GPU."""
     if device.type != 'cuda':
 
         def on_host(run: Callable, given: Any) -> float:

@@ -27,8 +27,8 @@ class Complexity:
     """The cost of one view of one clip.
 
     Args:
-        shape: Of the input, batch included: (1, T, C, H, W) or (1, 1, C, T, H, W).
-        parameters: Their number.
+        shape: That of the input, batch included: (1, T, C, H, W) or (1, 1, C, T, H, W).
+        parameters: Number of parameters.
         gflops: 10⁹ multiply-adds of backbone, neck and head.
         latency_ms: Median milliseconds of a forward pass on the CPU, if measured.
     """
@@ -57,7 +57,7 @@ def complexity(
         latency: Measure the time as well.
 
     Raises:
-        ValueError: If the shape is not given and not known.
+        ValueError: If the shape is not given and cannot be inferred.
         TypeError: If the model is no recognizer of frames.
     """
     init_default_scope(config.get('default_scope') or 'mmaction')
@@ -83,7 +83,7 @@ def complexity(
 
 
 def cpu_latency(model: BaseRecognizer, inputs: Tensor, repeats: int = 10) -> float:
-    """Median milliseconds of a forward pass, after two that do not count."""
+    """Median milliseconds of a forward pass, after two for warm-up."""
     forward = _Forward(model).eval()
     times = []
     with torch.no_grad():
@@ -97,7 +97,7 @@ def cpu_latency(model: BaseRecognizer, inputs: Tensor, repeats: int = 10) -> flo
 def view_shape(
     config: Mapping[str, Any], shape: tuple[int, ...] = ()
 ) -> tuple[int, ...]:
-    """The input of one view, without the batch.
+    """The input shape of one view, without the batch.
 
     Args:
         config: With a ``val_dataloader``, ``test_dataloader`` or ``train_dataloader``;
@@ -105,7 +105,7 @@ def view_shape(
         shape: See :func:`complexity`.
 
     Raises:
-        ValueError: If it cannot be told from the pipeline.
+        ValueError: If it cannot be inferred from the pipeline.
     """
     if len(shape) in (4, 5):
         return shape
@@ -120,7 +120,7 @@ def view_shape(
         kind = short_type(transform['type'])
         if 'Sample' in kind:
             clips, length = transform.get('num_clips', 1), transform.get('clip_len', 1)
-            # of single frames, num_clips counts the segments; of clips, the views
+            # for single frames, num_clips counts the segments; for clips, the views
             frames = clips if length == 1 else length
         elif kind in _CROPS:
             image = _pair(transform.get('crop_size', transform.get('size')))

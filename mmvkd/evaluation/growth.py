@@ -1,4 +1,4 @@
-"""How a distillation step grows with teachers, frames, classes and processes."""
+"""How the cost of a step grows with teachers, frames, classes and processes."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _HEADS = 'heads alone'
 
 @dataclass(frozen=True)
 class Point:
-    """Seconds of each variant at one place of an axis."""
+    """Seconds of each variant at one point of an axis."""
 
     value: int
     times: Mapping[str, Sequence[float]]
 
     @property
     def parts(self) -> str:
-        """What the step needs, as the sum it is drawn as."""
+        """Name of the line that shows the sum of all that a step needs."""
         return ' + '.join(needed(self.times))
 
     def series(self) -> dict[str, Spread]:
@@ -72,11 +72,11 @@ def growth(
     """Time the step along an axis.
 
     Args:
-        config: Of a distiller.
-        axis: One of :data:`AXES`. Of processes there are at most as many as cores or,
-            on GPUs, as those; each has a batch of its own.
+        config: That of a distiller.
+        axis: One of :data:`AXES`. There are at most as many processes as cores or, on
+            GPUs, as GPUs; each has a batch of its own.
         setting: How each point is measured.
-        say: Gets lines of progress.
+        say: Called with lines of progress.
 
     Raises:
         ValueError: if the config has no teachers.
@@ -134,7 +134,7 @@ def _values(axis: str, setting: Setting) -> list[int]:
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """Number of cores that this process may use."""
     known = getattr(os, 'sched_getaffinity', None)
     return len(known(0)) if known else os.cpu_count() or 1
 
@@ -189,7 +189,7 @@ def _one_of(
 
 
 def plain_growth(found: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
-    """For a JSON file."""
+    """The points as plain values, for a JSON file."""
     return {
         axis: [
             dict(
@@ -204,7 +204,7 @@ def plain_growth(found: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
 
 
 def draw(figure: Figure, found: Mapping[str, Sequence[Point]]) -> None:
-    """A panel for each axis; the band of a line is between the quartiles."""
+    """Draw a panel for each axis; the band of a line is between the quartiles."""
     rows = (len(found) + 1) // 2
     columns = min(2, len(found))
     figure.set_size_inches(3.6 * columns, 2.6 * rows + 0.4)

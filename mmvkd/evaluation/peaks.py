@@ -15,9 +15,9 @@ import torch
 
 from mmvkd.evaluation.variants import TEACHERS, Bench, Setting, plain
 
-# the optimizer's state is there from the second step on
+# the optimizer's state exists from the second step on
 _STEPS = 3
-# on the host, where two of the same differ by some percent; their median counts
+# on the host, where equal ones differ by some percent; their median counts
 _PROCESSES = 9
 
 
@@ -26,9 +26,9 @@ def peak_memory(
 ) -> dict[str, int]:
     """Peak bytes of variants by name: allocated on a GPU, resident on the host.
 
-    Each runs in a fresh process, on the host in some, whose median is taken and from
-    that what a process takes that only imported. The teachers' is that of their weights
-    and one inference.
+    Each runs in a fresh process; on the host in several, of which the median is taken.
+    What a process takes that runs no variant is subtracted. The teachers' peak is that
+    of their weights and one inference.
 
     Args:
         config: See :class:`~mmvkd.evaluation.variants.Bench`.

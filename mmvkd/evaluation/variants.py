@@ -1,7 +1,7 @@
 """The parts of a config's training step, each to be run alone.
 
-Clips and weights are made up, so that a config is measured without data and without
-checkpoints.
+Clips and weights are made up, so that a config can be measured without data and
+without checkpoints.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CACHED = 'cached step'
 HEAD = 'head '
 LOADED = ' with loading'
 
-# of trained teachers; those of random weights would say the same of every class
+# as of trained teachers; random weights would rate all classes nearly the same
 _LOGIT_SPREAD = 3.0
 _CACHED_KEYS = ('store', 'topk', 'temperature', 'pool')
 
@@ -58,11 +58,11 @@ class Setting:
 
     Args:
         batch: Clips in a batch, of each process.
-        size: Pixels a side of the made-up clips; None as in the config's pipeline.
-        frames: Of a clip; None as in the pipeline.
+        size: Pixels a side of the made-up clips; None for those of the pipeline.
+        frames: Frames of a clip; None for those of the pipeline.
         device: ``cpu`` or ``cuda``.
         steps: Rounds that count; each variant takes one step in each.
-        warmup: Rounds before them.
+        warmup: Rounds before those that count.
     """
 
     batch: int = 8
@@ -89,8 +89,8 @@ class Variant:
     """Something to time.
 
     Args:
-        run: What is timed; takes what ``prepare`` gave.
-        prepare: What is not.
+        run: The part that is timed; takes what ``prepare`` gave.
+        prepare: The part that is not timed.
     """
 
     run: Callable[[Any], Any]
@@ -101,7 +101,7 @@ class Bench:
     """The variants of a config's training step, each built when it is asked for.
 
     Args:
-        config: Of a distiller, or of a recognizer alone.
+        config: That of a distiller, or of a recognizer alone.
         setting: How it is measured.
         folder: Where made-up teacher weights and stores of their outputs are, or will
             be.
@@ -148,7 +148,7 @@ class Bench:
 
     @property
     def online_names(self) -> list[str]:
-        """The variants of a distiller whose teachers are there, not cached."""
+        """The variants of a distiller whose teachers run, rather than being cached."""
         teachers = _online(self.online).values()
         suffixes = [SUFFIXES] if any(t.offers_hybrid for t in teachers) else []
         heads = [f'{HEAD}{name}' for name in self.model.get('heads') or {}]
@@ -165,7 +165,7 @@ class Bench:
 
     @property
     def loaded_names(self) -> list[str]:
-        """The variants that load their clips, if the data set is there."""
+        """The variants that load their clips, if the data set is available."""
         sampler = (self.config.get('train_dataloader') or {}).get('sampler') or {}
         keyed = short_type(sampler.get('type')) == 'SeededSampler'
         own = [STUDENT, CACHED] if keyed and CACHED in self.names else [STUDENT]
@@ -194,7 +194,8 @@ class Bench:
     def _step(self, name: str) -> Callable[[dict], Any]:
         """A training step, optimizer included, that leaves the weights where they are.
 
-        The same arithmetic at a rate of zero: no step differs from the first one.
+        The learning rate is zero and the arithmetic the same: no step differs from the
+        first one.
         """
         if name not in self._steps:
             makers: dict[str, Callable[[], nn.Module]] = {
@@ -216,7 +217,7 @@ class Bench:
         return optim
 
     def _wrapped(self, model: nn.Module) -> Any:
-        """The model in the wrapper that MMEngine gives it in several processes."""
+        """The model in the wrapper that MMEngine uses for several processes."""
         model.train()
         if not torch.distributed.is_initialized():
             return model
@@ -224,7 +225,7 @@ class Bench:
         return MMDistributedDataParallel(model, device_ids=ids)
 
     def _teachers(self) -> Variant:
-        """One inference of each teacher, its input being there."""
+        """One inference of each teacher, given its input."""
         teachers = _online(self.online).values()
         views, samples, _ = self._seen()
         inputs = {teacher.view: views[teacher.view] for teacher in teachers}
@@ -237,7 +238,7 @@ class Bench:
         return Variant(run)
 
     def _head(self, name: str) -> Variant:
-        """A head's terms and their gradients, the models' outputs being there."""
+        """A head's terms and their gradients, given the models' outputs."""
         head = self.online.heads[name]
         student, chosen, targets = self._given(head)
 
@@ -255,10 +256,10 @@ class Bench:
         return Variant(run, leaves)
 
     def _suffixes(self) -> Variant:
-        """What of the teachers runs on from the student's features, and back to them.
+        """Parts of teachers that run on from the student's features, and back to them.
 
-        Only the heads know what that is: they run before, which is not timed. One that
-        draws it makes the same draw as in the other variants of the round.
+        Only the heads know which parts: they run before, which is not timed. A head
+        that draws them makes the same draw as in the other variants of the round.
         """
         heads = [(head, *self._given(head)) for head in self.online.heads.values()]
 
@@ -278,7 +279,7 @@ class Bench:
     def _given(
         self, head: DistillationHead
     ) -> tuple[Outputs, dict[str, Outputs], Targets]:
-        """What a head gets in a step, but for the student's graph."""
+        """The inputs of a head in a step, without the student's autograd graph."""
         model = self.online
         views, samples, targets = self._seen()
         names = head.choose(self.teacher_names)
@@ -297,7 +298,7 @@ class Bench:
 
     @cached_property
     def online(self) -> VideoDistiller:
-        """The distiller whose teachers are there."""
+        """The distiller whose teachers run, rather than being cached."""
         teachers = {}
         for name, settings in self._settings.items():
             online = {k: v for k, v in settings.items() if k not in _CACHED_KEYS}
@@ -344,10 +345,10 @@ class Bench:
         )
 
     def write_stores(self) -> None:
-        """Write the online teachers, and their outputs for a batch, over and over.
+        """Write the online teachers, and stores that repeat their outputs for a batch.
 
-        The stores have an entry for each clip of the data set if it is there, else for
-        each of the batch.
+        The stores have an entry for each clip of the data set if it is available, else
+        for each of the batch.
         """
         if all(is_store(str(self.folder / name)) for name in self._settings):
             return
@@ -361,7 +362,7 @@ class Bench:
             cached.attach(name, dict.fromkeys(online.reader.names))
             outputs = online(views, samples)
             outputs.wait()
-            # before the store, whose fingerprint they are a part of
+            # before the store, whose fingerprint includes them
             torch.save(online.model.state_dict(), cached.checkpoint)
             kept = cached.kept(outputs)
             layout = cached.layout(kept, self.multi_label, clips, 1)
@@ -381,7 +382,7 @@ class Bench:
         return int(dataset.get('oversample', 1))
 
     def made_up(self, oversample: int = 1) -> dict[str, Any]:
-        """A batch as the loader gives it, of noise."""
+        """A batch of noise, in the form that the loader gives."""
         shape = list(self.shape)
         shape[self._time_axis] *= oversample
         generator = torch.Generator().manual_seed(0)
@@ -416,7 +417,7 @@ class Bench:
 
     @property
     def training_only_bytes(self) -> int:
-        """Bytes of what a process with the teachers alone would not hold."""
+        """Bytes that a process with the teachers alone would not hold."""
         parts = (*self.online.parameters(), *self.online.buffers())
         return sum(part.numel() * part.element_size() for part in parts)
 
@@ -439,7 +440,7 @@ class Bench:
         return Runner.build_dataloader(settings, seed=0)
 
     def loaded(self, cached: bool = False) -> Iterator[dict]:
-        """Batches from the data set without end, loaded within the step."""
+        """Endless batches from the data set, loaded within the step."""
         loader = self._loader(
             views=1 if cached else None,
             num_workers=0,
@@ -449,7 +450,7 @@ class Bench:
         return itertools.chain.from_iterable(itertools.repeat(loader))
 
     def loading_times(self) -> list[float]:
-        """Seconds for each batch of the config's own loader, with nothing beside."""
+        """Seconds for each batch of the config's own loader, with nothing beside it."""
         batches = itertools.chain.from_iterable(itertools.repeat(self._loader()))
         times = []
         for _ in range(self.setting.warmup + self.setting.steps):
@@ -473,7 +474,7 @@ def _online(model: VideoDistiller) -> dict[str, RecognizerTeacher]:
 
 
 def _noting(outputs: Outputs, asked: list[Callable[[], Tensor]]) -> Outputs:
-    """The same outputs; what is asked of their hybrid is also put in ``asked``."""
+    """The same outputs, whose ``hybrid`` also notes its calls in ``asked``."""
     hybrid = outputs.hybrid
     if hybrid is None:
         return outputs

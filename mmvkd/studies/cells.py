@@ -92,7 +92,7 @@ def row_cells(row: Row, table: Table) -> dict[str, str]:
 
 
 def accuracy(row: Row) -> str:
-    """Mean, spread, and how many seeds are behind them or open."""
+    """Mean and spread over seeds, and how many seeds are open."""
     text = percent(row.mean)
     if len(row.scores) > 1:
         text = f'{100 * row.mean:.1f} ± {100 * row.spread:.1f} %'

@@ -1,4 +1,4 @@
-"""The command lines of a run: those that the study calls, and that it prints."""
+"""The command lines of a run, as the study calls them and as it prints them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Step:
     Args:
         name: ``train``, ``test`` or ``cache``.
         script: File name of the tool.
-        arguments: Behind it.
+        arguments: Arguments of the tool.
         environment: Variables that are set.
     """
 
@@ -68,18 +68,19 @@ def run_folder(study: Study, name: str) -> Path:
 
 
 def train_step(study: Study, run: Run, resume: bool = False) -> Step:
-    """The training.
+    """The training of a run.
 
     Args:
-        study: Of the run.
-        run: Those that it needs have finished, or their best checkpoint is not known.
+        study: The study of the run.
+        run: The run. The best checkpoints of runs that it needs are known only once
+            those have finished.
         resume: Go on from the last checkpoint.
     """
     folder = run_folder(study, run.name)
     count = (str(run.processes),) if run.processes > 1 else ()
     needs = _needs(study, run)
     if resume:
-        # it says where to start, and would be resumed from
+        # it says where to start; a resumed run would go on from it
         needs.pop('load_from', None)
     options = _options({**run.options, **needs})
     place = ('--work-dir', folder.as_posix(), '--seed', str(run.seed))
@@ -92,7 +93,7 @@ def train_step(study: Study, run: Run, resume: bool = False) -> Step:
 
 
 def cache_step(study: Study, run: Run) -> Step:
-    """The store of a teacher's outputs; it goes on where it was stopped."""
+    """The storing of a teacher's outputs; it goes on where it was stopped."""
     store = {f'model.teachers.{run.caches}.store': _store(study, run.name)}
     options = _options({**run.options, **_needs(study, run), **store})
     return Step('cache', 'cache_teacher.py', (run.config, *options), _environment(run))
@@ -131,10 +132,10 @@ def _needs(study: Study, run: Run) -> dict[str, str]:
 
 
 def _made(study: Study, key: str, name: str) -> str:
-    """What an option is given for a run that is needed.
+    """The value that an option gets for a needed run.
 
-    A teacher takes the run's folder, for its best checkpoint, or its store; anything
-    else a file.
+    A teacher gets the run's folder, for its best checkpoint, or its store; any other
+    option gets a file.
     """
     if study.runs[name].caches:
         return _store(study, name)

@@ -1,6 +1,6 @@
-"""Tables inside other texts, such as a README, that a command makes of results.
+"""Tables in other texts, such as a README, that a command makes from results.
 
-A comment, which nobody sees in the rendered text, says what the table shows::
+A comment, invisible in the rendered text, says what the table shows::
 
     <!-- table of results/graph_motions
     8 epochs = epochs8 accuracy; 24 epochs = epochs24 accuracy
@@ -11,11 +11,12 @@ A comment, which nobody sees in the rendered text, says what the table shows::
 
     <!-- end of table -->
 
-The folders, from that of the text, have ``results.json`` of one study each. The first
-line has the columns, each one of the report's, after the study and the setting where
-there are several, and before it, if it has another title, that. Every other line is a
-row: a method or a teacher of the studies, after ``*`` in bold, and its title, if it has
-another here. Where studies call it differently, ``or`` is between its names.
+The folders, relative to that of the text, have the ``results.json`` of one study each.
+The first line lists the columns: each is a column of the report, after the names of the
+study and the setting where there are several; ``TITLE =`` before it gives it another
+title. Every other line is a row: a method or a teacher of the studies; ``= TITLE``
+after it gives it another title, and ``*`` before it makes it bold. Where studies use
+different names for it, ``or`` separates them.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def filled(text: str, folder: Path) -> str:
 
     Args:
         text: Markdown.
-        folder: That the text is in.
+        folder: The folder of the text.
 
     Raises:
         FileNotFoundError: If results that it names do not exist.
@@ -79,7 +80,7 @@ def _lines(folders: Sequence[Path], says: Sequence[str]) -> list[str]:
 
 
 def _column(word: str, found: Mapping[str, Table]) -> tuple[str, Table, str]:
-    """Title, table and the report's column."""
+    """The title, the table, and the column of the report."""
     title, _, source = word.rpartition(' = ')
     for where, table in found.items():
         column = source.removeprefix(where)
@@ -93,7 +94,7 @@ def _column(word: str, found: Mapping[str, Table]) -> tuple[str, Table, str]:
 
 
 def _row(word: str, found: Sequence[Table]) -> tuple[list[str], str, str]:
-    """Names, title and what makes it bold."""
+    """The names, the title, and the mark that makes the row bold, if any."""
     name, _, title = word.partition(' = ')
     bare = name.removeprefix('*')
     names = bare.split(' or ')

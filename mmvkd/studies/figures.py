@@ -15,10 +15,10 @@ from mmvkd.studies.summary import Row, Table, class_groups
 from mmvkd.visualization.curves import Curve, draw_curve
 from mmvkd.visualization.pictures import COLORS, WIDTH, Draw
 
-# of the first rows as many as there are colors, and so on
+# one for as many rows as there are colors, then the next
 _LINES = ('-', '--', ':')
 _FILLS = ('full', 'none', 'left')
-_ROW = 0.24  # inches of a class
+_ROW = 0.24  # inches per class
 
 
 def pictures(table: Table, results: Mapping[str, Any]) -> dict[str, tuple[str, Draw]]:
@@ -58,7 +58,7 @@ def row_colors(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _cycle(row: Row, colors: Mapping[str, str]) -> int:
-    """How often all colors were given away before this row's."""
+    """How many times all colors were used up before this row."""
     return list(colors).index(row.name) // len(COLORS)
 
 
@@ -107,7 +107,7 @@ def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
 
 
 def _legend(figure: Figure) -> None:
-    """Below the axes, in two columns if both fit."""
+    """Put the legend below the axes, in two columns if they fit."""
     labels = figure.axes[0].get_legend_handles_labels()[1]
     columns = 1 if max(map(len, labels), default=0) > 22 else 2
     # an inch of height for five more rows
@@ -185,7 +185,7 @@ def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        if _ROW * len(block) > 0.065 * len(title):  # inches that there are, and needed
+        if _ROW * len(block) > 0.065 * len(title):  # inches available, and needed
             axes.set_ylabel(title, fontsize=8)
         axes.set_xticks([])
         if place == 0:

@@ -25,7 +25,7 @@ from mmvkd.studies.machine import has_accelerator
 from mmvkd.studies.plan import Run, Study
 
 _PACKAGES = ('torch', 'numpy', 'mmengine', 'mmaction2', 'decord')
-# these tell of results and make none
+# these present results and do not make any
 _NOT_OF_RUNS = ('studies', 'visualization')
 _WEIGHTS = ('load_from', 'checkpoint', 'pretrained')
 _WITH_WEIGHTS = ('load_from', 'model')
@@ -35,10 +35,10 @@ _TOOLS = ('train.py', 'test.py', 'cache_teacher.py')
 
 
 def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, Any]:
-    """Everything that decides a run's result, but for where its files lie.
+    """Everything that determines a run's result, except where its files lie.
 
     Args:
-        study: Of the run.
+        study: The study of the run.
         run: The run.
         needs: Digests of the runs that it needs, by name.
 
@@ -68,7 +68,7 @@ def digest(value: Mapping[str, Any]) -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What two fingerprints differ by, a few words each."""
+    """How two fingerprints differ, in a few words each."""
     found = []
     for key in ('config', 'code', 'data', 'versions', 'needs'):
         if old.get(key) == new.get(key):
@@ -102,14 +102,14 @@ def expanded(run: Run) -> dict[str, Any]:
 
 @contextmanager
 def config_of(run: Run) -> Iterator[Config]:
-    """Give the run's config, in the environment of the run while it is in use."""
+    """Give the run's config; while it is in use, the run's environment is set."""
     with environment(run.environment):
         yield load_config(run.config, run.options)
 
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, and put them back."""
+    """Set environment variables, and restore them afterwards."""
     before = {key: os.environ.get(key) for key in variables}
     os.environ.update(variables)
     try:
@@ -140,7 +140,7 @@ def code_hash() -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that numbers depend on."""
+    """Versions of Python and of the packages that numbers depend on."""
     found = {'python': platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -151,7 +151,7 @@ def versions() -> dict[str, str]:
 
 
 def _resolved(node: Any) -> Any:
-    """With the models in place of what names their configs."""
+    """The config, with models in place of the names of their configs."""
     if isinstance(node, Mapping):
         if isinstance(node.get('config'), str) and node['config'].endswith('.py'):
             node = recognizer_config(node)
@@ -169,7 +169,7 @@ def _resolved(node: Any) -> Any:
 
 
 def _leaves(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
-    """Every value inside that holds no other, by its dotted key."""
+    """Every innermost value of a config, with its dotted key."""
     items: Any = ()
     if isinstance(node, Mapping):
         items = node.items()
@@ -182,7 +182,7 @@ def _leaves(node: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def _lists(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Hash of each list that a loader reads, and bytes of the clips in it."""
+    """Hash of each list that a loader reads, and bytes of some of its clips."""
     found: dict[str, Any] = {}
     loaders = [value for key, value in config.items() if key.endswith('_dataloader')]
     for dataset in _mappings(loaders):
@@ -196,17 +196,17 @@ def _lists(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _weights(config: Mapping[str, Any], made: Collection[str]) -> dict[str, Any]:
-    """Hash of the weights to begin with, but for those that runs of the study made.
+    """Hash of the weights to start from, except those that runs of the study made.
 
     Args:
-        config: Of the run.
-        made: Settings that name what other runs make, which their digests tell of.
+        config: The config of the run.
+        made: Settings that name outputs of other runs, whose digests stand for them.
     """
     found = {}
     for key, name in _leaves({key: config.get(key) for key in _WITH_WEIGHTS}):
         if not isinstance(name, str) or key.rpartition('.')[2] not in _WEIGHTS:
             continue
-        # what a teacher's own config begins with, its checkpoint replaces
+        # a teacher's checkpoint replaces what its own config starts from
         if key in made or _OF_TEACHER.match(key):
             continue
         file = find_checkpoint(name.removeprefix('run://').partition('?')[0])
@@ -216,7 +216,7 @@ def _weights(config: Mapping[str, Any], made: Collection[str]) -> dict[str, Any]
 
 
 def _mappings(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every mapping inside, itself among them."""
+    """Every mapping inside, the outermost included."""
     if isinstance(node, Mapping):
         yield node
         node = list(node.values())
@@ -226,7 +226,7 @@ def _mappings(node: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _clip_bytes(name: str, prefix: str) -> int:
-    """Bytes of up to 100 clips, evenly spread over the list; of frames' folders, 0."""
+    """Bytes of up to 100 clips, evenly spread over a list; frame folders count 0."""
     lines = Path(name).read_text().splitlines() if Path(name).is_file() else []
     clips = [line.split()[0] for line in lines if line.strip()]
     chosen = clips[:: -(-len(clips) // 100)] if clips else []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def has_accelerator() -> bool:
-    """Whether runs will use one; asked without waking it, for runs are forked."""
+    """Whether runs will use an accelerator; asked without waking it, as runs fork."""
     if os.environ.get('CUDA_VISIBLE_DEVICES', 'unset') in ('', '-1'):
         return False
     return any(
@@ -18,7 +18,7 @@ def has_accelerator() -> bool:
 
 
 def devices() -> list[str]:
-    """Accelerators by number; none without."""
+    """Numbers of the accelerators; empty if there are none."""
     if not has_accelerator():
         return []
     named = os.environ.get('CUDA_VISIBLE_DEVICES')

@@ -1,4 +1,4 @@
-"""Where the runs of a study come from: of this code, config and data, or of others."""
+"""Whether the runs of a study are of this code, config and data, or of others."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mmvkd.studies.records import FINGERPRINT
 def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, str]:
     """Compare what is in a study's folder with what would be run now.
 
-    A run that a study beside it has finished, of the same fingerprint, is linked.
+    A run that a study beside it has finished with the same fingerprint is linked.
 
     Args:
         study: The study.
         fresh: Move runs of other origin aside instead of refusing to go on.
-        say: Gets lines of progress.
+        say: Called with lines of progress.
 
     Returns:
         The digest of each run's fingerprint.
@@ -75,7 +75,7 @@ def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, s
 
 
 def _begun(folder: Path) -> bool:
-    """Whether anything stands beside the fingerprint."""
+    """Whether the folder has a fingerprint and anything beside it."""
     if not (folder / FINGERPRINT).is_file():
         return False
     return any(file.name != FINGERPRINT for file in folder.iterdir())

@@ -1,4 +1,4 @@
-"""What a finished run leaves for the table, without a time in it."""
+"""What a finished run contributes to the table, without any times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mmvkd.studies.plan import Run, Study
 
 RESULT = 'result.json'
 _NO_METRICS = ('step', 'time', 'data_time', 'memory')
-# of a backbone; with weights or without, it has the same size and speed
+# settings of a backbone that change neither its size nor its speed
 _OF_TRAINING = ('frozen_stages', 'init_cfg')
 
 
@@ -34,8 +34,8 @@ def collect(study: Study, run: Run, mark: str) -> dict[str, Any]:
     """Put the run's result together and write it into its folder.
 
     Args:
-        study: Of the run.
-        run: Trained and tested, or cached.
+        study: The study of the run.
+        run: The run, trained and tested, or cached.
         mark: Digest of its fingerprint.
     """
     folder = run_folder(study, run.name)
@@ -62,7 +62,7 @@ def collect(study: Study, run: Run, mark: str) -> dict[str, Any]:
 
 
 def commands(study: Study, run: Run, test: Optional[Step] = None) -> dict[str, str]:
-    """The lines that train (or cache) and test the run again."""
+    """The command lines that train (or cache) and test the run again."""
     lines = dict(train=make_step(study, run).line())
     if test is not None:
         lines['test'] = test.line()
@@ -70,7 +70,7 @@ def commands(study: Study, run: Run, test: Optional[Step] = None) -> dict[str, s
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
-    """The validation of each epoch, whatever restarts the run had."""
+    """The validation of each epoch, however often the run was restarted."""
     epochs: dict[int, dict[str, float]] = {}
     for entry in logged(folder):
         if 'epoch' in entry or 'lr' in entry:
@@ -113,7 +113,7 @@ def latency(run: Run) -> float:
 
 
 def _as_built(backbone: Any) -> Any:
-    """Its settings, and those of its pathways, that decide size and speed."""
+    """The settings of a backbone and its pathways that decide size and speed."""
     if not isinstance(backbone, Mapping):
         return backbone
     return {k: _as_built(v) for k, v in backbone.items() if k not in _OF_TRAINING}
@@ -123,7 +123,7 @@ def of_predictions(file: Path, study: Study) -> dict[str, Any]:
     """Predicted and true class of each test clip, in the order of the list.
 
     Also, for clips of reversal pairs, whether the true class scores above its partner.
-    Nothing where clips have several labels.
+    Empty where clips have several labels.
     """
     with open(file, 'rb') as stream:
         samples = pickle.load(stream)  # written by our own test a moment ago

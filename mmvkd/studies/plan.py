@@ -14,8 +14,8 @@ A study file is a config of plain values::
         kd=dict(config='mmvkd::distill/kd_tsm_r50_to_r18.py', needs=['tsm_r50']))
 
 A cell is a method in a setting with a seed; a setting is a choice from each of the axes
-``datasets``, ``pairs``, ``labels`` and ``schedules``. A cell's run needs other runs, of
-``runs`` or of ``methods``; one that several cells need runs once.
+``datasets``, ``pairs``, ``labels`` and ``schedules``. A cell's run may need other runs,
+of ``runs`` or of ``methods``; one that several cells need is run once.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _CHOICE = {'options': dict, 'environment': dict, 'data': str}
 
 
 class StudyError(ValueError):
-    """A study that cannot run as it is declared, or as its folder stands."""
+    """A study that cannot run as it is declared, or with its folder as it is."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class Run:
     Args:
         name: Unique in the study; also its folder.
         config: As ``tools/train.py`` takes it.
-        seed: Of the run.
+        seed: Seed of the run.
         needs: Names of runs by the option that gets their checkpoint or store.
-        options: ``--cfg-options``, but for those of ``needs``.
-        environment: Variables, those of the data set included.
-        processes: More than one runs through ``tools/dist_train.sh``.
-        threads: Of each process, on a CPU.
+        options: ``--cfg-options``, except those of ``needs``.
+        environment: Variables, including those of the data set.
+        processes: More than one are run by ``tools/dist_train.sh``.
+        threads: Threads of each process, on a CPU.
         caches: The config's teacher whose outputs are kept, '' for a training.
     """
 
@@ -120,22 +120,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """What is to be run, and how it is to be told.
+    """What is to be run, and how it is to be reported.
 
     Args:
-        name: Of the study.
-        title: Of its report.
-        folder: All that it writes lies below.
-        runs: By name, each behind those that it needs.
-        cells: In the order of methods.
+        name: Name of the study.
+        title: Title of its report.
+        folder: The folder of all that it writes.
+        runs: Runs by name, each after those that it needs.
+        cells: By setting, in the order of methods.
         methods: Titles by name.
         settings: Names, in order; one empty name where no axis is declared.
         teachers: Names of shared runs that cells need, with titles, by setting.
         student: The method that is the student alone, '' if none is.
         baselines: Methods that others are compared with.
-        requires: What must be there, with what to do if it is not, by path.
-        remarks: The author's, for the report.
-        classes: Names, '' where not known.
+        requires: What to do if a required path is missing, by path.
+        remarks: The author's remarks, for the report.
+        classes: Names; empty if not known.
         reversals: Pairs of names, one the reversal of the other.
         per_device: Runs at a time on one accelerator.
     """
@@ -164,7 +164,7 @@ class Study:
         return [*found, name]
 
     def runs_of(self, methods: Sequence[str]) -> list[str]:
-        """The runs of some methods' cells, with all that they need; of none, all.
+        """The runs of some methods' cells, with all that they need; for none, all runs.
 
         They are in the order of the cells, each after what it needs.
 
@@ -181,8 +181,8 @@ def load_study(path: str, folder: Optional[str] = None) -> Study:
     """Read a study file.
 
     Args:
-        path: Of the file, or a name such as ``mmvkd::studies/quickstart.py``.
-        folder: Of all that it writes; default: the file's ``out``, or else
+        path: Path of the file, or a name such as ``mmvkd::studies/quickstart.py``.
+        folder: The folder of all that it writes; default: the file's ``out``, or else
             ``work_dirs/studies/NAME``.
 
     Raises:
@@ -263,7 +263,7 @@ def make_study(settings: Mapping[str, Any], folder: Optional[str] = None) -> Stu
 
 
 class _Expansion:
-    """Makes runs of templates, each once."""
+    """Makes runs from templates, each once."""
 
     def __init__(
         self,
@@ -277,7 +277,7 @@ class _Expansion:
         self.titles = {k: v.get('title') for k, v in shared.items()}
         self.runs: dict[str, Run] = {}
         self.shared: dict[str, str] = {}  # titles of trained runs that are no method's
-        self.uses: dict[str, dict[str, str]] = {}  # what a run's name must tell
+        self.uses: dict[str, dict[str, str]] = {}  # by run, the choices it depends on
         self._open: list[str] = []
 
     def choices(self) -> list[dict[str, str]]:
@@ -297,7 +297,7 @@ class _Expansion:
         return _format(template, self.fields(choice), set())
 
     def run(self, name: str, choice: Mapping[str, str], seed: int) -> str:
-        """Make the run of a template's (formatted) name; give the run's name."""
+        """Make the run of a template's (formatted) name; return the run's name."""
         template = self._template(name, choice)
         spec = self.templates[template]
         choice = self._pinned(name, spec, choice)
@@ -377,7 +377,7 @@ class _Expansion:
     def _merged(
         self, key: str, choice: Mapping[str, str], spec: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """From the study's own to the most special."""
+        """Merge a field, from the study's own to the most specific."""
         parts = [self.axes[axis][name] for axis, name in choice.items()]
         merged: dict[str, Any] = {}
         for part in (self.settings, *parts, spec):
@@ -399,13 +399,13 @@ class _Expansion:
 
 
 def _needs(spec: Mapping[str, Any]) -> Mapping[str, str]:
-    """The option that gets what each needed run makes, '' for the usual one."""
+    """By needed run, the option that gets what it makes; '' for the usual one."""
     needs = spec.get('needs') or {}
     return needs if isinstance(needs, Mapping) else {name: '' for name in needs}
 
 
 def _format(value: Any, fields: Mapping[str, Mapping[str, str]], used: set[str]) -> Any:
-    """Fill ``{word}`` in all strings; ``used`` gets the words."""
+    """Fill ``{word}`` in all strings; ``used`` collects the words."""
     if isinstance(value, Mapping):
         return {
             _format(k, fields, used): _format(v, fields, used) for k, v in value.items()
@@ -418,7 +418,7 @@ def _format(value: Any, fields: Mapping[str, Mapping[str, str]], used: set[str])
     try:
         needed = {word for _, word, _, _ in string.Formatter().parse(value) if word}
         used |= needed
-        # a word alone keeps its type
+        # a string of one word alone gets that word's value, of its type
         alone = value[1:-1] in needed and value[0] == '{'
         return words[value[1:-1]] if alone else value.format_map(words)
     except (KeyError, ValueError, IndexError) as error:
@@ -459,7 +459,7 @@ def _known(what: str, name: str, known: Any) -> None:
 def _classes(
     settings: Mapping[str, Any],
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Names and reversal pairs; those of Motions are known."""
+    """Names and reversal pairs of classes; those of Motions need not be given."""
     classes = list(settings.get('classes') or [])
     pairs = [(str(a), str(b)) for a, b in settings.get('reversals') or []]
     if not classes and settings.get('data', 'motions') == 'motions':

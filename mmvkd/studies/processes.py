@@ -34,11 +34,11 @@ def adopt_orphans() -> None:
 def fork(
     body: Callable[[], int], log: Optional[Path] = None, keeper: bool = False
 ) -> int:
-    """Run ``body`` in a fork; give its process id.
+    """Run ``body`` in a fork; return its process id.
 
     Args:
-        body: Gives the exit status.
-        log: Gets its output, behind what is in it.
+        body: Returns the exit status.
+        log: File to which its output is appended.
         keeper: It looks after children, so it is not killed with its parent.
     """
     sys.stdout.flush()
@@ -65,7 +65,7 @@ def fork(
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
         except OSError:
-            status = status or 1  # of a full disk, say
+            status = status or 1  # a full disk, say
         finally:
             os._exit(status)
 
@@ -78,7 +78,7 @@ def call_tool(
     Args:
         argv: Interpreter, script and arguments.
         environment: Variables to set.
-        in_process: Save the seconds that a fresh interpreter takes to import.
+        in_process: Saves the seconds that a fresh interpreter takes to import.
     """
     os.environ.update(environment)
     if not in_process:
@@ -92,7 +92,7 @@ def call_tool(
 
 
 def keep(pid: int, study: int) -> int:
-    """Wait for a child, then end whatever it left; in a keeper.
+    """In a keeper: wait for a child, then end whatever it left.
 
     Args:
         pid: The child.
@@ -126,14 +126,14 @@ def _reap(pid: int) -> tuple[bool, int]:
 
 
 def exit_code(status: int) -> int:
-    """The exit status in what ``waitpid`` gives, or minus the signal."""
+    """The exit status from what ``waitpid`` gives, or minus the signal."""
     if os.WIFSIGNALED(status):
         return -os.WTERMSIG(status)
     return os.WEXITSTATUS(status)
 
 
 def end_children(spare: Sequence[int] = ()) -> None:
-    """Kill all descendants but ``spare`` and theirs, and wait until they are gone."""
+    """Kill all descendants except ``spare`` and theirs; wait until they are gone."""
     while True:
         tree = descendants(os.getpid(), spare)
         if not tree:

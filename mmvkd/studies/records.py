@@ -1,4 +1,4 @@
-"""What there is of a study: results, times and progress, from its runs' folders."""
+"""Results, times and progress of a study, read from the folders of its runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMES = 'times.json'
 
 
 def results(study: Study) -> dict[str, Any]:
-    """All numbers of the study, without a time: the report is made of this alone."""
+    """All numbers of the study except times, as the report takes them."""
     runs: dict[str, Any] = {}
     tests: dict[str, str] = {}
     for name, run in study.runs.items():
@@ -40,14 +40,14 @@ def results(study: Study) -> dict[str, Any]:
             if failure:
                 result.update(reason=failure['reason'], log=failure['log'])
         elif folder.is_symlink():
-            # made by another study, in its folders; here it is made in this one's
+            # made in another study's folders; the commands here make it in this one's
             tested = not run.caches and find_checkpoint(str(folder))
             result['commands'] = outcome.commands(
                 study, run, test_step(study, run) if tested else None
             )
         labels = result.pop('labels', None)
         if labels is not None:
-            # once per test list
+            # kept once per test list
             result['test_list'] = next(
                 (key for key, known in tests.items() if known == labels),
                 f'list{len(tests)}',
@@ -99,7 +99,7 @@ def stored(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def times(study: Study) -> dict[str, Any]:
-    """What the runs cost; kept apart, as it is never twice the same."""
+    """What the runs cost; kept apart, as it is never the same twice."""
     runs: dict[str, Any] = {}
     for name in study.runs:
         attempts = read_lines(run_folder(study, name) / ATTEMPTS)

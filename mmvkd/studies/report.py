@@ -1,4 +1,4 @@
-"""The report of a study, made of its results alone: Markdown, PNG and one HTML page."""
+"""A study's report, made from stored results alone: Markdown, PNG and an HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a study: each run once, several at a time, on after any kill."""
+"""Runs a study: each run once, several at a time, resumed after any kill."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TRAINED = 'trained'
 LOG = 'run.log'
 _KILLS = 3  # that a run survives in one call of the study
 _PAUSE = 0.2
-_NEWS = 60  # seconds between lines of progress where no terminal is
+_NEWS = 60  # seconds between lines of progress without a terminal
 
 
 @dataclass
@@ -54,22 +54,22 @@ class _Active:
     run: Run
     slot: int
     since: float
-    done: float  # share of the run that was there when it started
+    done: float  # share of the run that was done when it started
 
 
 @dataclass
 class StudyRunner:
-    """Executes what is open in a study.
+    """Executes the open runs of a study.
 
     Args:
-        study: To be run.
+        study: The study to run.
         jobs: Processes at a time, of one thread each on a CPU; default: as many as
-            there are cores, or on accelerators the study's ``per_device`` each.
+            there are cores or, with accelerators, the study's ``per_device`` on each.
         only: The methods to run; none for all.
         fresh: Move runs of other origin aside instead of refusing to go on.
         in_process: Run tools in forks of this process, whose imports they share; it
             must not have used threads of torch or an accelerator.
-        say: Gets lines of progress.
+        say: Called with lines of progress.
     """
 
     study: Study
@@ -86,7 +86,7 @@ class StudyRunner:
     _wanted: Sequence[str] = ()
 
     def execute(self) -> bool:
-        """Run what is open; give whether all of it has its number.
+        """Execute the open runs; return whether all succeeded.
 
         Raises:
             StudyError: If another process runs the study, or if runs in its folder are
@@ -119,7 +119,7 @@ class StudyRunner:
             self._wait()
             self._tell()
 
-    # which run when
+    # scheduling
 
     def _is_ready(self, run: Run) -> bool:
         return (
@@ -159,7 +159,7 @@ class StudyRunner:
     def _start(self, run: Run, slot: int) -> None:
         folder = run_folder(self.study, run.name)
         if folder.is_symlink():
-            # the study that it was taken from has begun it anew
+            # the study from which it was taken has begun it anew
             folder.unlink()
             write_json(folder / FINGERPRINT, fingerprint(self.study, run, self.marks))
         (folder / FAILED).unlink(missing_ok=True)
@@ -170,8 +170,8 @@ class StudyRunner:
     def _keeper(self, run: Run, slot: int, study: int) -> int:
         """The body of a run's keeper: train and test, or cache; collect.
 
-        Both ends compare the run with what it was to be: a config, a list or a run that
-        another study made may have changed since this one began.
+        First and last, the run is compared with what it was to be: a config, a list or
+        a run that another study made may have changed since this one began.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -197,7 +197,7 @@ class StudyRunner:
         return self._within(run, study, collect)
 
     def _within(self, run: Run, study: int, action: Callable[[], Any]) -> int:
-        """Do it in a process of its own, whose errors the run's log has."""
+        """Do it in a process of its own, whose errors go to the run's log."""
 
         def body() -> int:
             action()
@@ -210,7 +210,7 @@ class StudyRunner:
         """Compare what decides the run with what it was when the study began.
 
         Raises:
-            StudyError: If they differ; the next call then sees the run as another's.
+            StudyError: If they differ; the next call then sees a run of other origin.
         """
         if not self.in_process or run.processes > 1:
             code_hash.cache_clear()  # its tools read the code when they start
@@ -266,7 +266,7 @@ class StudyRunner:
         return _plain(status)
 
     def _wait(self) -> None:
-        """Until a run ends or some time has passed."""
+        """Wait until a run ends or some time has passed."""
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             time.sleep(_PAUSE)
@@ -274,7 +274,7 @@ class StudyRunner:
         active = self._active.pop(pid, None)
         if active is None:
             return
-        # of a keeper that was killed
+        # left by a keeper that was killed
         processes.end_children(list(self._active))
         name, code = active.run.name, processes.exit_code(status)
         killed = code < 0 or code > 128
@@ -311,7 +311,7 @@ class StudyRunner:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One process at a time; what a killed one left gets some seconds to end."""
+        """One process at a time; leftovers of a killed one get some seconds to end."""
         file = os.open(self.study.folder / '.lock', os.O_RDWR | os.O_CREAT, 0o644)
         for _ in range(200):
             try:
@@ -326,7 +326,7 @@ class StudyRunner:
         finally:
             os.close(file)
 
-    # what it tells
+    # reporting
 
     def _measure_latency(self) -> None:
         """Time each model, while no run is in progress; once on each machine."""
@@ -369,7 +369,7 @@ class StudyRunner:
         return f'[{self.study.name}] ' + ', '.join(parts)
 
     def _seconds_left(self) -> Optional[float]:
-        """From the pace of runs of the same config, or else of all."""
+        """Estimated from the pace of runs of the same config, or else of all."""
         spent: dict[str, list[float]] = {}
         for name, entry in times(self.study)['runs'].items():
             if self._finished(name):
@@ -409,12 +409,12 @@ class StudyRunner:
 
 
 def _plain(status: int) -> int:
-    """An exit status that tells a signal as shells do."""
+    """An exit status that encodes a signal as shells do."""
     return 128 - status if status < 0 else status
 
 
 def _last_error(log: Path) -> str:
-    """The line of the log that says why."""
+    """The line of the log that says why a run failed."""
     lines = log.read_text(errors='replace').splitlines() if log.is_file() else []
     lines = [line.strip() for line in lines if line.strip()]
     told = [line for line in lines if re.match(r'(error|\w*Error)\b', line)]

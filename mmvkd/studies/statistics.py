@@ -3,8 +3,8 @@
 With three seeds, a test over seeds alone can hardly find anything. The test here takes
 the clips as the sample: for each clip, how many seeds of one method got it right, less
 how many of the other. It asks whether the difference would carry over to other clips
-of the same kind, for these trained models; how much it varies with the seed is what the
-spread beside it tells. A difference counts where it passes this test *and* exceeds the
+of the same kind, for these trained models; the spread beside it tells how much it
+varies with the seed. A difference counts where it passes this test *and* exceeds the
 spread.
 """
 
@@ -20,7 +20,7 @@ from scipy import stats
 
 
 def spread(values: Sequence[float]) -> float:
-    """Sample standard deviation (n − 1); NaN of fewer than two values."""
+    """Sample standard deviation (n − 1); NaN for fewer than two values."""
     # stdev() of Python 3.11 fails on NaN
     return math.sqrt(variance(values)) if len(values) > 1 else math.nan
 
@@ -38,7 +38,7 @@ def sign_flip_p(differences: Sequence[int]) -> float:
     McNemar's exact test.
 
     Args:
-        differences: Of each clip, in correct answers.
+        differences: Difference of each clip, in correct answers.
 
     Returns:
         The p-value; 1 where nothing differs.
@@ -60,11 +60,11 @@ def sign_flip_p(differences: Sequence[int]) -> float:
 def clip_differences(
     one: Sequence[Sequence[bool]], other: Sequence[Sequence[bool]]
 ) -> list[int]:
-    """Of each clip, correct answers of ``one`` less those of ``other``.
+    """For each clip, correct answers of ``one`` less those of ``other``.
 
     Args:
         one: By seed, then by clip: whether the answer is right.
-        other: The like, of the same seeds and clips.
+        other: Likewise, for the same seeds and clips.
     """
     a, b = (np.asarray(part, dtype=int).sum(axis=0) for part in (one, other))
     return [int(d) for d in a - b]

@@ -1,4 +1,4 @@
-"""From results to the rows and remarks that every form of the report shows."""
+"""The rows and notes that every form of the report shows, made from results."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class Row:
     """A line of the table: a teacher or a method, in one setting.
 
     Args:
-        name: In the study.
-        title: For people.
+        name: Name in the study.
+        title: Title in the report.
         kind: ``teacher``, ``student``, ``baseline`` or ``method``.
         scores: Test accuracy by seed, of finished runs.
         open: Seeds without a number, with the reason.
         mean_class: Mean-class accuracies.
         two_way: Accuracies between the partners of reversal pairs.
-        parameters: Of the model that is tested.
-        gflops: Of one view.
+        parameters: Parameters of the model that is tested.
+        gflops: GFLOPs of one view.
         latency: Milliseconds of one view on the CPU.
-        seconds: That one seed's training and test took, without its teachers'.
-        share: Of the teacher-student gap that is closed, where it can be told.
-        difference: To the best baseline, over common seeds.
-        p: Of that difference, after Holm.
-        wins: Seeds in which it is positive, of those common.
+        seconds: Time of one seed's training and test, without its teachers'.
+        share: Share of the teacher-student gap that is closed, where it can be told.
+        difference: Difference to the best baseline, over common seeds.
+        p: The p-value of that difference, after Holm.
+        wins: Number of common seeds in which it is positive, and of all common ones.
         better: Whether the difference passes the test and exceeds the spread.
-        commands: That give the numbers again, by seed.
+        commands: Commands that give the numbers again, by seed.
         curves: Validation accuracy by epoch, by seed.
         predictions: By seed: predicted labels.
     """
@@ -67,12 +67,12 @@ class Row:
 
     @property
     def mean(self) -> float:
-        """Over seeds; NaN without a number."""
+        """Mean over seeds; NaN if there are none."""
         return fmean(self.scores.values()) if self.scores else math.nan
 
     @property
     def spread(self) -> float:
-        """Over seeds; NaN below two."""
+        """Spread over seeds; NaN for fewer than two."""
         return spread(list(self.scores.values()))
 
 
@@ -81,14 +81,14 @@ class Table:
     """The rows of one setting.
 
     Args:
-        setting: Its name, '' where there is one only.
+        setting: Its name, '' where there is only one.
         rows: Teachers first.
-        notes: What must be said first.
+        notes: What must be said before the table.
         best: Name of the best baseline, '' without one.
         labels: True class of each test clip.
-        gains: By method: mean change of each class's accuracy to the student alone,
+        gains: By method: mean gain in each class's accuracy over the student alone,
             over common seeds.
-        earlier: What those runs scored that no row tells of, such as pretext tasks.
+        earlier: Scores of runs that have no row, such as pretext tasks.
     """
 
     setting: str
@@ -108,7 +108,7 @@ def tables(results: Mapping[str, Any], times: Mapping[str, Any]) -> list[Table]:
 def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -> Table:
     teachers: dict[tuple[str, str], dict[str, list[str]]] = {}
     for name, title in results['teachers'].get(setting, {}).items():
-        # one that follows the students' seeds has a run for each
+        # a teacher that follows the students' seeds has a run for each
         same = re.sub(r'-seed\d+', '', name), title
         teachers.setdefault(same, {})[name] = [name]
     rows = [
@@ -193,7 +193,7 @@ def _row(
 def _earlier(
     results: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Scores of the finished runs behind the cells that are in no row."""
+    """Scores of the finished runs that cells need but no row shows."""
     rows = {name for each in results['teachers'].values() for name in each}
     rows |= {cell['run'] for cell in results['cells']}
     told = []
@@ -215,7 +215,7 @@ def _why_open(results: Mapping[str, Any], chain: Sequence[str]) -> str:
 
 
 def _compare(rows: Sequence[Row], labels: np.ndarray) -> str:
-    """Test each method against the best baseline; give that one's name."""
+    """Test each method against the best baseline; return the name of that baseline."""
     baselines = [r for r in rows if r.kind in ('student', 'baseline') and r.scores]
     if not baselines:
         return ''
@@ -341,7 +341,7 @@ def percent(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that suits."""
+    """A time in a suitable unit."""
     if seconds < 100:
         return f'{seconds:.0f} s'
     if seconds < 6000:

@@ -1,4 +1,4 @@
-"""Students beside their teacher on held-out clips, from a config and checkpoints."""
+"""Compares students with their teacher on held-out clips, from checkpoints."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Pair:
 
     Args:
         student: The student's tap.
-        teacher: The teacher's.
-        modules: Whose kernels are looked at, the student's and the teacher's.
+        teacher: The teacher's tap.
+        modules: The student's and the teacher's modules whose kernels are compared.
     """
 
     student: str
@@ -67,11 +67,11 @@ def pairs(
         student: A recognizer.
         teacher: Likewise.
         taps: ``NAME``, or ``STUDENT=TEACHER`` where names differ. If empty, the stages
-            that the architecture tells (see :mod:`mmvkd.models.substages`), in their
-            order; pathways one by one, or the first if the other model has one.
+            known for the architecture (see :mod:`mmvkd.models.substages`), in their
+            order; pathways one by one, or the first if the other model has just one.
 
     Raises:
-        ValueError: if stages are not known, or are not as many.
+        ValueError: if stages are not known, or differ in number.
     """
     if taps:
         names = [tap.partition('=')[::2] for tap in taps]
@@ -110,14 +110,14 @@ def compare(
     """Compare students with their teacher on clips that none was trained on.
 
     Args:
-        config: Of a distiller.
-        checkpoints: Of its student, files or folders of runs. Each is called by its
-            folder. The student before training joins them.
-        clips: An annotation list that takes the place of the test set's.
+        config: That of a distiller.
+        checkpoints: Checkpoints of its student: files or folders of runs. Each is
+            called by its folder. The student before training is added to them.
+        clips: An annotation list to use instead of the test set's.
         taps: See :func:`pairs`.
         teacher: Its name in the config; the first one if None.
-        most: Clips to look at, at even steps of the list. Each is seen once, as the
-            validation's pipeline loads it.
+        most: Clips to look at, evenly spread over the list. Each is seen once, as the
+            validation pipeline loads it.
 
     Raises:
         FileNotFoundError: if a checkpoint or the list is missing.
@@ -134,7 +134,7 @@ def compare(
     students = _students(distiller.student, checkpoints, (reference.name, BEFORE))
     reference.attach(reference.name, {pair.teacher: None for pair in places.values()})
     reference.load()
-    # last of all, for it may ask for files of its own
+    # last of all, because it may need files of its own
     distiller.student.init_weights()
     students = {BEFORE: distiller.student, **students}
     loader = _loader(config, clips, most)
@@ -148,7 +148,7 @@ def compare(
         distiller, reference, students, places, loader
     ):
         if name == BEFORE:
-            # the others meet it at the same size
+            # once, as it has the same size beside the other students
             shares[stage, reference.name].append(energy_shares(theirs))
         shares[stage, name].append(energy_shares(own))
         for measure, values in temporal_distances(own, theirs).items():
@@ -173,7 +173,7 @@ def compare(
 def _distiller(
     config: Config, teacher: Optional[str]
 ) -> tuple[VideoDistiller, RecognizerTeacher]:
-    """The student with one teacher at its side, and that teacher."""
+    """The distiller with one teacher only, and that teacher."""
     model = config.model.to_dict()
     teachers = model.get('teachers') or {}
     if not teachers:
@@ -188,7 +188,7 @@ def _distiller(
         )
     chosen = teachers[name]
     if short_type(chosen['type']) == 'CachedTeacher':
-        # a store has what its heads tapped, in training
+        # a store only has what its heads tapped in training
         chosen = MODELS.build(chosen).online_config()
     distiller = MODELS.build(
         dict(
@@ -204,7 +204,7 @@ def _distiller(
 
 
 def run_folder(checkpoint: str) -> Path:
-    """The folder of the run that wrote a checkpoint; a folder names itself."""
+    """The folder of the run that wrote a checkpoint; a folder stays as it is."""
     path = Path(checkpoint)
     return path if path.is_dir() else path.parent
 
@@ -254,7 +254,7 @@ def _loader(config: Config, clips: Optional[str], most: int) -> DataLoader:
 
 
 def _innermost(loader: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a loader's dataset, without what is around it."""
+    """The config of a loader's dataset, without its wrappers."""
     node: Any = loader
     while 'dataset' in node:
         node = node['dataset']

@@ -32,13 +32,13 @@ def needed_logs(folder: Path) -> list[Path]:
 
 
 def draw_curve(axes: Axes, curve: Curve, few: int = 2, **style: Any) -> None:
-    """Draw a line, with dots where there are few points: of one there is no line.
+    """Draw a line, with dots where there are few points: a single one has no line.
 
     Args:
         axes: To draw on.
         curve: Its points may be in any order.
-        few: Points, and fewer, that get dots.
-        **style: Of the line, as :meth:`matplotlib.axes.Axes.plot` takes it.
+        few: Largest number of points that get dots.
+        **style: Style of the line, as :meth:`matplotlib.axes.Axes.plot` takes it.
     """
     steps = sorted(curve)
     dots = dict(marker='o') if len(steps) <= few else {}

@@ -32,7 +32,7 @@ class Graph:
         trust: Weight of each teacher's edge to the student.
         pairs: Weight of each pair of teachers.
         by_class: Trust (K, M) in each teacher on clips of each class, an equal share
-            where none has been seen yet; None of uniform edges.
+            where none has been seen yet; None for uniform edges.
     """
 
     head: str
@@ -46,7 +46,7 @@ class Graph:
         return list(dict.fromkeys([*self.trust, *(t for p in self.pairs for t in p)]))
 
     def curves(self) -> dict[str, Curve]:
-        """All edges by what they are called."""
+        """All edges by name."""
         pairs = {' – '.join(pair): curve for pair, curve in self.pairs.items()}
         return {**self.trust, **pairs}
 
@@ -76,7 +76,7 @@ def read_graphs(folder: Path) -> list[Graph]:
 
 
 def logged_graphs(folder: Path, state: Mapping[str, Tensor]) -> list[Graph]:
-    """The graphs in a run's log, none if there is none.
+    """The graphs in a run's log; empty if there are none.
 
     What a resumed run logged again counts once.
 
@@ -115,7 +115,7 @@ def draw_graph(
         classes: Names, for the trust by class; numbers if None.
 
     Raises:
-        ValueError: If there are more names, or fewer, than classes.
+        ValueError: If there are more or fewer names than classes.
     """
     tables = [(g, g.by_class) for g in graphs if g.by_class is not None]
     for _, trust in tables:
@@ -151,7 +151,7 @@ def _draw_vertices(axes: Axes, graph: Graph) -> None:
         )
         for k, name in enumerate(graph.teachers)
     }
-    # not on the line between two
+    # off the line between two teachers
     places[_STUDENT] = (0.0, -0.8 if count == 2 else 0.0)
     edges = [((t, _STUDENT), c, colors[t]) for t, c in graph.trust.items()]
     edges += [(p, c, colors[' – '.join(p)]) for p, c in graph.pairs.items()]

@@ -18,15 +18,15 @@ from mmvkd.visualization.pictures import COLORS
 
 
 def transitions(rows: Tensor, columns: Tensor, num_classes: int) -> np.ndarray:
-    """How labels went over into others.
+    """Count which labels became which.
 
     Args:
-        rows: (n,) classes from, −1 for none.
-        columns: (n,) classes to, likewise.
+        rows: (n,) classes before, −1 for none.
+        columns: (n,) classes after, likewise.
         num_classes: M.
 
     Returns:
-        (M + 1, M + 1) counts; the last row and column are those of no label.
+        (M + 1, M + 1) counts; the last row and column are for no label.
     """
     # −1 becomes the last one
     pairs = rows % (num_classes + 1) * (num_classes + 1) + columns % (num_classes + 1)
@@ -68,7 +68,7 @@ def draw_labels(figure: Figure, state: Mapping[str, Any]) -> None:
 def _matrix(axes: Axes, counts: np.ndarray, names: tuple[str, str]) -> None:
     """Shares of each row, as tints; numbers where there is room."""
     labels = [*map(str, range(len(counts) - 1)), 'none']
-    # no label is a class only where it occurs
+    # no label counts as a class only where it occurs
     if not counts[-1].any():
         counts = counts[:-1]
     if not counts[:, -1].any():

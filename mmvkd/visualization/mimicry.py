@@ -1,4 +1,4 @@
-"""How near students come to their teacher, stage by stage: spectra and distances."""
+"""How close students come to their teacher, by stage: spectra and distances."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Mimicry:
-    """Students next to their teacher.
+    """Students compared with their teacher.
 
     Args:
         teacher: Its name.
         students: Their names, :data:`BEFORE` first.
-        clips: How many were looked at.
+        clips: How many clips were looked at.
         stages: By name.
     """
 
@@ -73,20 +73,21 @@ class Mimicry:
         return found
 
     def plain(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """The contents as plain values, for a JSON file."""
         return dict(asdict(self), mean=self.mean())
 
 
 def energy_shares(feature: Tensor) -> Tensor:
-    r"""How a feature's energy spreads over temporal frequencies, all channels alike.
+    r"""How a feature's energy spreads over temporal frequencies, all channels together.
 
     .. math:: m_0 = \frac{E_0}{\sum_f w_f E_f},\quad
               m_f = \frac{w_f E_f}{\sum_{g>0} w_g E_g},\quad
               E_f = \sum_{chw} |\hat X_{fchw}|^2
 
-    with :math:`w_0 = 1` and 2, …, 2, 1 for the bands, which stand for their twins. So
-    the mean over time (f = 0) is set against all energy, and each band of motion
-    against that of all motion, which the mean would drown.
+    with :math:`w_0 = 1` and, for the bands, 2, …, 2, 1 if T is even and 2, …, 2 if it
+    is odd, as a band also stands for its negative frequency. So the mean over time
+    (f = 0) is set against all energy, and each band of motion against the energy of all
+    motion, which the mean would drown out.
 
     Args:
         feature: ``(N, C, T, H, W)``, T of 2 or more.
@@ -97,7 +98,7 @@ def energy_shares(feature: Tensor) -> Tensor:
     frames = feature.shape[2]
     # [N, F]
     energy = temporal_spectrum(feature).abs().square().sum(dim=(1, 3, 4))
-    # of sum 1; the frequencies but 0 are T − 1
+    # the weights sum to 1; there are T − 1 frequencies besides 0
     motion = energy[:, 1:] * band_weights(frames).to(energy) * (frames - 1)
     total = motion.sum(1, keepdim=True)
     tiny = torch.finfo(energy.dtype).tiny
@@ -111,16 +112,16 @@ def temporal_distances(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     The mean over time is left out, and channels are summed over before anything is
     compared, so neither their number nor their order matters.
 
-    * ``bands``: how fast. Squared Hellinger distance of the bands' shares in the
-      clip's energy of motion: of what a picture of spectra shows. 0 to 1.
-    * ``energy``: how fast, and where. The same of its shares in positions and bands;
-      :func:`~mmvkd.models.losses.spectrum_energy`. 0 to 1. Blind to the direction of
-      time, as ``bands`` is.
+    * ``bands``: how fast. Squared Hellinger distance between the bands' shares of the
+      clip's energy of motion, which a picture of spectra shows. 0 to 1.
+    * ``energy``: how fast, and where. The same for the shares of positions and bands;
+      :func:`~mmvkd.models.losses.spectrum_energy`. 0 to 1. Like ``bands``, it is blind
+      to the direction of time.
     * ``coherence``: when. :func:`~mmvkd.models.losses.spectrum_coherence` of the
       activity, which is the root mean square over channels, by position. 0 to 2, about
-      1 for what is unrelated. It sees a reversal.
+      1 for unrelated features. It sees a reversal.
 
-    Sizes are matched as the spectrum head does: see
+    Sizes are matched as in the spectrum head: see
     :func:`~mmvkd.models.connectors.match_size`.
 
     Args:
@@ -128,7 +129,7 @@ def temporal_distances(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
         teacher: ``(N, C', T', H', W')``, T and T' of 2 or more.
 
     Returns:
-        Of each clip, (N,).
+        Each distance by name, (N,), a value for each clip.
     """
     own, theirs = match_size(student, teacher)
     # [N, C·H·W, T, 1, 1]
@@ -148,8 +149,8 @@ def kernel_shares(
 ) -> Optional[tuple[Tensor, Tensor]]:
     """Share of each spatial frequency in the energy of a stage's kernels.
 
-    Of the sizes that both models have, the one of most filters counts; kernels that
-    extend in time are averaged over it.
+    Of the kernel sizes that both models have, the one of which the teacher has most
+    filters counts; kernels that extend in time are averaged over time.
 
     Args:
         student: Kernels, (O, I, …).

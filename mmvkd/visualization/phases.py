@@ -20,12 +20,12 @@ from mmvkd.visualization.pictures import COLORS
 
 @dataclass(frozen=True)
 class TimeLine:
-    """What a run's log tells.
+    """A run's phases, and what its log says of them.
 
     Args:
         phases: Name and epochs of each.
         accuracy: Top-1 on the validation list, by epochs done.
-        distances: Smoothed distance of the distributions likewise, by substage.
+        distances: Smoothed distance of the distributions, likewise, by substage.
     """
 
     phases: Sequence[tuple[str, int]]
@@ -34,7 +34,7 @@ class TimeLine:
 
 
 def read_time_line(folder: str) -> TimeLine:
-    """Read the log of a run, and of those that went on with it.
+    """Read the log of a run, and of those that resumed it.
 
     Args:
         folder: The run's ``work_dir``.

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from mmvkd.files import replacing
 
 GRAY = '#8d8d8d'
-# of middle lightness: they stand on white and on black; told apart by the color-blind
+# of middle lightness, for white and for black; the color-blind can tell them apart
 COLORS = (
     '#0f8ac9',
     '#e0792b',
@@ -52,7 +52,7 @@ Draw = Callable[[Figure], None]
 
 
 def png(draw: Draw) -> bytes:
-    """Dark on white, for a README."""
+    """A PNG image, dark on white, for a README."""
     buffer = io.BytesIO()
     style: Any = {
         **_STYLE,
@@ -81,11 +81,11 @@ def write_png(path: Path, draw: Draw) -> None:
 
 
 def svg(draw: Draw, label: str, salt: str) -> str:
-    """To stand within a page, whose text color it takes.
+    """An SVG image for inside a page, whose text color it takes.
 
     Args:
         draw: Draws it.
-        label: For those who do not see it.
+        label: Description for those who do not see it.
         salt: Unique on the page, for the ids inside.
     """
     buffer = io.StringIO()

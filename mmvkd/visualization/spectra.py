@@ -1,4 +1,4 @@
-"""A picture of what students learned of their teacher's spectra, and of the scales."""
+"""A picture of the spectra of students and teacher, and of the learned scales."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCALE = 'scale_'
 
 
 def read_scales(folder: Path) -> dict[str, Curve]:
-    """What a run's log holds of :class:`~mmvkd.models.balancers.UncertaintyBalancer`.
+    """Scales of an :class:`~mmvkd.models.balancers.UncertaintyBalancer` in a run's log.
 
     What a resumed run logged again counts once.
 
@@ -27,7 +27,7 @@ def read_scales(folder: Path) -> dict[str, Curve]:
         folder: The run's ``work_dir``.
 
     Returns:
-        A curve for each term, none if there is no log or no such balancer.
+        A curve for each term; empty if there is no log or no such balancer.
     """
     found: dict[str, Curve] = {}
     for entry in logged(folder):
@@ -57,12 +57,12 @@ def _cells(values: Sequence[str]) -> str:
 def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) -> None:
     """Draw each stage's spectra and distances, and the scales below.
 
-    Distances are in units of that of the student before training.
+    Distances are relative to that of the student before training.
 
     Args:
         figure: To draw on; its size is set.
         mimicry: At least one stage.
-        scales: By term; they may be none.
+        scales: By term; may be empty.
     """
     heights = [1.75] * len(mimicry.stages) + [2.0] * bool(scales)
     figure.set_size_inches(7.2, sum(heights) + 0.6)
@@ -165,6 +165,6 @@ def _draw_scales(axes: Axes, scales: Mapping[str, Curve]) -> None:
         draw_curve(axes, curve, color=color, label=term.replace('_', ' '), lw=1.3)
     axes.set_xlabel('iteration')
     axes.set_ylabel('learned scale s')
-    # in the free place beside it, which takes no width from the columns
+    # in the free space beside it, which takes no width from the columns
     legend = axes.legend(fontsize=8, loc='upper left', bbox_to_anchor=(1.02, 1))
     legend.set_in_layout(False)

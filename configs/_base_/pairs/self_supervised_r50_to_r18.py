@@ -1,4 +1,4 @@
-"""Four TSM-R50, or those named, each from another pretext task, teach TSM-R18."""
+"""Four TSM-R50, or those named, each after a different pretext task, teach TSM-R18."""
 
 _base_ = ['../data.py', '../runtime.py']
 

@@ -10,7 +10,7 @@ properties hold by construction:
 * **A set of frames does not tell a pair apart.** The second class of a reversal pair
   *is* the first one with its frames reversed; everything else in the clip (drift of
   the background, distractors, camera jitter, noise) is symmetric under time reversal.
-* **Nothing but the label changes the motion.** Appearance, distractors and noise come
+* **The label changes nothing but the motion.** Appearance, distractors and noise come
   from random streams of (seed, split, index) that never see the label.
 
 Train, val and test use disjoint hues, target shapes and background patterns.

@@ -1,4 +1,4 @@
-"""What names a clip: class, split, seed and index, and the random streams they give."""
+"""What identifies a clip: class, split, seed and index; and its random streams."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def clip_label(split: str, index: int, seed: int = 0) -> int:
 
 
 def split_index(split: str) -> int:
-    """Number of a split, or an error that says which there are."""
+    """Number of a split; an unknown one raises an error."""
     if split not in SPLITS:
         raise ValueError(f'Motions: split {split!r}, expected one of {SPLITS}')
     return SPLITS.index(split)
@@ -68,7 +68,7 @@ def generator(seed: int, split: str, index: int, stream: int) -> np.random.Gener
 
 
 def checked_label(label: int) -> int:
-    """The label as an int, or an error that says which there are."""
+    """The label as an int; one out of range raises an error."""
     if not 0 <= label < len(CLASSES):
         raise ValueError(f'Motions: label {label}, expected 0 to {len(CLASSES) - 1}')
     return int(label)

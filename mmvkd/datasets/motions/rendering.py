@@ -43,7 +43,7 @@ def render_clip(
     difficulty = difficulty or Difficulty()
     check_shape(size, num_frames)
     backwards = checked_label(label) % 2
-    # Only the first class of a pair is rendered, the second is its reversal: every
+    # Only the first class of a pair is rendered; the second is its reversal: every
     # frame of one is a frame of the other, noise and rounding included.
     path = target_trajectory(
         label - backwards,

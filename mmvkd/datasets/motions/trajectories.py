@@ -1,4 +1,4 @@
-"""Trajectories: what the label decides, the path of the target."""
+"""Trajectories: the path of the target, which the label decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing: Motions as mp4 files and lists that MMAction2 reads, resumed if cut off."""
+"""Writing: Motions as mp4 files and lists for MMAction2, resumed if interrupted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_motions(
     Args:
         root: Directory of the data set; new, empty, or written with equal settings.
         counts: Clips per split; None takes ``DEFAULT_COUNTS``.
-        size: Side of the square frames in pixels, even (the codec wants that).
+        size: Side of the square frames in pixels, even (for the codec).
         num_frames: Frames per clip.
         fps: Frame rate written to the files, in frames per second.
         seed: Seed of the data set.
@@ -57,7 +57,7 @@ def write_motions(
 
     Raises:
         ValueError: If an argument is out of range.
-        FileExistsError: If ``root`` holds something else than these settings.
+        FileExistsError: If ``root`` holds anything but Motions of these settings.
         OSError: If a video cannot be written, or a process is killed.
     """
     root = Path(root)
@@ -199,7 +199,7 @@ def _write_clip(job: _Job) -> None:
         num_frames=job.num_frames,
         difficulty=job.difficulty,
     )
-    # The same name on every try: a killed run leaves nothing that the next one keeps.
+    # The same name on every try: what a killed run leaves is overwritten.
     partial = path.with_name(f'.part-{path.name}')
     codec = cv2.VideoWriter.fourcc(*'mp4v')
     writer = cv2.VideoWriter(str(partial), codec, job.fps, (job.size, job.size))

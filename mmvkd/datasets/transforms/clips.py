@@ -21,14 +21,14 @@ class StandardizeClip(BaseTransform):
         out_c = (clip − m) / (s + ε) · std_c + mean_c
 
     with ``m`` and ``s`` over all frames, pixels and channels of the clip. A model whose
-    preprocessor takes off the same mean and std then sees a clip of mean 0, contrast 1.
+    preprocessor normalizes by this mean and std then sees a clip of mean 0, contrast 1.
 
     Required and modified key: ``imgs``, frames (H, W, 3), float32 afterwards.
 
     Args:
-        mean: Of each channel afterwards, in gray levels.
-        std: Of each channel afterwards.
-        eps: In gray levels, for clips without contrast.
+        mean: Mean of each channel afterwards, in gray levels.
+        std: Standard deviation of each channel afterwards.
+        eps: ε in gray levels, for clips without contrast.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class StandardizeClip(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ReverseClip(BaseTransform):
-    """Plays a clip backwards with a probability, its label mapped.
+    """Plays a clip backwards with some probability, and maps its label.
 
-    Required key: ``imgs``, and ``label`` with a map. Modified keys: the same. Behind
-    :class:`OversampleFrames` the first sampled frame, now the last, is repeated, for
-    none was loaded before it.
+    Required key: ``imgs``, and ``label`` with a map. Modified keys: the same. After
+    :class:`OversampleFrames`, the first sampled frame, now the last, is repeated,
+    because no frames were loaded before it.
 
     Args:
-        ratio: Probability.
+        ratio: Probability of a reversal.
         label_map: Labels that change with the direction of time; others stay.
     """
 
@@ -74,7 +74,7 @@ class ReverseClip(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Reverse ``imgs``, or leave them."""
         if np.random.rand() < self.ratio:
-            # a sampled frame stays in front of those loaded beside it
+            # a sampled frame stays in front of the extra ones loaded with it
             extra = results.get('oversampled', 1) - 1
             imgs = results['imgs'][::-1][extra:]
             results['imgs'] = [*imgs, *imgs[-1:] * extra]

@@ -1,4 +1,4 @@
-"""Videos read by PyAV or torchcodec, or by decord once for all."""
+"""Videos read by PyAV or torchcodec, or decoded only once by decord."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ MOST_KEPT = 2**31 - 9  # bytes of frames that a record can hold
 
 @TRANSFORMS.register_module()
 class OpenVideo(BaseTransform):
-    """Opens a video in place of ``DecordInit``: by another package, or decord once.
+    """Opens a video in place of ``DecordInit``: by another package, or once by decord.
 
-    Frames are counted in the order in which they are shown, by a look at every packet,
-    for what a container says of itself may be wrong or absent. So index ``k`` is the
-    frame that it is for decord. Tried on H.264 and VP8 of 8 bits, in 4:2:0, 4:2:2 and
-    4:4:4, of limited and full range, BT.601 and BT.709, turned by 90 and 180 degrees:
-    decord 0.6, PyAV 18.1 and torchcodec 0.17 give the same bytes (tests allow one gray
-    level, for other builds of FFmpeg). MPEG-4, whose transform may be rounded in more
-    than one way, differs by up to 2 levels; 10 bits by up to 35, by 1.5 on average.
+    Frames are counted in display order by looking at every packet, because what a
+    container says of itself may be wrong or absent. So index ``k`` is the same frame as
+    for decord. Tried on H.264 and VP8 with 8 bits, in 4:2:0, 4:2:2 and 4:4:4, limited
+    and full range, BT.601 and BT.709, rotated by 90 and 180 degrees: decord 0.6, PyAV
+    18.1 and torchcodec 0.17 give the same bytes (tests allow one gray level, for other
+    builds of FFmpeg). MPEG-4, whose transform may be rounded in more than one way,
+    differs by up to 2 levels; video of 10 bits by up to 35, by 1.5 on average.
 
-    Three kinds of files PyAV and torchcodec read otherwise than decord: frames that an
-    edit list hides are not there (decord counts them, and repeats the last one
+    PyAV and torchcodec read three kinds of files differently from decord: frames that
+    an edit list hides are left out (decord counts them, and repeats the last one
     instead); AVI, which stores no times, is decoded from its start by PyAV (decord may
     seek to a wrong frame, torchcodec may miss the last one); a file that was cut short
     is unreadable for decord and PyAV, while torchcodec reads what there is.
 
-    ``'kept'`` is decord, asked once: all frames of a video are written under
-    ``work_dirs/frames``, by a hash of the file's bytes, and read from there ever after,
-    by any number of processes. That is for many epochs of small clips: 32 frames of
-    64×64 take 0.4 MB. Where they cannot be written, a warning says so, and videos are
-    decoded each time. (As all frames are read in order, AVI needs no seeking.)
+    With ``'kept'``, decord decodes each video once: all of its frames are written under
+    ``work_dirs/frames``, named by a hash of the file's bytes, and read from there from
+    then on, by any number of processes. This is for many epochs of small clips: 32
+    frames of 64×64 take 0.4 MB. Where they cannot be written, a warning says so, and
+    videos are decoded each time. (All frames are read in order, so AVI needs no seek.)
 
     Required key: ``filename``. Added keys: ``video_reader``, ``total_frames``,
     ``avg_fps``.
@@ -55,12 +55,12 @@ class OpenVideo(BaseTransform):
     Args:
         backend: ``'pyav'``, ``'torchcodec'`` or ``'kept'``.
         num_threads: Threads of the decoder.
-        backend_args: Of :func:`mmengine.fileio.get`, for files that lie elsewhere.
+        backend_args: For :func:`mmengine.fileio.get`, if files lie in other storage.
 
     Raises:
         ValueError: if there is no such backend.
         ImportError: if its package is absent or cannot work.
-        UnfitPipelineError: for a video too long to be kept, of 2 GiB of frames.
+        UnfitPipelineError: for a video too long to be kept, with 2 GiB of frames.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class OpenVideo(BaseTransform):
 
 @TRANSFORMS.register_module()
 class DecodeVideo(BaseTransform):
-    """Decodes what was sampled of a video from :class:`OpenVideo`.
+    """Decodes the sampled frames of a video from :class:`OpenVideo`.
 
     Required keys: ``video_reader``, ``frame_inds``. Added keys: ``imgs``, RGB frames
     (H, W, 3) of uint8, ``original_shape``, ``img_shape``. Modified keys:
@@ -101,7 +101,7 @@ class DecodeVideo(BaseTransform):
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Put ``imgs`` in, and let go of the video."""
+        """Add ``imgs``, and release the video."""
         inds = np.asarray(results['frame_inds']).reshape(-1)
         clip = results['video_reader'].frames(inds.tolist())
         results['video_reader'] = None
@@ -140,8 +140,8 @@ class _PyAVReader:
     """A video in memory, read by PyAV.
 
     Args:
-        data: The file.
-        num_threads: Of the decoder.
+        data: Bytes of the file.
+        num_threads: Threads of the decoder.
 
     Raises:
         ValueError: if it holds no video or is cut short.
@@ -164,7 +164,7 @@ class _PyAVReader:
             if not packet.is_discard:
                 times.append(packet.pts)
         self.total_frames = len(times)
-        # AVI stores no times; those that FFmpeg makes up can name another frame
+        # AVI stores no times; those that FFmpeg makes up can point to a wrong frame
         self._timed = (
             self._container.format.name != 'avi'
             and None not in chain(times, *keys)
@@ -240,7 +240,7 @@ class _PyAVReader:
 
 def _rgb(frame: Any) -> np.ndarray:
     image = frame.to_ndarray(format='rgb24')
-    # how a phone was held
+    # undo how the camera was held
     return np.rot90(image, frame.rotation // 90)
 
 
@@ -248,8 +248,8 @@ class _TorchCodecReader:
     """A video in memory, read by torchcodec.
 
     Args:
-        data: The file.
-        num_threads: Of the decoder.
+        data: Bytes of the file.
+        num_threads: Threads of the decoder.
     """
 
     def __init__(self, data: bytes, num_threads: int) -> None:
@@ -276,11 +276,11 @@ class _TorchCodecReader:
 
 
 class _KeptReader:
-    """A video whose frames decord gives once, and a file from then on.
+    """A video whose frames come from decord once, and from a file from then on.
 
     Args:
-        data: The file.
-        num_threads: Of the decoder.
+        data: Bytes of the file.
+        num_threads: Threads of the decoder.
     """
 
     def __init__(self, data: bytes, num_threads: int) -> None:
@@ -308,7 +308,7 @@ class _KeptReader:
 
 
 def _keep(data: bytes, num_threads: int, path: Path) -> Any:
-    """Decode a video and write it, if that is possible; give its record."""
+    """Decode a video, write its frames if possible, and return its record."""
     import decord
 
     video = decord.VideoReader(io.BytesIO(data), num_threads=num_threads)
@@ -324,7 +324,7 @@ def _keep(data: bytes, num_threads: int, path: Path) -> Any:
         with replacing(path) as temporary, open(temporary, 'wb') as file:
             np.save(file, kept)
     except OSError as error:
-        # no fault of the clip, which must not be replaced for it
+        # not the clip's fault, so it must not be replaced by another
         warnings.warn(f"frames cannot be kept in '{KEPT}': {error}", stacklevel=2)
     return kept[0]
 

@@ -14,9 +14,9 @@ from mmvkd.registry import TRANSFORMS
 class OversampleFrames(BaseTransform):
     """Loads ``factor`` frames for each sampled one, for teachers that take more.
 
-    Between two sampled frames of a clip, the others are spread evenly; the sampled ones
-    stay, at every ``factor``-th place, so a student that takes these sees what it would
-    see alone.
+    The extra frames are spread evenly between two sampled frames of a clip; the sampled
+    ones stay, at every ``factor``-th place, so a student that takes these sees what it
+    would see alone.
 
     Required keys: ``frame_inds``, ``total_frames``, ``start_index``, ``clip_len``,
     ``num_clips``. Modified keys: ``frame_inds``, and ``clip_len`` or ``num_clips``.
@@ -57,7 +57,7 @@ class OversampleFrames(BaseTransform):
         return results
 
     def insert_into(self, transforms: list) -> None:
-        """Put itself behind the sampling transform of a pipeline.
+        """Insert the transform after the one of a pipeline that samples frames.
 
         Raises:
             ValueError: if the pipeline samples no frames.

@@ -21,30 +21,30 @@ from mmvkd.registry import HOOKS
 
 @HOOKS.register_module()
 class CascadeHook(Hook):
-    """Sets before each epoch what learns in it, and from what.
+    """Sets, before each epoch, which parts learn in it and from which losses.
 
-    After arXiv 2307.05201; our reading. What a phase leaves out is frozen: no gradient,
-    no step of the optimizer, whose state of it stays as it is, and no new statistics of
-    BatchNorm; so are the scales of terms that are off. The phase is a function of the
-    epoch, so a resumed run needs no state.
+    After arXiv 2307.05201; our reading. What a phase leaves out is frozen: it gets no
+    gradient, no optimizer step (its optimizer state stays as it is) and no new
+    BatchNorm statistics. The scales of terms that are off are frozen, too. The phase is
+    a function of the epoch, so a resumed run needs no state.
 
     Args:
         phases: By name, in order; a phase is a dict of
 
             * ``epochs``: how many, 0 to leave it out; the last phase gets the rest;
-            * ``train``: what learns of the student: names of its
-              :func:`~mmvkd.models.substages.substages`, ``head`` for all behind the
+            * ``train``: the parts of the student that learn: names of its
+              :func:`~mmvkd.models.substages.substages`, ``head`` for all after the
               backbone, or dotted names of modules. All of it if left out, as the last
               phase must;
-            * ``heads``: the distillation heads that are on, by name, each with what
-              its ``focus`` takes, as ``dict(substage=dict(stages=['stage1']))``; all,
-              in full, if left out;
+            * ``heads``: the distillation heads that are on, by name, each with the
+              arguments of its ``focus``, such as
+              ``dict(substage=dict(stages=['stage1']))``; all, in full, if left out;
             * ``label``: whether the losses of the student's own head count; True if
               left out;
             * ``lr``: read by :class:`~mmvkd.engine.schedulers.PhaseLR`.
 
     Raises:
-        ValueError: before the first step, for anything that does not fit.
+        ValueError: before the first step, for settings that do not fit.
     """
 
     def __init__(self, phases: Mapping[str, Mapping[str, Any]]) -> None:
@@ -90,10 +90,10 @@ class CascadeHook(Hook):
             f"phase '{name}': {learning / 1e6:.2f} million parameters learn"
         )
         if is_model_wrapper(runner.model):
-            # its buckets are of the parameters that learned when it was made
+            # its buckets hold the parameters that learned when it was made
             settings = runner.cfg.get('model_wrapper_cfg')
             if not model.label_loss:
-                # heads may have no gradient for all that learns
+                # heads may not give a gradient to all that learns
                 settings = settings or dict(
                     type='MMDistributedDataParallel', broadcast_buffers=False
                 )
@@ -177,7 +177,7 @@ class CascadeHook(Hook):
 
 
 def _check_heads(model: VideoDistiller, name: str, phase: Mapping[str, Any]) -> None:
-    """Refuse heads, or parts of them, that are not there, and a phase without loss."""
+    """Refuse heads, or parts of them, that do not exist, and a phase without loss."""
     chosen = phase.get('heads')
     if chosen is None:
         return
@@ -207,7 +207,7 @@ def _lists(schedulers: Any) -> list[list[Any]]:
 
 
 def _check_floor(scheduler: Any) -> None:
-    """A schedule that ends at a rate of its own is not scaled by a factor."""
+    """Refuse a schedule that ends at its own rate, which a factor does not scale."""
     for name in ('eta_min', 'eta_min_ratio'):
         if getattr(scheduler, name, None):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Checkpoints that a kill at any moment leaves whole."""
+"""Checkpoints that stay whole if the run is killed at any moment."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _OUTDATED = 'mmvkd_outdated_checkpoints'
 
 
 class AtomicBackend(LocalBackend):
-    """Local files, written under a temporary name and renamed; removals wait."""
+    """Local files, written under a temporary name and renamed, removed later."""
 
     def __init__(self) -> None:
         self.outdated: list[str] = []
 
     def put(self, obj: bytes, filepath: Any) -> None:
-        """Write ``obj`` so that ``filepath`` is the old file or the new one."""
+        """Write ``obj`` so that ``filepath`` is always the old file or the new one."""
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f'.{path.name}.tmp')
@@ -38,7 +38,7 @@ class AtomicBackend(LocalBackend):
         self.outdated.append(str(filepath))
 
     def flush(self, keep: set) -> None:
-        """Remove what was outdated, but ``keep``."""
+        """Remove the outdated files, except ``keep``."""
         for path in self.outdated:
             if path not in keep and os.path.isfile(path):
                 os.remove(path)
@@ -52,14 +52,14 @@ register_backend('mmvkd.atomic', AtomicBackend, force=True)
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook``, with files that are always whole.
 
-    A checkpoint is written under a temporary name and renamed; the one that it replaces
-    goes afterwards. Checkpoints are those of epoch ends: from one within an epoch a run
-    could not go on exactly, so asking for it is refused.
+    A checkpoint is written under a temporary name and renamed; only then is the one
+    that it replaces removed. Checkpoints are saved at epoch ends only: from one within
+    an epoch, a run could not resume exactly, so asking for it is refused.
 
     Args:
         interval: Epochs between checkpoints.
         by_epoch: Must be True.
-        **kwargs: As in MMEngine's ``CheckpointHook``, but for ``backend_args``.
+        **kwargs: As in MMEngine's ``CheckpointHook``, except ``backend_args``.
     """
 
     best_ckpt_path: Optional[str]
@@ -84,7 +84,7 @@ class AtomicCheckpointHook(CheckpointHook):
             )
         super().before_train(runner)
         self.file_backend: AtomicBackend
-        # a run that this one goes on from, in another folder, keeps its best
+        # a run in another folder that this one resumes keeps its best checkpoint
         if hasattr(self, 'best_ckpt_path'):
             self.best_ckpt_path = self._own(self.best_ckpt_path)
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
@@ -105,7 +105,7 @@ class AtomicCheckpointHook(CheckpointHook):
         return here if os.path.isfile(here) else None
 
     def _flush(self) -> None:
-        """Remove what is outdated, but what is last or best."""
+        """Remove the outdated checkpoints, except the last and the best ones."""
         best = getattr(self, 'best_ckpt_path', None)
         others = getattr(self, 'best_ckpt_path_dict', {}).values()
         self.file_backend.flush({self.last_ckpt, best, *others})
@@ -114,7 +114,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Save, point ``last_checkpoint`` to it, then drop the outdated ones."""
         name = self.filename_tmpl.format(step)
         if self.max_keep_ckpts > 0:
-            # before saving, for the checkpoint holds the list
+            # before saving, because the checkpoint holds the list
             if not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step:
                 outdated = []
                 if len(self.keep_ckpt_ids) == self.max_keep_ckpts:

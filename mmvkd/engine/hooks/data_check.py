@@ -1,4 +1,4 @@
-"""No epoch for data that do not fit the model."""
+"""Checks that data and model fit each other, before any epoch."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class DataCheckHook(Hook):
 
     A list must have clips, its labels must be classes of the model's head, and its
     files must be where ``data_prefix`` says; up to 100 of them, evenly spread, are
-    looked for. Training goes on where only some are missing, as it skips those. A
+    looked for. Training may begin if only some are missing, as it skips those. A
     pretext task must have as many classes as the head. The stores of cached teachers
-    must be of the training set. A clip of a score that cannot be read is named.
+    must be those of the training set. In validation and testing, the error for a clip
+    that cannot be read names it.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -52,7 +53,7 @@ class DataCheckHook(Hook):
 
 
 def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
-    """Cached teachers must have seen the clips that training will show."""
+    """Check that cached teachers have seen the clips that training will show."""
     cached = [t for t in teachers.values() if isinstance(t, CachedTeacher)]
     if not cached:
         return
@@ -91,7 +92,7 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> int:
             if str(info.get('filename', '')).endswith('/'):
                 raise ValueError(f'{name} has an empty line, number {index + 1}')
             label = info.get('label')
-            # of several labels per clip, the data set itself has made a vector
+            # several labels per clip are a vector, made by the data set itself
             if isinstance(label, (int, np.integer)) and not lowest <= label < classes:
                 clip = info.get('filename') or info.get('frame_dir') or index
                 none = (
@@ -118,7 +119,7 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> int:
 
 
 def _name_clips(dataset: Any) -> None:
-    """Let the data set of a score name the clip that it cannot read."""
+    """Let a validation or test set name a clip that it cannot read."""
     pipeline = getattr(dataset, 'pipeline', None)
     if pipeline is not None and not isinstance(pipeline, NamingPipeline):
         dataset.pipeline = NamingPipeline(pipeline, getattr(dataset, 'ann_file', ''))

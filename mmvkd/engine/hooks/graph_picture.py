@@ -1,4 +1,4 @@
-"""Shows the teachers' graph while a run goes on."""
+"""Shows the teachers' graph while a run is in progress."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mmvkd.registry import HOOKS
 
 @HOOKS.register_module()
 class GraphPictureHook(Hook):
-    """Gives the picture of the teachers' graph to the run's visualizer.
+    """Gives a picture of the teachers' graph to the run's visualizer.
 
-    Which shows it where its backends show images: among TensorBoard's, or as files in
-    ``vis_data/vis_image``. It is that of ``tools/plot_graph.py``, from the log that a
-    ``LocalVisBackend`` writes, with the trust by class as it stands. A run without that
-    log or without graph heads has none.
+    It appears where the visualizer's backends show images: in TensorBoard, or as files
+    in ``vis_data/vis_image``. It is the picture of ``tools/plot_graph.py``, drawn from
+    the log that a ``LocalVisBackend`` writes, with the current trust by class. A run
+    without that log or without graph heads has none.
 
     Args:
         interval: Epochs from one picture to the next.
@@ -30,7 +30,7 @@ class GraphPictureHook(Hook):
         ValueError: if ``interval`` is less than 1.
     """
 
-    # behind the logger
+    # after the logger
     priority = 'VERY_LOW'
 
     def __init__(self, interval: int = 1) -> None:
@@ -43,7 +43,7 @@ class GraphPictureHook(Hook):
         """Draw the edges since the run began, and the trust by class."""
         if not self.every_n_epochs(runner, self.interval):
             return
-        # here, for no other run needs matplotlib
+        # here, because no other run needs matplotlib
         from mmvkd.visualization.graph import draw_graph, logged_graphs
         from mmvkd.visualization.pictures import png
 

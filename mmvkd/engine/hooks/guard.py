@@ -1,4 +1,4 @@
-"""No score for random weights."""
+"""Refuses checkpoints that would leave random weights in a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CheckpointGuardHook(Hook):
 
     MMEngine loads what fits and leaves the rest as it was initialized. That is right
     for a warm start, where at least one tensor must fit; for testing and resuming it
-    would give a number that means nothing.
+    would give meaningless numbers.
     """
 
     priority = 'VERY_HIGH'

@@ -23,24 +23,25 @@ class PseudoLabelHook(Hook):
     r"""Lets a distiller learn from soft labels that predictions refine.
 
     After arXiv 2307.05201; our reading. The labels are a
-    :class:`~mmvkd.models.label_bank.LabelBank`, whose equations hold here. It is put in
-    before training, moves at the end of an epoch, before the checkpoint, and is in each
-    checkpoint; ``tools/export_labels.py`` reads it from there. The student's own head
-    learns from soft labels, heads that need hard ones take the most likely class, and
-    clips that have none yet stay out of every loss on labels. Training on what the bank
-    says begins at once: in the warm-up these are the given labels.
+    :class:`~mmvkd.models.label_bank.LabelBank`, which states the equations. It is given
+    to the model before training, moves at the end of each epoch, before the checkpoint,
+    and is saved in each checkpoint, from which ``tools/export_labels.py`` reads it. The
+    student's own head learns from soft labels, heads that need hard ones take the most
+    likely class, and clips that have none yet stay out of every loss on labels.
+    Training uses the bank's labels from the start: in the warm-up, these are the given
+    ones.
 
     Where the data set knows the truth (:class:`~mmvkd.datasets.WeakLabels`), the log
     says how often labels are right.
 
     Args:
         warmup: Epochs before given labels move.
-        momentum: :math:`\beta`, what a label keeps of itself in an epoch.
-        teacher_weight: :math:`\gamma`, the teachers' part of a prediction; without
-            teachers it is the student's own.
-        threshold: :math:`\theta`: a prediction moves the label if its largest
-            probability is above.
-        teachers: Names of those that count; None for all.
+        momentum: :math:`\beta`, the share of itself that a label keeps in an epoch.
+        teacher_weight: :math:`\gamma`, the teachers' share in a prediction; without
+            teachers, the prediction is the student's own.
+        threshold: :math:`\theta`; a prediction moves the label if its largest
+            probability is above it.
+        teachers: Names of the teachers that count; None for all.
 
     Raises:
         ValueError: for settings out of range.
@@ -71,10 +72,10 @@ class PseudoLabelHook(Hook):
         self._resumed: Optional[Mapping[str, Any]] = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the labels of a run that goes on.
+        """Keep the labels of a resumed run.
 
         Raises:
-            RuntimeError: if it had none.
+            RuntimeError: if its checkpoint has none.
         """
         # testing loads without resuming
         if not runner._resume or 'optimizer' not in checkpoint:
@@ -87,7 +88,7 @@ class PseudoLabelHook(Hook):
         self._resumed = checkpoint[LABELS]
 
     def before_train(self, runner: Runner) -> None:
-        """Put the labels in."""
+        """Give the labels to the model."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise TypeError(
                 'PseudoLabelHook moves labels at the ends of epochs; '
@@ -112,7 +113,7 @@ class PseudoLabelHook(Hook):
         model.learn_from(self.bank)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Begin to note."""
+        """Forget predictions noted before."""
         self.bank.forget()
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -129,7 +130,7 @@ class PseudoLabelHook(Hook):
         return dict(self.bank.state(), **self._told)
 
     def _tell(self, runner: Runner, epoch: int, moved: int) -> None:
-        """Log an epoch, and keep it for the picture."""
+        """Log an epoch's numbers, and keep them for the picture."""
         now = dict(
             epoch=epoch,
             labeled=int(self.bank.known.sum()),
@@ -148,8 +149,8 @@ def _checked(model: Any, dataloader: DataLoader) -> SeededDataset:
     """The training set, if model and data can have soft labels.
 
     Raises:
-        TypeError: for another model or data set.
-        ValueError: for several labels a clip, or blending.
+        TypeError: for any other model or data set.
+        ValueError: for several labels per clip, or blending.
     """
     if not isinstance(model, VideoDistiller):
         raise TypeError(
@@ -179,7 +180,7 @@ def _checked(model: Any, dataloader: DataLoader) -> SeededDataset:
 def _check_teachers(
     model: VideoDistiller, names: Sequence[str], classes: int, needed: bool
 ) -> None:
-    """Refuse teachers that are not there, or have other classes."""
+    """Refuse teachers that do not exist, or have other classes."""
     there = ', '.join(model.cards) or 'none'
     for name in names:
         if name not in model.cards:

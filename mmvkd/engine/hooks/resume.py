@@ -1,4 +1,4 @@
-"""A resumed run is the uninterrupted one."""
+"""Makes a resumed run equal to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _GRADIENTS = 'mmvkd_accumulated_gradients'
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Adds to a checkpoint, and gives back, what MMEngine forgets.
+    """Adds to a checkpoint, and restores, what MMEngine leaves out.
 
-    * The validation that a kill prevented is made up for before training goes on.
+    * A validation that a kill prevented is made up for before training continues.
     * Gradients that are still accumulating at an epoch's end go into the checkpoint.
-    * ``EarlyStoppingHook`` counts again the scores that the run had.
-    * A checkpoint from within an epoch is refused, and one without an optimizer, as
-      the best ones are.
+    * ``EarlyStoppingHook`` is shown the scores of the run again.
+    * A checkpoint from within an epoch is refused, and so is one without an optimizer,
+      such as the best ones.
     """
 
-    # behind CheckpointHook: it must have found its folder before the validation
+    # after CheckpointHook, which must have found its folder before the validation
     priority = 'LOWEST'
 
     def before_train(self, runner: Runner) -> None:
-        """Give back what the run had; validate if its last epoch was not validated."""
+        """Restore what the run had; validate if its last epoch was not validated."""
         self._give_back(runner)
         for hook in runner.hooks:
             if isinstance(hook, EarlyStoppingHook):
@@ -36,7 +36,7 @@ class ExactResumeHook(Hook):
         loop = runner.train_loop
         if runner.epoch == 0 or runner.val_loop is None:
             return
-        # as dynamic_intervals have it by now
+        # the interval that dynamic_intervals give by now
         loop._decide_current_val_interval()
         due = runner.epoch >= loop.val_begin and (
             runner.epoch % loop.val_interval == 0 or runner.epoch == loop.max_epochs
@@ -50,7 +50,7 @@ class ExactResumeHook(Hook):
             runner.val_loop.run()
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Mark the epoch, before a checkpoint of its best score is written."""
+        """Mark the epoch as validated, before a best checkpoint of it is written."""
         runner.message_hub.update_info(_VALIDATED, runner.epoch)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -99,7 +99,7 @@ class ExactResumeHook(Hook):
         self._gradients = checkpoint.get(_GRADIENTS)
 
     def _give_back(self, runner: Runner) -> None:
-        """Give accumulated gradients back, once."""
+        """Restore accumulated gradients, once."""
         gradients = getattr(self, '_gradients', None)
         if gradients is None:
             return

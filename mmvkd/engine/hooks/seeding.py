@@ -18,9 +18,9 @@ class SeedingHook(Hook):
     """Makes the model's randomness a function of (run seed, iteration, rank).
 
     Before each iteration it seeds Python, NumPy and torch, so that dropout and blending
-    of a resumed run are those of the uninterrupted one. What all processes must agree
-    on is seeded without the rank. It also tells of each clip that cannot be read, once,
-    and counts how often one was replaced.
+    of a resumed run are those of the uninterrupted one. Draws on which all processes
+    must agree are seeded without the rank. It also reports each clip that cannot be
+    read, once, and counts how often one was replaced.
     """
 
     priority = 'VERY_HIGH'
@@ -39,7 +39,7 @@ class SeedingHook(Hook):
                 'augmentation will not be reproduced when this run is resumed'
             )
             return
-        # a resumed run has its first seed again, but the sampler was built before
+        # resuming restores the run's first seed, but the sampler was built before that
         sampler.seed = self._seed(runner)
 
     def before_train_iter(

@@ -15,12 +15,12 @@ from mmvkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DistillOptimWrapperConstructor:
-    """Runs a constructor on the student alone, then adds what is under ``distill.``.
+    """Runs a constructor on the student alone, then adds parameters under ``distill.``.
 
     So the student's parameters get exactly the groups, rates and decays of the plain
-    student. The others get the base rate and decay; the balancer's get no decay, and
-    ``lr_mult`` times the base rate if it has one. A teacher that learns is a distiller,
-    and treated as such.
+    student. The others get the base rate and decay; those of the balancer get no decay,
+    and ``lr_mult`` times the base rate if it has an ``lr_mult``. A teacher that learns
+    is itself a distiller, and treated as such.
 
     Args:
         optim_wrapper_cfg: As for MMEngine's constructors, with one more key

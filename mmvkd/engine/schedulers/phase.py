@@ -19,24 +19,24 @@ class PhaseLR(LRSchedulerMixin, _ParamScheduler):
 
     .. math:: m(t) = f_k \big(e + (1-e)\tfrac12(1 + \cos \pi u)\big)
 
-    at the share :math:`u` of phase k that is over. MMEngine's schedulers work on the
-    current rate, so this one multiplies it by :math:`m(t) / m(t-1)`: alone it restarts
-    in each phase, beside others it is a factor on top of theirs, unless they end at a
-    rate of their own (``eta_min``), which the :class:`~mmvkd.engine.hooks.CascadeHook`
-    refuses.
+    where :math:`u` is the share of phase k that is over. MMEngine's schedulers work on
+    the current rate, so this one multiplies it by :math:`m(t) / m(t-1)`: alone it
+    restarts in each phase, beside others it is a factor on top of theirs, unless they
+    end at a rate of their own (``eta_min``), which the
+    :class:`~mmvkd.engine.hooks.CascadeHook` refuses.
 
     Args:
         optimizer: See MMEngine's schedulers.
         phases: As the :class:`~mmvkd.engine.hooks.CascadeHook` has them; ``epochs`` and
             ``lr``, the factor :math:`f_k` (1 if left out), are read.
-        end: Epochs of all phases; those of the run if left out.
+        end: Epochs of all phases together; in a config, those of the run if left out.
         end_factor: :math:`e`, reached at a phase's end; 1 keeps the rate constant in a
             phase.
         by_epoch: Whether it steps once an epoch. With ``convert_to_iter_based=True`` it
-            steps each iteration, while all that is said stays in epochs.
+            steps each iteration, while all settings stay in epochs.
         last_step: See MMEngine's schedulers.
         verbose: Likewise.
-        steps: An epoch's, which ``convert_to_iter_based`` sets.
+        steps: Steps of an epoch, which ``convert_to_iter_based`` sets.
 
     Raises:
         ValueError: for phases that do not fit, or a factor that is not above 0.

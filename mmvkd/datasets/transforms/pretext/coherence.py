@@ -16,15 +16,15 @@ class TemporalCoherence(PretextTask):
     """Are the frames in their true order (0), or have two changed places (1)?
 
     The two are at least T / 4 apart. Both kinds of clips hold the same frames, and both
-    are played backwards half of the time, so neither a frame nor their mean tells the
-    answer. After arXiv 1603.08561 and 1804.10069; our reading.
+    are played backwards half of the time, so neither a frame nor their mean gives the
+    answer away. After arXiv 1603.08561 and 1804.10069; our reading.
 
     Args:
         **kwargs: See :class:`PretextTask`.
 
     Raises:
-        UnfitPipelineError: if a clip has fewer than 4 frames: with the ends of 3
-            exchanged, it would be played backwards.
+        UnfitPipelineError: if a clip has fewer than 4 frames: exchanging the ends of 3
+            plays them backwards.
     """
 
     num_classes = 2

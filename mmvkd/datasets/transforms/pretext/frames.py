@@ -12,13 +12,13 @@ from mmvkd.registry import TRANSFORMS
 
 
 def frames_per_view(results: dict[str, Any]) -> int:
-    """T, of a view: segments of single frames are one clip, clips are views."""
+    """T of a view: segments of single frames form one view; a clip is a view."""
     single = results['clip_len'] == 1
     return int(results['num_clips'] if single else results['clip_len'])
 
 
 class _Redraw(BaseTransform):
-    """Draws the frames of each view anew; behind a transform that samples frames."""
+    """Draws the frames of each view anew, after a transform that samples frames."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Replace ``frame_inds``; the number of views and frames stays."""
@@ -38,24 +38,24 @@ class _Redraw(BaseTransform):
 class RandomWindow(_Redraw):
     """Frames from equal cells of a window of random length at a random place.
 
-    It shuts a short cut. A codec spends more on every key frame, and these come at
-    fixed distances from the video's start: where frames are sampled at fixed places, as
-    a test does, or one in each fixed segment, the look of a single frame tells where in
-    the video it stood. Here place and distances are drawn, in validation as well.
+    This closes a shortcut. A codec spends more bits on key frames, which come at fixed
+    distances from the video's start: where frames are sampled at fixed places, as in a
+    test, or one from each fixed segment, the look of a single frame tells where in the
+    video it was. Here, place and distances are random, in validation as well.
 
-    A window is as long as the pipeline's own sampling reaches, or shorter. Each cell
-    holds a frame of its own, drawn in it, so that none is there twice.
+    A window is at most as long as the pipeline's own sampling reaches. One frame is
+    drawn from each cell, so that none appears twice.
 
     Required keys: ``frame_inds``, ``total_frames``, ``start_index``, ``clip_len``,
     ``num_clips``, ``frame_interval`` where clips have several frames. Modified key:
     ``frame_inds``.
 
     Args:
-        shortest: Of the windows, as a part of what the pipeline's sampling reaches.
+        shortest: Shortest window, as a fraction of the longest.
 
     Raises:
-        ValueError: if ``shortest`` is not in (0, 1]; of a video, if it has fewer frames
-            than a view takes.
+        ValueError: if ``shortest`` is not in (0, 1]; in use, if a video has fewer
+            frames than a view takes.
     """
 
     def __init__(self, shortest: float = 0.5) -> None:
@@ -66,14 +66,14 @@ class RandomWindow(_Redraw):
     def draw(self, results: dict[str, Any], length: int) -> np.ndarray:
         """A window, and a frame from each of its cells."""
         total = results['total_frames']
-        # clips of consecutive frames reach less far; what is spread over the video has
-        # no interval
+        # a clip reaches as far as its frames' interval; single frames are spread over
+        # the whole video
         interval = results.get('frame_interval') if results['clip_len'] > 1 else None
         longest = min(total, length * interval) if interval else total
         _require(longest, length)
         window = np.random.uniform(max(self.shortest * longest, length), longest)
         start = np.random.uniform(0, total - window)
-        # whole numbers that grow by 1 or more, for a cell is no shorter than a frame
+        # integers at least 1 apart, as a cell is no shorter than a frame
         edges = np.floor(start + np.arange(length + 1) * (window / length))
         edges = np.minimum(edges, total).astype(int)
         return np.random.randint(edges[:-1], edges[1:])
@@ -81,10 +81,10 @@ class RandomWindow(_Redraw):
 
 @TRANSFORMS.register_module()
 class RandomPace(_Redraw):
-    """Frames at one of several even distances, from a random place on.
+    """Evenly spaced frames, at one of several distances, from a random place on.
 
-    Every video must be long enough for the largest distance, or short ones would tell
-    the pace; so no pace repeats a frame.
+    Every video must be long enough for the largest distance, or short ones would give
+    the pace away. So no pace repeats a frame.
 
     Required keys: ``frame_inds``, ``total_frames``, ``start_index``, ``clip_len``,
     ``num_clips``. Modified key: ``frame_inds``. Added key: ``pace``, the position of
@@ -94,7 +94,7 @@ class RandomPace(_Redraw):
         strides: Distances, in frames of the video.
 
     Raises:
-        ValueError: if a stride is below 1 or there is but one; of a video, if it has
+        ValueError: if a stride is below 1 or there is only one; in use, if a video has
             too few frames.
     """
 

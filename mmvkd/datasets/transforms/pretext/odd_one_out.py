@@ -14,12 +14,12 @@ from mmvkd.registry import TRANSFORMS
 class OddOneOut(PretextTask):
     """Which part of the clip is shuffled?
 
-    The T frames are P equal parts, in their true order, forward or backward. But within
-    one part none of the frames is in its place. After arXiv 1611.06646 and 1804.10069;
-    our reading.
+    The T frames form P equal parts in their true order, forward or backward. But within
+    one part, no frame is in its place. After arXiv 1611.06646 and 1804.10069; our
+    reading.
 
     Args:
-        parts: P, a divisor of T, of at least 2 frames each; the number of classes.
+        parts: P, a divisor of T, of at least 2 frames each; also the number of classes.
         **kwargs: See :class:`PretextTask`.
 
     Raises:

@@ -17,20 +17,20 @@ from mmvkd.registry import TRANSFORMS
 class PlaybackPace(PretextTask):
     """How fast is the clip played?
 
-    The frames are ``strides[label]`` frames of the video apart. They are evenly spaced
-    at every pace, and none is there twice, for either would tell the pace without any
+    The frames are ``strides[label]`` frames of the video apart. At every pace they are
+    evenly spaced and none appears twice; otherwise the pace could be told without any
     motion. A faster clip passes more of the codec's key frames, which is not hidden.
-    Still clips are asked about, too: to refuse them would tell the pace of the others.
+    Still clips are used, too: refusing them would give away the pace of the others.
     After arXiv 2008.05861; our reading.
 
-    Required key besides: ``pace``, from :class:`RandomPace` with the same strides.
+    Also required: the key ``pace``, from :class:`RandomPace` with the same strides.
 
     Args:
         strides: Distances, in frames of the video.
         **kwargs: See :class:`PretextTask`.
 
     Raises:
-        UnfitPipelineError: if the frames were not drawn for it.
+        UnfitPipelineError: if :class:`RandomPace` did not draw the frames.
     """
 
     def __init__(self, strides: Sequence[int] = (1, 2, 4), **kwargs: Any) -> None:
@@ -40,14 +40,14 @@ class PlaybackPace(PretextTask):
 
     @property
     def sampling(self) -> RandomPace:
-        """Draws the pace."""
+        """The transform that draws the pace."""
         return RandomPace(self.strides)
 
     def check(self, clip: np.ndarray) -> None:
-        """Refuse no clip: the slower a clip is played the stiller it is."""
+        """Refuse no clip: the slower a clip is played, the less moves in it."""
 
     def ask(self, clip: np.ndarray, results: dict[str, Any]) -> tuple[np.ndarray, int]:
-        """The clip is as it was drawn."""
+        """The clip as it was drawn, and its pace."""
         if 'pace' not in results:
             raise UnfitPipelineError(
                 'PlaybackPace needs mmvkd.RandomPace behind the sampling'

@@ -13,42 +13,43 @@ from mmvkd.registry import TRANSFORMS
 CLASSES = ('same', 'left', 'right', 'up', 'down', 'in', 'out')
 """Where the view of the last frame lies, seen from that of the first; the label."""
 
-# all windows of a clip together leave room for a random place
+# share of the picture that a clip's windows may span, to leave room for their place
 _REACH = 0.9
 _STEPS = dict(left=(0, -1), right=(0, 1), up=(-1, 0), down=(1, 0))
 
 
 @TRANSFORMS.register_module()
 class FrameRegistration(PretextTask):
-    """How must the last frame be moved to lie on the first?
+    """How must the last frame be moved to match the first?
 
-    One frame of the clip, drawn, stands for all. Each is seen through a window of its
-    own, which moves evenly from frame to frame: that of the last is the first one's,
-    shifted by a part of its side, or scaled about its center by ``zoom`` or
-    1 / ``zoom``; see :data:`CLASSES`. What moved in the clip itself would be one more
-    motion, and the answer to another question. After arXiv 1804.10069 and 2104.00240;
-    our reading.
+    One frame of the clip, drawn at random, replaces all others. Each frame shows it
+    through a window of its own, which moves evenly from frame to frame: the last window
+    is the first one, shifted by a fraction of its side, or scaled about its center by
+    ``zoom`` or 1 / ``zoom``; see :data:`CLASSES`. Motion in the clip itself would be a
+    second motion, and the answer to another question. After arXiv 1804.10069 and
+    2104.00240; our reading.
 
-    Short cuts that are shut besides those of :class:`PretextTask`:
+    Shortcuts that are closed besides those of :class:`PretextTask`:
 
     * *Borders.* All windows lie within the picture, at a random place and of a random
-      size, so no edge is filled with anything.
+      size, so no border has to be filled.
     * *Resampling.* All windows, moved or not, are brought to the resolution of the
       smallest possible one and from there to the size of the picture. Larger ones lose
-      more of their noise on the way, so each frame gets noise of a strength of its own.
+      more of their noise on the way, so each frame gets noise of a random strength.
 
-    One is left: the first window has the same sides in all classes, so the last one is
-    small in ``in`` and large in ``out``, which the size of things in it can tell.
+    One shortcut is left: the first window has the same sizes in all classes, so the
+    last one is small for ``in`` and large for ``out``, which the size of objects in it
+    can give away.
 
-    A clip without motion can be answered, one without any structure cannot.
+    A clip without motion can be used; one without any structure cannot.
 
     Args:
-        shift: Distance of the last window from the first, as a part of their side.
-        zoom: Ratio of the sides of the last and the first, above 1.
-        smallest: Side of the smallest window, as a part of the picture's.
-        noise: Most that is added, as a standard deviation in gray levels.
-        **kwargs: See :class:`PretextTask`; ``still`` is the contrast within a frame,
-            here.
+        shift: Distance of the last window from the first, as a fraction of their side.
+        zoom: Ratio between the sides of the last window and the first, above 1.
+        smallest: Side of the smallest window, as a fraction of the picture's.
+        noise: Largest standard deviation of the added noise, in gray levels.
+        **kwargs: See :class:`PretextTask`; here, ``still`` is for the contrast within a
+            frame.
 
     Raises:
         ValueError: if the windows do not fit into the picture.
@@ -108,7 +109,7 @@ class FrameRegistration(PretextTask):
         ratio = {'in': 1 / self.zoom, 'out': self.zoom}.get(name, 1.0)
         way = np.linspace(0, 1, length)[:, None]
         sides = side * ratio**way
-        # upper left corners, seen from the first one's
+        # upper left corners, relative to the first one
         step = self.shift * side * np.array(_STEPS.get(name, (0, 0)))
         corners = way * step + (side - sides) / 2
         low = -corners.min(0)
@@ -120,7 +121,7 @@ class FrameRegistration(PretextTask):
     def _through(
         self, frame: np.ndarray, window: np.ndarray, small: np.ndarray
     ) -> np.ndarray:
-        """What a window (2, 2) shows of a frame (H, W, 3), at the frame's size."""
+        """The part of a frame (H, W, 3) in a window (2, 2), at the frame's size."""
         (top, left), (bottom, right) = window
         seen: np.ndarray = frame[top:bottom, left:right].astype(np.float32)
         seen = cv2.resize(

@@ -15,14 +15,14 @@ from mmvkd.registry import TRANSFORMS
 class FrameSorting(PretextTask):
     """In which order were the parts of the clip put?
 
-    The T frames of a clip are P equal parts in a random order; then the whole is played
-    backwards half of the time. An order and the same order backwards are one class, for
+    The T frames of a clip form P equal parts, put in a random order; half of the time,
+    the whole is then played backwards. An order and its reversal are one class, because
     many motions look alike both ways:
 
         num_classes = P! / 2, which is 12 for P = 4
 
-    The label is the order's place among those that come before their own reversal, in
-    lexicographic order. After arXiv 1708.01246 and 1804.10069; our reading.
+    The label is the order's lexicographic index among those orders that come before
+    their own reversal. After arXiv 1708.01246 and 1804.10069; our reading.
 
     Args:
         parts: P, a divisor of T, at least 3.

@@ -1,4 +1,4 @@
-"""What all pretext tasks share: one label per clip, made of the clip alone."""
+"""What all pretext tasks share: one label per clip, made from the clip alone."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _CELLS = 8  # a side
 
 
 class PretextTask(BaseTransform):
-    """A question about a clip, which any recognizer of frames can be trained on.
+    """A question about a clip, on which any recognizer of frames can be trained.
 
-    Its place is behind every transform that changes pictures, before ``FormatShape``:
-    so a flip that swaps labels never sees its label, and it reads none. The shape and
-    number of frames stay. All views of a clip get the same question.
+    A task comes after every transform that changes pictures, before ``FormatShape``: so
+    a flip that swaps labels never sees the task's label, and the task reads none. The
+    shape and number of frames stay. All views of a clip get the same question.
 
     Randomness comes from NumPy's generator, which
     :class:`~mmvkd.datasets.seeded.SeededDataset` seeds for each sample;
     :class:`~mmvkd.datasets.pretext.PretextDataset` puts the task into a pipeline.
 
-    Three short cuts are shut here, for every task:
+    Three shortcuts are closed here, for every task:
 
-    * *Chromatic aberration* (arXiv 1505.05192). A lens shifts red against blue, the
-      more the farther from its axis, so colors tell where in the picture a patch was.
-      One channel, drawn per clip, stands for all three.
+    * *Chromatic aberration* (arXiv 1505.05192). A lens shifts red against blue, more so
+      farther from its axis, so colors tell where in the picture a patch was. One
+      channel, drawn per clip, replaces all three.
     * *Still clips.* Where nothing moves, order and pace cannot be told. Such a clip
-      raises a ``ValueError``, for which the data set takes another one.
-    * *Key frames* of the codec: :attr:`sampling`.
+      raises a ``ValueError``, and the data set takes another one.
+    * *Key frames* of the codec; see :attr:`sampling`.
 
     Required keys: ``imgs``, frames (H, W, 3), ``clip_len``, ``num_clips``. Modified
     key: ``imgs``. Added key: ``label``.
 
     Args:
         color: Keep the colors.
-        still: A clip is still where no cell of an 8 × 8 grid, averaged over the cell
-            and so over noise, ever changes by more than this, in gray levels.
+        still: A clip is still if no cell of an 8 × 8 grid changes by more than this, in
+            gray levels, when it is averaged over the cell and so over noise.
     """
 
     num_classes: int
@@ -52,7 +52,7 @@ class PretextTask(BaseTransform):
 
     @property
     def sampling(self) -> BaseTransform:
-        """What draws the task's frames, behind the pipeline's own sampling."""
+        """The transform that draws the frames, after the pipeline's own sampling."""
         return RandomWindow()
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -73,12 +73,12 @@ class PretextTask(BaseTransform):
 
         Args:
             clip: (V, T, H, W, 3), V views of T frames.
-            results: Of the pipeline.
+            results: The results of the pipeline so far.
         """
         raise NotImplementedError
 
     def check(self, clip: np.ndarray) -> None:
-        """Refuse what cannot be answered.
+        """Refuse a clip for which the task has no answer.
 
         Raises:
             ValueError: if nothing moves in ``clip``, (V, T, H, W, 3).
@@ -115,7 +115,7 @@ def parts_of(length: int, parts: int, task: str, shortest: int = 1) -> int:
     """Frames per part.
 
     Raises:
-        UnfitPipelineError: if the frames do not make equal parts, or too short ones.
+        UnfitPipelineError: if the frames make no equal parts, or too short ones.
     """
     if length % parts or length // parts < shortest:
         raise UnfitPipelineError(
