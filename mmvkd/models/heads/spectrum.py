@@ -30,9 +30,9 @@ _ANY_CHANNELS = 'energy'
 
 @MODELS.register_module()
 class SpectrumHead(DistillationHead):
-    """Matches the temporal frequency spectrum of a feature (after arXiv 2009.06902).
+    """Matches the temporal frequency spectrum of a feature.
 
-    Features of different sizes are resampled first: the student's in time, the larger
+    After arXiv 2009.06902; our reading. Features of different sizes are resampled first: the student's in time, the larger
     one in space. For several taps, use several heads.
 
     Args:
