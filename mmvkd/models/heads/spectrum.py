@@ -32,8 +32,9 @@ _ANY_CHANNELS = 'energy'
 class SpectrumHead(DistillationHead):
     """Matches the temporal frequency spectrum of a feature.
 
-    After arXiv 2009.06902; our reading. Features of different sizes are resampled first: the student's in time, the larger
-    one in space. For several taps, use several heads.
+    After arXiv 2009.06902; our reading. Features of different sizes are resampled
+    first: the student's in time, the larger one in space. For several taps, use several
+    heads.
 
     Args:
         tap: The student's module.
