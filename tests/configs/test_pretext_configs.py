@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from published import (
     AFTER_COHERENCE,
+    MAIN,
     PRETEXT,
     ROOT,
     SELF_SUPERVISED,
@@ -85,6 +86,12 @@ def test_one_word_makes_a_linear_probe(
     config = Config.fromfile(ROOT / 'configs' / name)
     assert config.model.backbone.frozen_stages == 4
     assert config.find_unused_parameters
+    assert config.work_dir == f'work_dirs/motions/linear/{Path(name).stem}'
+    monkeypatch.setenv('MMVKD_TEACHERS', Path(name).stem.removesuffix('_tsm_r50'))
+    main = Config.fromfile(ROOT / 'configs' / MAIN)
+    (teacher,) = main.model.teachers.values()
+    assert teacher.checkpoint == config.work_dir
+    assert 'find_unused_parameters' not in main
     monkeypatch.setenv('MMVKD_PROBE', 'linaer')
     with pytest.raises(FileNotFoundError, match=r'linaer\.py.*does not exist'):
         launch.load_config(str(ROOT / 'configs' / name))
