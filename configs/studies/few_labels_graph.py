@@ -2,8 +2,8 @@
 
 Teachers learn their tasks from all clips, then the classes from the clips with a label.
 Here labels teach a student little, so what it is told counts: also by a random teacher,
-in the place of the one that helps KD least (coherence), under uniform and under learned
-edges.
+in the place of the one that helps KD least (coherence) or most (registration), under
+uniform and under learned edges.
 """
 
 _base_ = './few_labels_motions.py'
@@ -15,7 +15,6 @@ _weak = _base_._weak
 _graph = 'mmvkd::distill/graph_tsm_r50_to_r18.py'
 _of_all = 'mmvkd::distill/{}_self_supervised_r50_to_r18.py'
 _four = list(_base_._of_four.needs)
-_known = [need for need in _four if not need.startswith('coherence')]
 _edges = {
     edges: {
         f'model.heads.{head}.edges': edges
@@ -23,7 +22,20 @@ _edges = {
     }
     for edges in ('uniform', 'learned')
 }
-_random = {'model.teachers.coherence.checkpoint': 'random'}
+_random = {
+    f'random{row}_{edges}': dict(
+        config=_graph,
+        needs=[need for need in _four if need.removesuffix('_store') != task],
+        options={
+            **_weak,
+            **options,
+            f'model.teachers.{task}.checkpoint': 'random',
+        },
+        title=f'both graphs, {edges} edges, {task} random',
+    )
+    for row, task in (('', 'coherence'), ('_registration', 'registration'))
+    for edges, options in _edges.items()
+}
 runs = dict(
     _delete_=True,
     **_base_._pretexts,
@@ -36,15 +48,6 @@ runs = dict(
 methods = dict(
     _delete_=True,
     **{
-        f'random_{edges}': dict(
-            config=_graph,
-            needs=_known,
-            options={**_weak, **options, **_random},
-            title=f'both graphs, {edges} edges, coherence random',
-        )
-        for edges, options in _edges.items()
-    },
-    **{
         edges: dict(
             config=_graph,
             needs=_four,
@@ -53,6 +56,7 @@ methods = dict(
         )
         for edges, options in _edges.items()
     },
+    **_random,
     student=_base_.methods['student'],
     kd_all=dict(
         config=_of_all.format('kd'),
