@@ -142,5 +142,5 @@ def test_kernels_of_zero_have_a_finite_gradient(loss):
 
 @pytest.mark.parametrize('shape', [(5, 9), (5, 2, 3, 3, 3)])
 def test_what_is_no_filter_is_refused(shape):
-    with pytest.raises(ValueError, match=r'\(F, k, k\) or \(F, k, k, k\), got'):
+    with pytest.raises(ValueError, match=r'\(F, k, k\) or \(F, t, k, k\), got'):
         kernel_spectrum(torch.zeros(shape))
