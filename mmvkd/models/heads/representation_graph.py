@@ -198,11 +198,12 @@ class RepresentationGraphHead(DistillationHead):
                     "student is multi-label (multi_class=True): set edges='uniform'"
                 )
             self.classifiers = PairClassifiers(pairs, self.dim, student.num_classes)
-        # newest first; of the global batch, so equal on all ranks
-        queue = torch.zeros(self.min_clips, pairs, self.dim)
-        self.register_buffer('teacher_queue', queue)
-        self.register_buffer('student_queue', queue.clone())
-        self.register_buffer('queued', torch.zeros((), dtype=torch.long))
+        if self.min_clips:  # averaging buffers among ranks fails for empty ones
+            # newest first; of the global batch, so equal on all ranks
+            queue = torch.zeros(self.min_clips, pairs, self.dim)
+            self.register_buffer('teacher_queue', queue)
+            self.register_buffer('student_queue', queue.clone())
+            self.register_buffer('queued', torch.zeros((), dtype=torch.long))
         self._edge_names = [
             f'edge_{self._sides[i]}+{self._sides[j]}' for i, j in self._pairs
         ]
@@ -273,6 +274,8 @@ class RepresentationGraphHead(DistillationHead):
 
     def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:
         """Discrepancy of each pair (E,), with past vectors to make up ``min_clips``."""
+        if not self.min_clips:
+            return mmd(theirs.transpose(0, 1), own.transpose(0, 1))
         past = max(0, self.min_clips - len(theirs))
         # [E, N', D]
         x = torch.cat([theirs, self.teacher_queue[:past]]).transpose(0, 1)

@@ -502,3 +502,13 @@ def test_a_teacher_whose_name_would_split_a_pair_is_refused() -> None:
     }
     with pytest.raises(ValueError, match=r'no teacher.s name has a \+: a\+b, c'):
         head.attach(student, cards)
+
+
+@pytest.mark.parametrize('min_clips', [0, 4])
+def test_no_buffer_is_empty(min_clips: int) -> None:
+    """torch 2.4 cannot average an empty buffer among ranks."""
+    head = RepresentationGraphHead(tap='a', dim=8, joint=False, min_clips=min_clips)
+    card = ModelCard('s', 3, False, {'a': (4, 2, 3, 3)})
+    head.attach(card, {'t': card})
+    assert all(buffer.numel() for buffer in head.buffers())
+    assert hasattr(head, 'teacher_queue') is (min_clips > 0)
