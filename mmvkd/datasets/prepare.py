@@ -307,7 +307,7 @@ def _encode(
         context.pix_fmt = 'yuv420p'
         context.time_base = time_base
         for name in ('color_range', 'colorspace', 'color_primaries', 'color_trc'):
-            setattr(context, name, getattr(first, name))
+            setattr(context, name, getattr(source.codec_context, name))
         shape = source.sample_aspect_ratio
         if shape:
             context.sample_aspect_ratio = 1 / shape if sideways else shape

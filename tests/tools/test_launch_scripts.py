@@ -66,6 +66,7 @@ def threads() -> str:
 
 @pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='no /proc')
 @pytest.mark.skipif(torch.cuda.is_available(), reason='gloo is for processes on CPUs')
+@pytest.mark.skipif(torch.__version__.startswith('2.4'), reason='threads have no names')
 @pytest.mark.parametrize('name', ['train', 'test'])
 def test_no_thread_of_the_group_outlives_a_tool(
     name: str,

@@ -239,7 +239,9 @@ class _PyAVReader:
 
 
 def _rgb(frame: Any) -> np.ndarray:
-    image = frame.to_ndarray(format='rgb24')
+    # without both spaces, older PyAV takes all colors for those of standard definition
+    spaces = dict(src_colorspace=frame.colorspace, dst_colorspace='DEFAULT')
+    image = frame.to_ndarray(format='rgb24', **spaces)
     # undo how the camera was held
     return np.rot90(image, frame.rotation // 90)
 
