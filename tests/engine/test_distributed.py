@@ -24,6 +24,7 @@ from videos import write_list
 
 from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.models.gather import clip_mean, gather, global_count
+from mmvkd.models.heads.edge_network import EdgeNetwork
 
 RANKS = 2
 CLIPS = 6
@@ -120,7 +121,7 @@ def distiller(norm: str, mutual: bool = False, blended: bool = False) -> nn.Modu
         heads = dict(kd=heads['kd'])
     teachers = {
         name: dict(type='mmvkd.RecognizerTeacher', model=teacher, checkpoint='random')
-        for name in ('a', 'b')
+        for name in ('ab' if mutual else 'abc')
     }
     torch.manual_seed(0)
     model = MODELS.build(
@@ -138,6 +139,10 @@ def distiller(norm: str, mutual: bool = False, blended: bool = False) -> nn.Modu
         # a fresh head gives nearly uniform classes
         nn.init.normal_(teacher.model.cls_head.fc_cls.weight, std=1.0)
     nn.init.normal_(model.student.cls_head.fc_cls.weight, std=0.3)
+    for module in model.modules():
+        if isinstance(module, EdgeNetwork):
+            # another trust in each clip
+            nn.init.normal_(module.weight, std=0.5)
     if norm == 'synchronized':
         synchronize(model)
     return model.train()
@@ -231,6 +236,7 @@ def test_two_processes_give_the_gradients_of_one(
     else:
         learned += [
             'heads.learned.edge_network',
+            'heads.pairs.edge_network',
             'heads.pairs.projection',
             'heads.places.projection',
         ]

@@ -160,20 +160,7 @@ class LogitsHead(DistillationHead):
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Refuse multi-label models and teachers with another number of classes."""
-        kind = type(self).__name__
-        for card in (student, *teachers.values()):
-            if card.multi_label:
-                raise ValueError(
-                    f"{kind} needs classes that exclude each other; '{card.name}' is "
-                    'multi-label (multi_class=True, or a binary loss): use a feature '
-                    'head'
-                )
-            if card.num_classes != student.num_classes:
-                raise ValueError(
-                    f"{kind}: teacher '{card.name}' has {card.num_classes} classes, "
-                    f'the student {student.num_classes}; a teacher of other classes '
-                    'serves feature heads only: name the others in teachers=[...]'
-                )
+        check_classes(type(self).__name__, student, teachers, 'use a feature head')
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
@@ -194,6 +181,34 @@ class LogitsHead(DistillationHead):
     ) -> dict[str, Tensor]:
         """Terms of student logits (N, M) against one teacher's, in float32."""
         raise NotImplementedError
+
+
+def check_classes(
+    user: str, student: ModelCard, teachers: Mapping[str, ModelCard], instead: str
+) -> None:
+    """Refuse multi-label models and teachers with another number of classes.
+
+    Args:
+        user: What needs classes that compare.
+        student: The student's card.
+        teachers: The teachers' cards, by name.
+        instead: What to do where they do not.
+
+    Raises:
+        ValueError: says which model it is, and ``instead``.
+    """
+    for card in (student, *teachers.values()):
+        if card.multi_label:
+            raise ValueError(
+                f"{user} needs classes that exclude each other; '{card.name}' is "
+                f'multi-label (multi_class=True, or a binary loss): {instead}'
+            )
+        if card.num_classes != student.num_classes:
+            raise ValueError(
+                f"{user}: teacher '{card.name}' has {card.num_classes} classes, "
+                f'the student {student.num_classes}: {instead}, or name only teachers '
+                "of the student's classes in teachers=[...]"
+            )
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:

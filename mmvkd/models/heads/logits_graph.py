@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvkd.models.gather import clip_mean, gather
 from mmvkd.models.heads.base import LogitsHead, of_label
+from mmvkd.models.heads.edge_network import EdgeNetwork
 from mmvkd.models.losses import (
     binary_transport,
     check_conditionally_negative_definite,
@@ -26,36 +27,6 @@ from mmvkd.registry import MODELS
 _EDGES = ('uniform', 'confidence', 'learned')
 _COSTS = ('prototype', 'binary')
 _MOMENTUM = 0.9
-
-
-class EdgeNetwork(nn.Module):
-    r"""Trust in each teacher, given what it predicts for the clip.
-
-    .. math:: a_{nk} = \mathrm{softmax}_k\Big(s\,\big(b_k +
-              \sum_m W_{km}\,p_{nkm}\big)\Big)
-
-    with :math:`p_{nkm}` the probability that teacher k gives class m, :math:`b_k` the
-    general trust in it, and :math:`W_{km}` a correction for when it predicts class m.
-    Uniform at first.
-
-    Args:
-        teachers: K.
-        num_classes: M.
-        gain: :math:`s`. The speed of learning grows with its square; at learning rates
-            that suit a student, edges need it to drop a teacher within an epoch.
-    """
-
-    def __init__(self, teachers: int, num_classes: int, gain: float = 10.0) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(teachers))
-        self.weight = nn.Parameter(torch.zeros(teachers, num_classes))
-        self.gain = gain
-
-    def forward(self, p: Tensor) -> Tensor:
-        """Logarithm of the trust (N, K), from the teachers' probabilities (N, K, M)."""
-        with torch.autocast(p.device.type, enabled=False):
-            score = self.bias + (self.weight * p).sum(-1)
-            return (self.gain * score).log_softmax(-1)
 
 
 @MODELS.register_module()
@@ -87,7 +58,7 @@ class LogitsGraphHead(LogitsHead):
         edges: ``uniform``: :math:`a_k = 1/K`, and a self-loop in :math:`A`;
             ``confidence``: per clip, by the teachers' cross-entropy on the label, or by
             their entropy where there is none; ``learned``: per clip, by an
-            :class:`EdgeNetwork`.
+            :class:`~mmvkd.models.heads.edge_network.EdgeNetwork`.
         self_loop: The diagonal of :math:`A` under uniform trust; ½ + ½/K if None.
             Without a self-loop all :math:`\tilde p_k` would be equal: a plain mean.
         barycentre: Match the barycentre of the vertices instead of each vertex.
@@ -208,7 +179,11 @@ class LogitsGraphHead(LogitsHead):
             vertices = among @ (logits / self.temperature).softmax(-1)
         terms = self._match(vertices, to_student, q)
         if self.edges == 'learned' and targets.labels is not None:
-            terms['edges'] = self._mixture_loss(logits, log_trust, targets.labels)
+            # every row of A distributes what it does not keep by the same trust, so
+            # the mixture of the vertices equals that of the teachers
+            terms['edges'] = self.edge_network.loss(
+                log_trust, logits / self.temperature, targets.labels
+            )
         if self.training and self.edges != 'uniform' and targets.labels is not None:
             self._remember(to_student, targets.labels)
         mean = to_student.mean(0)
@@ -253,7 +228,7 @@ class LogitsGraphHead(LogitsHead):
         if self.edges == 'confidence':
             return _confidence(logits, targets).log_softmax(-1)
         targets.one_per_clip("edges='learned'")
-        return self.edge_network(logits.softmax(-1))
+        return self.edge_network(logits)
 
     def _edges(self, log_trust: Tensor) -> tuple[Tensor, Tensor]:
         """Edges among teachers (N, K, K), rows of sum 1, and to the student (N, K)."""
@@ -278,18 +253,6 @@ class LogitsGraphHead(LogitsHead):
         # an overflow would stay forever, though mixed precision skips its step
         whole = now.isfinite().all()
         self.trust_by_class.copy_(torch.where(whole, now, self.trust_by_class))
-
-    def _mixture_loss(
-        self, logits: Tensor, log_trust: Tensor, labels: Tensor
-    ) -> Tensor:
-        """Cross-entropy of the teachers' mixture, over the labeled clips.
-
-        Every row of A distributes what it does not keep by the same trust, so the
-        mixture of the vertices equals that of the teachers.
-        """
-        # [N, K]
-        log_p = of_label((logits / self.temperature).log_softmax(-1), labels)
-        return clip_mean(-(log_trust + log_p).logsumexp(1), labels >= 0)
 
 
 def _pairs(vertices: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:

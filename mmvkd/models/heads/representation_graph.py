@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mmvkd.models.connectors import pooled
-from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import DistillationHead, TapConfig, of_label
+from mmvkd.models.gather import gather
+from mmvkd.models.heads.base import DistillationHead, TapConfig, check_classes
+from mmvkd.models.heads.edge_network import EdgeNetwork
 from mmvkd.models.losses import (
     Sketch,
     bilinear_sketch,
@@ -22,73 +23,13 @@ from mmvkd.models.losses import (
     signed_root,
     unit_length,
 )
-from mmvkd.models.losses.numerics import check_known
+from mmvkd.models.losses.numerics import check_known, check_positive
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
 
 _EDGES = ('uniform', 'learned')
 _POOLS = ('clip', 'frame')
 _OF_BANDWIDTH = 64  # most rows that the bandwidth is computed from
-
-
-class PairClassifiers(nn.Module):
-    r"""A linear classifier for each pair's vectors, whose loss sets the pair's weight.
-
-    .. math:: b = \mathrm{softmax}_e(-\ell_e)
-
-    with :math:`\ell_e` the running mean of the classifier's cross-entropy. Equally
-    informative pairs get equal weights; if the weights were learned with a classifier
-    that all pairs share, or with a mixture, they would all go to one pair.
-
-    Args:
-        pairs: E.
-        dim: D.
-        num_classes: M.
-        gain: Length of the vectors. At a learning rate that suits a student,
-            classifiers of unit vectors would take too long to learn.
-        momentum: Share of the past in the running means.
-    """
-
-    loss: Tensor
-
-    def __init__(
-        self,
-        pairs: int,
-        dim: int,
-        num_classes: int,
-        gain: float = 10.0,
-        momentum: float = 0.9,
-    ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(pairs, num_classes, dim))
-        self.bias = nn.Parameter(torch.zeros(pairs, num_classes))
-        self.gain = gain
-        self.momentum = momentum
-        self.register_buffer('loss', torch.zeros(pairs))
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """Log-probabilities of the classes (N, E, M), from vectors (N, E, D)."""
-        with torch.autocast(vectors.device.type, enabled=False):
-            logits = torch.einsum('ned,emd->nem', self.gain * vectors, self.weight)
-            return (logits + self.bias).log_softmax(-1)
-
-    def edges(self) -> Tensor:
-        """Weights of the pairs (E,), which sum to 1; uniform at first."""
-        return (-self.loss).softmax(0)
-
-    @torch.no_grad()
-    def remember(self, losses: Tensor, known: Tensor) -> None:
-        """Update the means with the losses (N, E) of clips that are ``known`` (N,).
-
-        Over the global batch, so that all ranks have the same weights.
-        """
-        losses, weight = gather(losses.detach()), gather(known.float())
-        count = weight.sum()
-        mean = (weight[:, None] * losses).sum(0) / count.clamp_min(1)
-        # no update without a label, decided on the device: the host need not wait
-        now = self.loss.lerp(mean, (1 - self.momentum) * (count > 0))
-        # an overflow would stay forever, though mixed precision skips its step
-        self.loss.copy_(torch.where(now.isfinite(), now, self.loss))
 
 
 @MODELS.register_module()
@@ -113,6 +54,11 @@ class RepresentationGraphHead(DistillationHead):
     :class:`~mmvkd.models.teachers.CachedTeacher` are averages already, and then all
     pairs see maps of that size.
 
+    Learned edges are :math:`b_{ij}\propto\bar a_i\bar a_j`, with :math:`\bar a_i` the
+    trust of an :class:`~mmvkd.models.heads.edge_network.EdgeNetwork` in teacher i, its
+    mean over the batch. The network's loss is a separate term ``edges``; edges are
+    constants in the match.
+
     Args:
         tap: The student's module.
         dim: D, the length of a sketch.
@@ -120,9 +66,8 @@ class RepresentationGraphHead(DistillationHead):
             ``clip``. With ``frame`` each clip has T' vectors, where T' is the smallest
             number of frames that the student or a teacher has.
         joint: Compare each vector only with that of the same frame or clip.
-        edges: ``uniform``; or ``learned``, by the cross-entropy of
-            :class:`PairClassifiers` on labeled clips, a separate term ``edges``;
-            edges are constants in the match.
+        edges: ``uniform``, or ``learned`` from the labeled clips.
+        temperature: Softens the distributions whose mixture teaches the edge network.
         min_clips: If the global batch has fewer vectors, past ones, which have no
             gradient, fill it up. Not used with ``joint``.
         seed: Seed of the sketches.
@@ -141,6 +86,7 @@ class RepresentationGraphHead(DistillationHead):
         pool: str = 'frame',
         joint: bool = True,
         edges: str = 'uniform',
+        temperature: float = 4.0,
         min_clips: int = 32,
         seed: int = 0,
         **kwargs: Any,
@@ -148,6 +94,7 @@ class RepresentationGraphHead(DistillationHead):
         super().__init__(tap=tap, **kwargs)
         check_known('edges', edges, _EDGES)
         check_known('pool', pool, _POOLS)
+        check_positive(temperature, 'temperature')
         if dim < 1 or min_clips < 0:
             raise ValueError(
                 f'dim must be 1 or more and min_clips 0 or more, got {dim} and '
@@ -157,6 +104,7 @@ class RepresentationGraphHead(DistillationHead):
         self.pool = pool
         self.joint = joint
         self.edges = edges
+        self.temperature = temperature
         self.inner_terms = ('edges',) if edges == 'learned' else ()
         self.label_terms = self.inner_terms
         self.terms = ('', *self.inner_terms)
@@ -168,8 +116,8 @@ class RepresentationGraphHead(DistillationHead):
         """Draw the sketches, and build the projection and the queue.
 
         Raises:
-            ValueError: if edges are to be learned for a multi-label student, or a
-                teacher's name has a ``+``.
+            ValueError: if edges are to be learned for multi-label models or teachers
+                of other classes, or a teacher's name has a ``+``.
         """
         (self._student_tap,) = self.student_taps()
         names = list(teachers)
@@ -192,12 +140,9 @@ class RepresentationGraphHead(DistillationHead):
         channels = student.shapes[self._student_tap][0]
         self.projection = nn.Linear(channels, pairs * self.dim)
         if self.edges == 'learned':
-            if student.multi_label:
-                raise ValueError(
-                    "edges='learned' needs classes that exclude each other; the "
-                    "student is multi-label (multi_class=True): set edges='uniform'"
-                )
-            self.classifiers = PairClassifiers(pairs, self.dim, student.num_classes)
+            user = f"{type(self).__name__} with edges='learned'"
+            check_classes(user, student, teachers, "set edges='uniform'")
+            self.edge_network = EdgeNetwork(len(names), student.num_classes)
         if self.min_clips:  # averaging buffers among ranks fails for empty ones
             # newest first; of the global batch, so equal on all ranks
             queue = torch.zeros(self.min_clips, pairs, self.dim)
@@ -226,10 +171,26 @@ class RepresentationGraphHead(DistillationHead):
         if self.edges == 'uniform':
             weights, terms = torch.full_like(apart, 1 / len(apart)), {}
         else:
-            terms = {'edges': self._class_loss(theirs.mean(1), targets)}
-            weights = self.classifiers.edges()
+            labels = targets.one_per_clip("edges='learned'")
+            # [N, K, M]
+            logits = torch.stack([t.logits.float() for t in teachers.values()], dim=1)
+            log_trust = self.edge_network(logits)
+            logits = logits / self.temperature
+            terms = {'edges': self.edge_network.loss(log_trust, logits, labels)}
+            weights = self._edges(log_trust)
         logs = {name: weights[e] for e, name in enumerate(self._edge_names)}
         return {'': (weights * apart).sum(), **terms, **logs}
+
+    @torch.no_grad()
+    def _edges(self, log_trust: Tensor) -> Tensor:
+        """Weights of the pairs (E,), which sum to 1, from the trust (N, K).
+
+        Of the global batch, so that all ranks have the same.
+        """
+        log_trust = gather(log_trust).logsumexp(0).expand(len(self._sides))
+        return torch.stack(
+            [log_trust[i] + log_trust[j] for i, j in self._pairs]
+        ).softmax(0)
 
     @torch.no_grad()
     def _ensembled(self, teachers: Mapping[str, Outputs], length: int) -> Tensor:
@@ -296,17 +257,3 @@ class RepresentationGraphHead(DistillationHead):
             longer = torch.cat([now, queue])[: self.min_clips]
             queue.copy_(torch.where(whole, longer, queue))
         self.queued.add_(len(theirs) * whole).clamp_max_(self.min_clips)
-
-    def _class_loss(self, vectors: Tensor, targets: Targets) -> Tensor:
-        """Cross-entropy of the pairs' classifiers, over the labeled clips.
-
-        Raises:
-            ValueError: for blended labels.
-        """
-        labels = targets.one_per_clip("edges='learned'")
-        known = labels >= 0
-        # [N, E]
-        losses = -of_label(self.classifiers(vectors), labels)
-        if self.training:
-            self.classifiers.remember(losses, known)
-        return clip_mean(losses.sum(1), known)
