@@ -3,7 +3,7 @@
 Teachers learn their tasks from all clips, then the classes from the clips with a label.
 Here labels teach a student little, so what it is told counts: also by a random teacher,
 in the place of the one that helps KD least (coherence) or most (registration), under
-uniform and under learned edges.
+uniform and under learned edges. One row has registration's teacher alone.
 """
 
 _base_ = './few_labels_motions.py'
@@ -63,6 +63,13 @@ methods = dict(
         needs=_four,
         options=_weak,
         title='KD of the four, averaged',
+    ),
+    alone=dict(
+        config=_graph,
+        needs=['registration', 'registration_store'],
+        environment=dict(MMVKD_TEACHERS='registration'),
+        options=_weak,
+        title='both graphs, registration alone',
     ),
     graph=dict(config=_graph, needs=_four, options=_weak, title='both graphs'),
     dist_all=dict(
