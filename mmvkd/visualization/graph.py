@@ -190,7 +190,7 @@ def _draw_curves(axes: Axes, graph: Graph) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel('iteration')
     axes.set_ylabel('weight of the edge')
-    axes.legend(fontsize=7.5, loc='upper left', framealpha=0)
+    axes.legend(fontsize=7, loc='upper left', framealpha=0, labelspacing=0.15)
 
 
 def _draw_classes(
