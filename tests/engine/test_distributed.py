@@ -141,7 +141,7 @@ def distiller(norm: str, mutual: bool = False, blended: bool = False) -> nn.Modu
     nn.init.normal_(model.student.cls_head.fc_cls.weight, std=0.3)
     for module in model.modules():
         if isinstance(module, EdgeNetwork):
-            # another trust in each clip
+            # edges that are not uniform
             nn.init.normal_(module.weight, std=0.5)
     if norm == 'synchronized':
         synchronize(model)

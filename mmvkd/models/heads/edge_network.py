@@ -17,7 +17,8 @@ class EdgeNetwork(nn.Module):
 
     with :math:`p_{nkm}` the probability that teacher k gives class m, :math:`b_k` the
     general trust in it, and :math:`W_{km}` a correction for when it predicts class m.
-    Uniform at first; trained by :meth:`loss`.
+    Uniform at first; trained by :meth:`loss`. Among equally good teachers it may drift
+    to one, with large steps of few clips.
 
     Args:
         teachers: K.

@@ -339,13 +339,21 @@ def test_learned_edges_are_constants_in_the_match() -> None:
     assert all(g is not None for g in torch.autograd.grad(terms['edges'], own))
 
 
-@pytest.mark.parametrize('random', [True, False])
+@pytest.mark.parametrize(
+    ('random', 'sgd'),
+    # with SGD at this rate, edges among equally good teachers drift to one
+    [(True, False), (True, True), (False, False)],
+)
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_learned_edges_leave_pairs_with_a_random_teacher(
-    random: bool, seed: int
+    random: bool, sgd: bool, seed: int
 ) -> None:
     head = graph(edges='learned')
-    optim = torch.optim.AdamW(head.edge_network.parameters(), lr=1e-3)
+    own = head.edge_network.parameters()
+    if sgd:
+        optim: Any = torch.optim.SGD(own, lr=0.02, momentum=0.9)
+    else:
+        optim = torch.optim.AdamW(own, lr=1e-3)
     generator = torch.Generator().manual_seed(seed)
     # two epochs of 840 clips in batches of 8
     for _ in range(210):
