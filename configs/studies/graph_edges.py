@@ -18,7 +18,7 @@ _replaced = dict(  # how they are called, and their names
     random_two=('coherence, sorting', ['coherence', 'sorting']),
     random_three=('all but registration', ['coherence', 'sorting', 'odd_one_out']),
 )
-_thrice = ('random', 'random_two')
+_thrice = ('random', 'random_registration', 'random_two')
 _best = ['registration', 'odd_one_out']
 _two = dict(  # whose outputs are kept, and which is random
     two=(_best, []),

@@ -39,12 +39,17 @@ _main = dict(
     kd={**_base_._kd, 'title': 'KD, labels alone'},
     dist={**_base_._dist, 'title': 'DIST, labels alone'},
     graph=dict(config=_graph, needs=_four, title='both graphs'),
+    learned=dict(config=_graph, needs=_four, options=_learned, title='both, learned'),
 )
 _once = dict(settings=['epochs8'])
 _thrice = dict(_once, seeds=[0, 1, 2])  # where one seed did not tell them apart
 methods = dict(
     **{
-        name: dict(run, seeds=[0, 1, 2], options=_base_._scheduled)
+        name: dict(
+            run,
+            seeds=[0, 1, 2],
+            options={**_base_._scheduled, **run.get('options', {})},
+        )
         for name, run in _main.items()
     },
     **{
@@ -56,6 +61,7 @@ methods = dict(
             title=title,
         )
         for name, (title, options) in _variants.items()
+        if name not in _main
     },
     **{
         f'{name}_all': dict(
