@@ -115,6 +115,11 @@ def describe(error: Exception) -> str:
     text = str(error.args[0]) if quoted else str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    annotations, form = None, ''
+    if any(frame.f_code.co_name in _READING for frame in frames):
+        annotations, form = _last([_list_of(frame) for frame in frames]) or (None, '')
+    if annotations and isinstance(error, (IndexError, AssertionError)):
+        return f"'{annotations}' is unfit: a line in it is not '{form}'"
     if not lines:
         last = traceback.extract_tb(error.__traceback__)[-1:]
         where = ''.join(f' at {f.filename}:{f.lineno}: {f.line}' for f in last)
@@ -139,15 +144,12 @@ def describe(error: Exception) -> str:
         line = f'{line} {lines[1]}'
     if not isinstance(error, (ValueError, RuntimeError, OSError, TypeError)):
         return f'{type(error).__name__}: {line}'
-    annotations = None
-    if any(frame.f_code.co_name in _READING for frame in frames):
-        annotations = _last([_ann_file(frame) for frame in frames])
     if annotations and str(annotations) not in line:
         if 'need at least one array' in line:
             # what NumPy says when there are no annotations at all
             return f"'{annotations}' lists no clips"
         if 'to unpack' in line or 'invalid literal for int' in line:
-            line = f"a line in it is not 'path label': {line}"
+            line = f"a line in it is not '{form}': {line}"
         return f"'{annotations}' is unfit: {line}"
     no_number = _NO_NUMBER.fullmatch(line)
     if no_number:
@@ -171,8 +173,12 @@ def _last(values: list) -> Any:
     return next((value for value in reversed(values) if value), None)
 
 
-def _ann_file(frame: FrameType) -> Any:
-    return getattr(frame.f_locals.get('self'), 'ann_file', None)
+def _list_of(frame: FrameType) -> Optional[tuple[str, str]]:
+    """The list that a data set reads in this frame, and the form of its lines."""
+    dataset = frame.f_locals.get('self')
+    name = getattr(dataset, 'ann_file', None)
+    frames = type(dataset).__name__.startswith('Rawframe')
+    return name and (str(name), 'folder frames label' if frames else 'path label')
 
 
 def _settings(owner: type) -> list[str]:

@@ -42,7 +42,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--fresh',
         action='store_true',
-        help='move runs of other code, config or data aside and run them again',
+        help='move all runs of other code, config or data aside, so that they are run '
+        'again (with --only: by a later call)',
     )
     parser.add_argument(
         '--dry-run', action='store_true', help='print the open runs and their commands'

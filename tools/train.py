@@ -11,6 +11,7 @@ from mmengine.config import Config
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.engine import distributed, launch
 from mmvkd.errors import ClearErrors
+from mmvkd.models.recognizers import find_checkpoint
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -57,9 +58,8 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
             raise ValueError(f'--amp needs an OptimWrapper; the config has {kind}')
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if args.resume is not None:
-        config.resume = True
-        config.load_from = None if args.resume == 'auto' else args.resume
+    if args.resume not in (None, 'auto'):
+        config.resume, config.load_from = True, args.resume
     if args.auto_scale_lr:
         if not config.get('auto_scale_lr'):
             raise ValueError(
@@ -77,6 +77,9 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
     config.randomness = randomness
     if args.cfg_options is not None:
         config.merge_from_dict(args.cfg_options)
+    if args.resume == 'auto' and find_checkpoint(config.work_dir, best=False):
+        # one killed before its first checkpoint begins again as the config says
+        config.resume, config.load_from = True, None
     if args.no_validate:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
 

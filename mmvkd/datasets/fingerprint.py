@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from inspect import isroutine
 from typing import Any, Optional
@@ -13,13 +13,13 @@ import numpy as np
 from mmvkd.datasets.seeded import SeededDataset
 
 # packages that decode, by a word found in names or settings of transforms
-_DECODERS = {
+DECODERS = {
     'decord': 'decord',
     'kept': 'decord',
     'pyav': 'av',
     'torchcodec': 'torchcodec',
 }
-_PACKAGES = (
+CLIP_PACKAGES = (
     'mmaction2',
     'mmcv',
     'mmcv-lite',
@@ -41,12 +41,12 @@ def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
     """
     pipeline = [_told(step) for step in dataset.dataset.pipeline.transforms]
     text = ' '.join(pipeline).lower()
-    packages = [name for word, name in _DECODERS.items() if word in text]
+    packages = [name for word, name in DECODERS.items() if word in text]
     return dict(
         list=dataset.fingerprint[:16],
         bytes=sum(map(size_of, spread(dataset))),
         pipeline=pipeline,
-        versions=dict(_versions(*packages, *_PACKAGES)),
+        versions=installed(*packages, *CLIP_PACKAGES),
     )
 
 
@@ -98,9 +98,10 @@ def _plain(value: Any) -> bool:
     )
 
 
-def _versions(*packages: str) -> Iterator[tuple[str, str]]:
+def installed(*packages: str) -> dict[str, str]:
+    """The versions of those packages that are there."""
+    found = {}
     for package in packages:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

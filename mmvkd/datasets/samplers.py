@@ -17,7 +17,8 @@ class SeededSampler(DefaultSampler):
     """``DefaultSampler`` whose indices carry the epoch and the run's seed.
 
     Persistent workers hold copies of the dataset that never see an attribute change,
-    but what travels with the index reaches them.
+    but what travels with the index reaches them. The order is MMEngine's, from the sum
+    of seed and epoch: seed 1 has in its first epoch that of seed 0 in its second.
 
     Args:
         dataset: A :class:`~mmvkd.datasets.seeded.SeededDataset`.

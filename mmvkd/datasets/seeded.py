@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
@@ -198,19 +199,18 @@ def _no_score(clip: str, source: Any, problem: str) -> UnreadableClipError:
 
 
 def _build(config: dict[str, Any], recipe: str) -> BaseDataset:
+    name = os.path.join(config.get('data_root') or '', config.get('ann_file') or '')
     try:
         dataset = MMACTION_DATASETS.build(config)
         dataset.full_init()
     except FileNotFoundError as error:
         hint = f'; {recipe}' if recipe else ''
-        raise FileNotFoundError(
-            f"annotation file '{config.get('ann_file')}' is missing{hint}"
-        ) from error
+        raise FileNotFoundError(f"annotation file '{name}' is missing{hint}") from error
     except ValueError as error:
         # what NumPy says when there are no annotations at all
         if 'need at least one array' not in str(error):
             raise
-        raise ValueError(f"'{config.get('ann_file')}' lists no clips") from error
+        raise ValueError(f"'{name}' lists no clips") from error
     return dataset
 
 

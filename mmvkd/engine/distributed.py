@@ -27,9 +27,12 @@ def prepare_distributed(cfg: Any) -> None:
         cfg: The config that goes to the Runner; changed in place.
 
     Raises:
-        ValueError: If the launcher cannot be used without an accelerator.
+        ValueError: If the launcher cannot be used without an accelerator, or has
+            started more processes here than there are GPUs.
     """
     launcher = cfg.get('launcher', 'none')
+    if launcher == 'pytorch' and get_device() == 'cuda':
+        _check_room(torch.cuda.device_count())
     if launcher == 'none' or get_device() != 'cpu':
         return
     wrapper = cfg.get('model_wrapper_cfg')
@@ -77,6 +80,16 @@ def shut_down() -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
         gc.collect()
+
+
+def _check_room(gpus: int) -> None:
+    """Refuse a process that has no GPU of its own, which MMEngine would die of."""
+    if int(os.environ.get('LOCAL_RANK', 0)) >= gpus:
+        count = os.environ.get('LOCAL_WORLD_SIZE', 'several')
+        raise ValueError(
+            f'{count} processes, and torch sees {gpus} GPU{"s" * (gpus > 1)} here: '
+            f"start at most {gpus}, or set CUDA_VISIBLE_DEVICES='' to use the CPU"
+        )
 
 
 def _slurm_environment(port: Optional[int]) -> None:

@@ -36,12 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ClearErrors.add_argument(parser)
 
 
+class Options(DictAction):
+    """MMEngine's ``--cfg-options``, which keep the blanks of a path."""
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        plain = val.strip('\'"')
+        if ' ' in plain and not set('[](),') & set(plain):
+            return plain
+        return DictAction._parse_iterable(val)
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--cfg-options``, which :func:`load_config` takes."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Options,
         help='settings that replace those of the config, as key=value; keys are '
         'dotted, lists are written key="[a,b]" or key=a,b',
     )

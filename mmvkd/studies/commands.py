@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from mmengine.config import DictAction
-
 import mmvkd
+from mmvkd.engine.launch import Options
 from mmvkd.models.recognizers import find_checkpoint
 from mmvkd.studies.plan import Run, Study, StudyError
 
@@ -78,11 +77,7 @@ def train_step(study: Study, run: Run, resume: bool = False) -> Step:
     """
     folder = run_folder(study, run.name)
     count = (str(run.processes),) if run.processes > 1 else ()
-    needs = _needs(study, run)
-    if resume:
-        # it says where to start; a resumed run would go on from it
-        needs.pop('load_from', None)
-    options = _options({**run.options, **needs})
+    options = _options({**run.options, **_needs(study, run)})
     place = ('--work-dir', folder.as_posix(), '--seed', str(run.seed))
     return Step(
         'train',
@@ -167,7 +162,7 @@ def option(key: str, value: Any) -> str:
     """
     text = _text(value)
     try:
-        read: Optional[Any] = DictAction._parse_iterable(text)
+        read: Optional[Any] = Options._parse_iterable(text)
     except (AssertionError, ValueError, IndexError):
         read = None
     same = list(read) if isinstance(read, tuple) else read

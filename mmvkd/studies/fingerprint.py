@@ -10,21 +10,26 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Optional
 
 from mmengine.config import Config
 
 import mmvkd
-from mmvkd.datasets.fingerprint import size_of
+from mmvkd.datasets.fingerprint import CLIP_PACKAGES, DECODERS, installed, size_of
 from mmvkd.engine.launch import load_config
 from mmvkd.models.recognizers import find_checkpoint, recognizer_config
 from mmvkd.studies.commands import tools_folder
-from mmvkd.studies.machine import has_accelerator
+from mmvkd.studies.machine import visible_devices
 from mmvkd.studies.plan import Run, Study
 
-_PACKAGES = ('torch', 'numpy', 'mmengine', 'mmaction2', 'decord')
+_PACKAGES = (
+    'torch',
+    'numpy',
+    'mmengine',
+    *sorted({*DECODERS.values()}),
+    *CLIP_PACKAGES,
+)
 # these present results and do not make any
 _NOT_OF_RUNS = ('studies', 'visualization')
 _WEIGHTS = ('load_from', 'checkpoint', 'pretrained')
@@ -52,7 +57,7 @@ def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, A
         seed=run.seed,
         processes=run.processes,
         threads=run.threads,
-        device='accelerator' if has_accelerator() else 'cpu',
+        device='accelerator' if visible_devices(0, run.processes) else 'cpu',
         code=code_hash(),
         versions=versions(),
         data={**_lists(config), **_weights(config, set(run.needs))},
@@ -141,13 +146,7 @@ def code_hash() -> str:
 @cache
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
-    found = {'python': platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = 'none'
-    return found
+    return {'python': platform.python_version(), **installed(*_PACKAGES)}
 
 
 def _resolved(node: Any) -> Any:
@@ -190,8 +189,10 @@ def _lists(config: Mapping[str, Any]) -> dict[str, Any]:
             root = dataset.get('data_root') or ''
             name = os.path.join(root, dataset['ann_file'])
             found[name] = _hash_file(name)
+            delimiter = dataset.get('delimiter')
             for prefix in dict(dataset.get('data_prefix') or {}).values():
-                found[f'{name}, clips'] = _clip_bytes(name, os.path.join(root, prefix))
+                folder = os.path.join(root, prefix)
+                found[f'{name}, clips'] = _clip_bytes(name, folder, delimiter)
     return dict(sorted(found.items()))
 
 
@@ -225,12 +226,12 @@ def _mappings(node: Any) -> Iterator[Mapping[str, Any]]:
             yield from _mappings(item)
 
 
-def _clip_bytes(name: str, prefix: str) -> int:
+def _clip_bytes(name: str, folder: str, delimiter: Optional[str]) -> int:
     """Bytes of up to 100 clips, evenly spread over a list; frame folders count 0."""
     lines = Path(name).read_text().splitlines() if Path(name).is_file() else []
-    clips = [line.split()[0] for line in lines if line.strip()]
+    clips = [line.strip().split(delimiter)[0] for line in lines if line.strip()]
     chosen = clips[:: -(-len(clips) // 100)] if clips else []
-    return sum(map(size_of, (os.path.join(prefix, clip) for clip in chosen)))
+    return sum(map(size_of, (os.path.join(folder, clip) for clip in chosen)))
 
 
 def _hash_file(name: str) -> Optional[str]:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from pathlib import Path
+from typing import Optional
 
 
 def has_accelerator() -> bool:
@@ -25,6 +26,24 @@ def devices() -> list[str]:
     if named:
         return named.split(',')
     return [str(i) for i in range(len(list(Path('/dev').glob('nvidia[0-9]*'))) or 1)]
+
+
+def visible_devices(slot: int, processes: int) -> Optional[str]:
+    """``CUDA_VISIBLE_DEVICES`` of a run; None if the machine has no accelerator.
+
+    A run of more processes than there are accelerators has none: it uses the CPU, on
+    which any number of processes have room.
+
+    Args:
+        slot: Place of the run among those that run at the same time.
+        processes: Processes of the run.
+    """
+    found = devices()
+    if not found:
+        return None
+    if processes > len(found):
+        return ''
+    return ','.join(found[(slot + i) % len(found)] for i in range(processes))
 
 
 def describe_machine() -> str:

@@ -69,7 +69,7 @@ def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, s
             mark.unlink()
             folder.rmdir()
         folder.parent.mkdir(exist_ok=True)
-        folder.symlink_to(os.path.relpath(found, folder.parent))
+        folder.symlink_to(os.path.relpath(found.resolve(), folder.parent.resolve()))
         say(f'{name}: taken from {found}')
     return marks
 

@@ -63,6 +63,10 @@ def results(study: Study) -> dict[str, Any]:
         student=study.student,
         baselines=list(study.baselines),
         teachers={key: dict(value) for key, value in study.teachers.items()},
+        # what made each teacher, itself last
+        teacher_chains={
+            name: study.chain(name) for each in study.teachers.values() for name in each
+        },
         classes=list(study.classes),
         reversals=[list(pair) for pair in study.reversals],
         remarks=list(study.remarks),
@@ -122,9 +126,8 @@ def progress(folder: Path) -> float:
     if (folder / outcome.RESULT).is_file():
         return 1.0
     pointer = folder / 'last_checkpoint'
-    found = (
-        re.search(r'epoch_(\d+)', pointer.read_text()) if pointer.is_file() else None
-    )
+    last = Path(pointer.read_text()).name if pointer.is_file() else ''
+    found = re.search(r'epoch_(\d+)', last)
     print_ = read_json(folder / FINGERPRINT) or {}
     epochs = (print_.get('config') or {}).get('train_cfg.max_epochs', '0')
     if not found or not int(epochs):

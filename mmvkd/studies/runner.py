@@ -27,7 +27,12 @@ from mmvkd.studies.commands import (
     train_step,
 )
 from mmvkd.studies.fingerprint import code_hash, differences, digest, fingerprint
-from mmvkd.studies.machine import describe_machine, devices, has_accelerator
+from mmvkd.studies.machine import (
+    describe_machine,
+    devices,
+    has_accelerator,
+    visible_devices,
+)
 from mmvkd.studies.origin import settle
 from mmvkd.studies.plan import Run, Study, StudyError
 from mmvkd.studies.records import (
@@ -245,9 +250,9 @@ class StudyRunner:
     ) -> int:
         folder = run_folder(self.study, run.name)
         variables = {**step.environment, 'PYTHON': sys.executable}
-        found = devices()
-        if found and run.processes == 1:
-            variables['CUDA_VISIBLE_DEVICES'] = found[slot % len(found)]
+        visible = visible_devices(slot, run.processes)
+        if visible is not None:
+            variables['CUDA_VISIBLE_DEVICES'] = visible
         forked = self.in_process and not step.script.endswith('.sh')
         start = time.time()
         pid = processes.fork(

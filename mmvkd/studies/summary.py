@@ -110,7 +110,8 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
     for name, title in results['teachers'].get(setting, {}).items():
         # a teacher that follows the students' seeds has a run for each
         same = re.sub(r'-seed\d+', '', name), title
-        teachers.setdefault(same, {})[name] = [name]
+        chain = results.get('teacher_chains', {}).get(name, [name])
+        teachers.setdefault(same, {})[name] = chain
     rows = [
         _row(results, times, next(iter(runs)), title, 'teacher', runs)
         for (_, title), runs in teachers.items()

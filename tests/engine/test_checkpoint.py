@@ -188,6 +188,16 @@ def test_the_best_checkpoint_stays_and_the_former_best_goes(tmp_path: Path) -> N
     assert last['message_hub']['runtime_info']['best_ckpt'].endswith('epoch_2.pth')
 
 
+@pytest.mark.parametrize('interval', [3, -1])
+def test_a_former_best_does_not_stay_until_an_epoch_is_saved(
+    tmp_path: Path, interval: int
+) -> None:
+    settings = dict(interval=interval, save_last=False)
+    build(tmp_path, scores=(1, 2, 3, 4), **settings).train()
+    best = [name for name in names(tmp_path) if name.startswith('best')]
+    assert best == ['best_score_epoch_4.pth']
+
+
 def test_fewer_checkpoints_are_kept_after_resuming_with_a_smaller_number(
     tmp_path: Path,
 ) -> None:
@@ -197,7 +207,7 @@ def test_fewer_checkpoints_are_kept_after_resuming_with_a_smaller_number(
 
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
-    for name in ('.epoch_1.pth.tmp', '.best_score_epoch_1.pth.tmp'):
+    for name in ('.epoch_1.pth.0f.tmp', '.best_score_epoch_1.pth.1a.tmp'):
         (tmp_path / name).write_bytes(b'half')
     (tmp_path / 'mine.pth').write_bytes(b'keep')
     build(tmp_path, epochs=1).train()
@@ -218,6 +228,8 @@ def test_a_write_that_fails_leaves_the_old_file(
     with pytest.raises(OSError, match='No space left'):
         backend.put(b'new', path)
     assert path.read_bytes() == b'old'
+    # nor does what was written of the new one fill the disk
+    assert names(tmp_path) == ['a.pth']
 
 
 def test_checkpoints_within_an_epoch_are_refused(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ class Clips:
 
     ann_file = 'list.txt'
 
-    def __init__(self, infos: list[dict], io_backend: str = 'disk') -> None:
+    def __init__(self, infos: list[dict], **opening: Any) -> None:
         self.infos = infos
-        transforms = [SimpleNamespace(io_backend=io_backend)]
+        transforms = [SimpleNamespace(**opening)]
         self.pipeline = SimpleNamespace(transforms=transforms)
 
     def __len__(self) -> int:
@@ -73,11 +73,10 @@ def test_a_label_that_is_no_class_is_refused(
         check('train', Clips(infos), student)
 
 
-def test_an_empty_line_is_no_clip(clip: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize('prefix', ['videos/', ''])
+def test_an_empty_line_is_no_clip(clip: str, prefix: str) -> None:
     # as MMAction2 reads it
-    clips = Clips(
-        [dict(filename=clip, label=0), dict(filename=f'{tmp_path}/', label=-1)]
-    )
+    clips = Clips([dict(filename=clip, label=0), dict(filename=prefix, label=-1)])
     with pytest.raises(ValueError, match=r"'list\.txt' has an empty line, number 2"):
         check('train', clips, student=True)
 
@@ -142,8 +141,11 @@ def test_names_without_extension_and_frame_folders_are_found(
     check('test', Clips(infos))
 
 
-def test_files_of_another_storage_are_not_looked_for() -> None:
-    check('test', Clips([dict(filename='bucket/clip.mp4', label=0)], 'petrel'))
+@pytest.mark.parametrize(
+    'opening', [dict(io_backend='petrel'), dict(backend_args=dict(backend='petrel'))]
+)
+def test_files_of_another_storage_are_not_looked_for(opening: dict) -> None:
+    check('test', Clips([dict(filename='bucket/clip.mp4', label=0)], **opening))
 
 
 def test_an_empty_list_is_refused() -> None:

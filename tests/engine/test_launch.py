@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from test_compat import runner
 
+from mmvkd.engine import distributed
 from mmvkd.engine.distributed import prepare_distributed
-from mmvkd.engine.launch import force_safe_loading
+from mmvkd.engine.launch import add_cfg_options, force_safe_loading
 
 on_cpu = pytest.mark.skipif(get_device() != 'cpu', reason='an accelerator is there')
 
@@ -93,3 +95,26 @@ def test_a_launcher_that_cannot_work_is_refused_in_a_line(
     monkeypatch.delenv('RANK', raising=False)
     with pytest.raises(ValueError, match=r'not set: .*RANK'):
         prepare_distributed(Config(dict(launcher='pytorch')))
+
+
+def test_more_processes_than_gpus_are_refused_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distributed, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
+    config = Config(dict(launcher='pytorch'))
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    prepare_distributed(config)
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    with pytest.raises(ValueError, match='2 processes, and torch sees 1 GPU here'):
+        prepare_distributed(config)
+
+
+def test_options_keep_the_blanks_of_a_path() -> None:
+    parser = argparse.ArgumentParser()
+    add_cfg_options(parser)
+    words = ['a=/my clips/x.pth', "b='/my clips/y'", 'c=[1, 2]', 'd=3', 'e=x, y']
+    assert parser.parse_args(['--cfg-options', *words]).cfg_options == dict(
+        a='/my clips/x.pth', b='/my clips/y', c=[1, 2], d=3, e=['x', 'y']
+    )

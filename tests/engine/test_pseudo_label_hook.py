@@ -318,6 +318,18 @@ def test_other_given_labels_are_refused_when_resuming(
     assert 'their given labels differ' in str(first_error(config))
 
 
+def test_another_order_of_the_clips_is_refused_when_resuming(
+    uninterrupted: Run, tmp_path: Path
+) -> None:
+    lines = Path(uninterrupted.train).read_text().splitlines(keepends=True)
+    other = tmp_path / 'other.txt'
+    other.write_text(''.join(reversed(lines)))
+    data = dict(train_dataloader=dict(dataset=dict(dataset=dict(ann_file=str(other)))))
+    path = str(uninterrupted.folder / 'epoch_3.pth')
+    config = continued(uninterrupted, tmp_path, path, resume=True, **data)
+    assert 'in another order' in str(first_error(config))
+
+
 def test_a_warm_start_begins_with_the_given_labels(
     uninterrupted: Run, tmp_path: Path
 ) -> None:

@@ -133,18 +133,6 @@ def test_a_chain_goes_through_other_methods_and_options() -> None:
     assert found.runs['teacher-seed0'].needs == {'load_from': 'pretext-seed0'}
 
 
-def test_resuming_does_not_start_from_the_needed_run_again() -> None:
-    runs = dict(
-        pretext=dict(config=STUDENT), t=dict(config=KD, needs=dict(pretext='load_from'))
-    )
-    found = study(runs=runs, methods=dict(student=dict(config=STUDENT, needs=['t'])))
-    step = train_step(found, found.runs['t-seed0'])
-    assert any(word.startswith('load_from=') for word in step.arguments)
-    step = train_step(found, found.runs['t-seed0'], resume=True)
-    assert step.arguments[-1] == '--resume'
-    assert not any(word.startswith('load_from=') for word in step.arguments)
-
-
 def test_label_settings_change_runs_but_those_that_keep_to_one() -> None:
     tenth = dict(environment=dict(MMVKD_TRAIN_LIST='ten.txt'), options={'a.b': 3})
     runs = dict(tsm_r50=dict(config='mmvkd::teachers/tsm_r50.py', seed=7, labels='all'))
@@ -258,6 +246,7 @@ def test_an_option_that_no_command_line_holds_is_refused() -> None:
     assert option('a', [1, 2.5, 'x']) == '[1,2.5,x]'
     assert option('a', None) == 'None'
     assert option('a', True) == 'True'
+    assert option('a', 'my results/best.pth') == 'my results/best.pth'
     with pytest.raises(StudyError, match="option a='1' cannot be written"):
         option('a', '1')
 
@@ -282,7 +271,8 @@ def test_self_supervised_teachers_start_from_their_pretext_runs() -> None:
 @pytest.mark.parametrize('edges', ['uniform', 'learned'])
 def test_a_random_teacher_takes_the_place_of_a_trained_one(edges: str) -> None:
     found = load_study(str(STUDIES / 'graph_edges.py'))
-    run, whole = (found.runs[f'{m}-seed0'] for m in (f'random_{edges}', edges))
+    named = {cell.method: cell.run for cell in found.cells if cell.seed == 0}
+    run, whole = (found.runs[named[m]] for m in (f'random_{edges}', edges))
     gone = 'model.teachers.coherence'
     parts = {f'{gone}.checkpoint', f'{gone}.store'}
     assert set(whole.needs) - set(run.needs) == parts

@@ -52,6 +52,7 @@ def test_each_run_is_trained_tested_and_told(finished: Path) -> None:
         assert len(run['two_way']) == len(labels)
         known = [mark for mark, label in zip(run['two_way'], labels) if label < 2]
         assert set(known) <= {'0', '1'} and run['two_way'].count('-') == 2
+    assert found['teacher_chains'] == {'teacher-seed5': ['teacher-seed5']}
     times = json.loads((finished / 'out' / 'times.json').read_text())
     assert sorted(times['runs']) == RUNS
     assert all(value > 0 for value in times['latency_ms'].values())

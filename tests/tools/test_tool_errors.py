@@ -123,6 +123,21 @@ def test_a_wrong_list_is_told(
     assert message.format(**names) in fail(*run)
 
 
+@pytest.mark.parametrize(
+    'line', ['', '{folder}', '{folder} 8 0 1', 'my folder 8 0', '{folder} x 0']
+)
+def test_a_wrong_list_of_frames_is_told(
+    project: Project, fail: Run, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / 'list.txt').write_text(line.format(folder=tmp_path) + '\n')
+    data = loader(str(tmp_path / 'list.txt'), True)
+    frames = dict(type='RawframeDataset', data_prefix=dict(img=''))
+    data['dataset']['dataset'].update(frames)
+    told = fail(train, project.config('wrong', train_dataloader=data))
+    assert f"'{tmp_path}/list.txt' is unfit" in told
+    assert "is not 'folder frames label'" in told
+
+
 def test_a_wrong_setting_of_a_pipeline_is_not_laid_on_the_list(
     project: Project, fail: Run
 ) -> None:

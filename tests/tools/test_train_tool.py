@@ -148,15 +148,23 @@ def test_options_of_validation_may_stand_beside_no_validate(project: Project) ->
     assert merged(base, '--no-validate', *options).val_dataloader is None
 
 
-@pytest.mark.parametrize(
-    ('flags', 'load_from'), [(['--resume'], None), (['--resume', 'a.pth'], 'a.pth')]
-)
-def test_resume_takes_the_last_checkpoint_or_a_named_one(
-    project: Project, flags: list[str], load_from: Any
+def test_resume_takes_a_named_checkpoint(project: Project) -> None:
+    config = merged(project.config('plain'), '--resume', 'a.pth')
+    assert (config.resume, config.load_from) == (True, 'a.pth')
+
+
+def test_resume_takes_the_last_checkpoint_once_there_is_one(
+    project: Project, tmp_path: Path
 ) -> None:
-    config = merged(project.config('plain'), *flags)
-    assert config.resume is True
-    assert config.load_from == load_from
+    flags = ('--work-dir', str(tmp_path), '--resume')
+    options = ('--cfg-options', 'load_from=warm.pth')
+    config = merged(project.config('plain'), *flags, *options)
+    # killed before its first checkpoint, it begins as it did
+    assert (config.resume, config.load_from) == (False, 'warm.pth')
+    (tmp_path / 'epoch_1.pth').touch()
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    config = merged(project.config('plain'), *flags, *options)
+    assert (config.resume, config.load_from) == (True, None)
 
 
 def test_cfg_options_win(project: Project) -> None:

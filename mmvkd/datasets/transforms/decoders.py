@@ -314,12 +314,13 @@ def _keep(data: bytes, num_threads: int, path: Path) -> Any:
     import decord
 
     video = decord.VideoReader(io.BytesIO(data), num_threads=num_threads)
-    frames = video.get_batch(range(len(video))).asnumpy()
-    if frames.nbytes > MOST_KEPT:
+    size = len(video) * video[0].asnumpy().nbytes
+    if size > MOST_KEPT:
         raise UnfitPipelineError(
-            f"decoder 'kept' is for small clips, and {len(frames)} frames of one take "
-            f'{frames.nbytes / 2**20:,.0f} MiB; set MMVKD_DECODER=decord'
+            f"decoder 'kept' is for small clips, and {len(video)} frames of one take "
+            f'{size / 2**20:,.0f} MiB; set MMVKD_DECODER=decord'
         )
+    frames = video.get_batch(range(len(video))).asnumpy()
     kind = np.dtype([('fps', 'f8'), ('frames', 'u1', frames.shape)])
     kept = np.array([(video.get_avg_fps(), frames)], kind)
     try:

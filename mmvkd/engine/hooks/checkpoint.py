@@ -11,6 +11,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmvkd.files import replacing
 from mmvkd.registry import HOOKS
 
 _OUTDATED = 'mmvkd_outdated_checkpoints'
@@ -24,14 +25,8 @@ class AtomicBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: Any) -> None:
         """Write ``obj`` so that ``filepath`` is always the old file or the new one."""
-        path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.name}.tmp')
-        with open(temporary, 'wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(Path(filepath)) as temporary:
+            temporary.write_bytes(obj)
 
     def remove(self, filepath: Any) -> None:
         """Remember ``filepath``; :meth:`flush` removes it."""
@@ -96,8 +91,16 @@ class AtomicCheckpointHook(CheckpointHook):
             for name in known.get(_OUTDATED, ()):
                 self.file_backend.remove(os.path.join(self.out_dir, name))
             self._flush()
-            for leftover in Path(self.out_dir).glob('.*.pth.tmp'):
+            for leftover in Path(self.out_dir).glob('.*.pth.*.tmp'):
                 leftover.unlink()
+
+    def after_val_epoch(
+        self, runner: Runner, metrics: Optional[dict[str, float]] = None
+    ) -> None:
+        """Save a best checkpoint, then drop the former one."""
+        super().after_val_epoch(runner, metrics)
+        if is_main_process():
+            self._flush()
 
     def _own(self, path: Optional[str]) -> Optional[str]:
         """The file of this name in this run's folder, None if there is none."""

@@ -89,7 +89,7 @@ def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> int:
     if isinstance(classes, int):
         for index in range(len(dataset)):
             info = dataset.get_data_info(index)
-            if str(info.get('filename', '')).endswith('/'):
+            if 'filename' in info and info['filename'][-1:] in ('', '/'):
                 raise ValueError(f'{name} has an empty line, number {index + 1}')
             label = info.get('label')
             # several labels per clip are a vector, made by the data set itself
@@ -134,4 +134,7 @@ def _innermost(dataset: Any) -> Any:
 def _on_disk(dataset: Any) -> bool:
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     backends = {getattr(transform, 'io_backend', 'disk') for transform in transforms}
+    for transform in transforms:
+        settings = getattr(transform, 'backend_args', None) or {}
+        backends.add(settings.get('backend', 'local'))
     return backends <= {'disk', 'local'}

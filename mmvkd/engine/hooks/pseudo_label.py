@@ -88,7 +88,13 @@ class PseudoLabelHook(Hook):
         self._resumed = checkpoint[LABELS]
 
     def before_train(self, runner: Runner) -> None:
-        """Give the labels to the model."""
+        """Give the labels to the model.
+
+        Raises:
+            RuntimeError: if those of the resumed run are of another list.
+            TypeError: for a run by iterations, or data without sample ids.
+            ValueError: for several labels per clip, blending, or unfit teachers.
+        """
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise TypeError(
                 'PseudoLabelHook moves labels at the ends of epochs; '
@@ -105,6 +111,11 @@ class PseudoLabelHook(Hook):
         _check_teachers(model, teachers, classes, bool((given < 0).any()))
         self.bank = LabelBank(given, classes, teachers, **self.shares)
         if self._resumed is not None:
+            if self._resumed['lines'] != self._told['lines']:
+                raise RuntimeError(
+                    'the checkpoint has labels of other clips than the training list, '
+                    'or in another order: resume with the same list'
+                )
             self.bank.restore(self._resumed)
             self._told['history'] = self._resumed['history']
             self._resumed = None
