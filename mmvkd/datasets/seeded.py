@@ -29,8 +29,9 @@ class SeededDataset:
     Each sample is loaded with Python, NumPy and torch seeded by (run seed, epoch,
     sample id), so any number of workers gives the same clips, and a resumed run those
     of the uninterrupted one. Each sample's ``metainfo`` gets its position in the
-    annotation list as ``sample_id`` and the epoch as ``view``. Where a flip or a
-    reversal exchanged classes, its ``label_map`` says which.
+    annotation list as ``sample_id``, the epoch as ``view`` and, above 1, ``oversample``
+    as ``oversampled``. Where a flip or a reversal exchanged classes, its ``label_map``
+    says which.
 
     In training, a clip that cannot be read is replaced by another, drawn by the same
     key, and named in ``metainfo['skipped']``, which
@@ -70,6 +71,7 @@ class SeededDataset:
         # our own decoders check this when they are built
         if any('Decord' in type(transform).__name__ for transform in transforms):
             require('decord')
+        self.oversample = oversample
         if oversample > 1:
             OversampleFrames(oversample).insert_into(transforms)
         self._label_maps = LabelMaps(transforms)
@@ -135,6 +137,8 @@ class SeededDataset:
                 )
             index = int(others.integers(len(self)))
         info: dict[str, Any] = dict(sample_id=index, view=key.epoch)
+        if self.oversample > 1:
+            info['oversampled'] = self.oversample
         exchanged = self._label_maps.exchanged()
         if exchanged:
             info['label_map'] = exchanged

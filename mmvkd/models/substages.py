@@ -42,7 +42,8 @@ def substages(model: nn.Module) -> dict[str, Substage]:
         return _of_resnets(backbone, ('slow_path', 'fast_path'))
     if hasattr(backbone, 'res_layers'):
         return _of_resnets(backbone, ('',))
-    if 'layer7' in getattr(backbone, 'layers', ()):
+    # MobileNetV3 has a layer7, too
+    if 'layer7' in getattr(backbone, 'layers', ()) and hasattr(backbone, 'conv2'):
         return {
             f'stage{i}': Substage(
                 (f'backbone.{names[-1]}',), tuple(f'backbone.{name}' for name in names)
@@ -79,9 +80,11 @@ def _of_resnets(backbone: Any, paths: Sequence[str]) -> dict[str, Substage]:
 def is_complete(model: nn.Module, taps: Collection[str]) -> bool:
     """Whether all that follows ``taps`` is known to depend on their outputs alone.
 
-    For C2D it does not: its code between the layers reshapes what they return.
+    For C2D it does not: its code between the layers reshapes what they return. Nor if
+    the backbone hands out several layers, as to the neck of a TPN.
     """
-    if isinstance(model.backbone, C2D):
+    several = len(getattr(model.backbone, 'out_indices', ())) > 1
+    if isinstance(model.backbone, C2D) or several:
         return False
     return any(set(stage.taps) == set(taps) for stage in substages(model).values())
 

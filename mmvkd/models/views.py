@@ -152,10 +152,10 @@ class ClipView:
             return clip
         if wanted > loaded:
             raise ValueError(
-                f'a view takes {wanted} frames but the clip has {loaded}; load more '
-                f'with oversample={-(-wanted // loaded)} in the '
-                'mmvkd.SeededDataset of the train_dataloader; a student that takes '
-                f'any number keeps to its own by student_view=dict(num_frames={loaded})'
+                f'a view takes {wanted} frames but the clip has {loaded}; for a '
+                f'teacher, load more with oversample={-(-wanted // loaded)} in the '
+                'mmvkd.SeededDataset of the train_dataloader; for a student, sample '
+                'more in the pipelines of all dataloaders'
             )
         if loaded % wanted == 0:
             return clip[:, :, :, :: loaded // wanted]

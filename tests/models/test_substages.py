@@ -117,6 +117,10 @@ def test_what_follows_the_layers_is_of_the_last_substage() -> None:
 
 def test_an_unknown_backbone_has_none() -> None:
     assert substages(build_recognizer('student', tiny_swin())) == {}
+    third = tiny_tsn()  # its layers are called as those of MobileNetV2
+    third['backbone'] = dict(type='mmpretrain.MobileNetV3', arch='small')
+    third['cls_head']['in_channels'] = 576
+    assert substages(build_recognizer('student', third)) == {}
 
 
 def test_all_taps_of_a_cut_are_needed_to_go_on_from_it_alone() -> None:
@@ -125,6 +129,12 @@ def test_all_taps_of_a_cut_are_needed_to_go_on_from_it_alone() -> None:
     assert is_complete(slowfast, both)
     assert not is_complete(slowfast, both[:1])
     assert not is_complete(plain(tiny_tsm()), ('backbone.layer2.0',))
+
+
+def test_a_backbone_that_hands_out_several_layers_does_not_go_on_from_one() -> None:
+    two = plain(tiny_tsm())
+    two.backbone.out_indices = (2, 3)
+    assert not is_complete(two, ('backbone.layer4',))
 
 
 def test_a_name_belongs_to_a_module_and_not_to_one_that_begins_like_it() -> None:

@@ -55,6 +55,24 @@ def test_a_teacher_without_its_weights_says_nothing() -> None:
         outputs(made, torch.zeros(1, 4, 3, 32, 32))
 
 
+def test_its_classifier_is_the_last_linear_layer_of_as_many_outputs() -> None:
+    made = frozen()
+    rows = made.model.cls_head.fc_cls.weight
+    made.model.cls_head.after = nn.Linear(8, CLASSES + 1)  # as TRN orders its layers
+    assert torch.equal(made.classifier, rows)
+
+
+def test_teachers_go_where_the_student_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = distiller()
+    places: list[str] = []
+    monkeypatch.setattr(
+        model.teachers['t'], 'to', lambda device: places.append(device.type)
+    )
+    model.to('meta')
+    model.float()  # names no device
+    assert places == ['meta', 'meta']
+
+
 def test_teachers_are_not_part_of_the_model() -> None:
     model = distiller(heads=dict(h=dict(type='mmvkd.FitNetsHead', tap='backbone')))
     wrapper = model.teachers['t']

@@ -270,15 +270,19 @@ def test_a_student_of_more_loaded_frames_takes_its_share_in_training() -> None:
     assert torch.equal(student, teachers['t'][:, ::2])
 
 
-def test_a_tsn_student_takes_all_frames_unless_told() -> None:
+def test_a_student_of_any_length_takes_what_its_pipeline_samples() -> None:
     teachers = dict(t=teacher(tiny_tsm(frames=8)))
     data = batch(frames=8)
     all_frames, _ = inputs_seen(build(config(tiny_tsn(), teachers)), data)
-    view = dict(num_frames=4)
-    some = build(config(tiny_tsn(), teachers, student_view=view))
-    half, _ = inputs_seen(some, data)
     assert all_frames.shape[1] == 8
+    view = dict(num_frames=4)
+    told = build(config(tiny_tsn(), teachers, student_view=view))
+    half, _ = inputs_seen(told, data)
     assert torch.equal(half, all_frames[:, ::2])
+    for sample in data['data_samples']:
+        sample.set_metainfo(dict(oversampled=2))
+    own, seen = inputs_seen(build(config(tiny_tsn(), teachers)), data)
+    assert torch.equal(own, half) and seen['t'].shape[1] == 8
 
 
 # What a view costs

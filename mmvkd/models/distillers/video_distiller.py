@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any, Callable, Optional, Union
 
 import torch
@@ -54,8 +55,8 @@ class VideoDistiller(BaseModel):
         heads: Distillation heads by name.
         balancer: How the heads' terms become one objective.
         student_view: Settings of the student's view in training that differ from its
-            own configuration, such as ``num_frames`` for a TSN whose teacher needs
-            more frames.
+            own configuration. One that takes any number of frames is given those that
+            its pipeline samples, without what ``oversample`` adds for teachers.
         mutual: Train the teachers as well, each configured as a
             :class:`~mmvkd.models.teachers.RecognizerTeacher`. Its entries of the
             objective and of the log begin with its name.
@@ -259,7 +260,7 @@ class VideoDistiller(BaseModel):
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> VideoDistiller:
         """Move the teachers to the device, too; they keep their precision."""
         super()._apply(fn, *args, **kwargs)
-        device = fn(torch.empty(0)).device
+        device = next(self.student.parameters()).device
         for teacher in self.frozen.values():
             if teacher.loaded:
                 teacher.to(device)
@@ -311,7 +312,7 @@ class VideoDistiller(BaseModel):
         teachers = {
             name: teacher(views, data_samples) for name, teacher in self.frozen.items()
         }
-        clip = views[self.view]
+        clip = views[self._own_view(views, data_samples)]
         others = {name: views[partner.view] for name, partner in self.partners.items()}
         views.clear()
         student, label = self._student_loss(clip, data_samples, targets)
@@ -331,6 +332,16 @@ class VideoDistiller(BaseModel):
             back = self.partners[name]._objective(*learned, peer, targets)
             entries.update({f'{name}_{key}': value for key, value in back.items()})
         return entries
+
+    def _own_view(self, views: Views, data_samples: SampleList) -> ClipView:
+        """The student's view, of the frames that its pipeline samples if any will do.
+
+        So it trains on as many as in testing, where nothing is oversampled.
+        """
+        factor = data_samples[0].metainfo.get('oversampled', 1)
+        if factor == 1 or self.view.num_frames is not None:
+            return self.view
+        return replace(self.view, num_frames=views.clip.shape[3] // factor)
 
     def _objective(
         self,

@@ -28,6 +28,8 @@ class KDHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
+    divergence = staticmethod(kd_loss)
+
     def __init__(self, temperature: float = 4.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.temperature = temperature
@@ -36,11 +38,11 @@ class KDHead(LogitsHead):
         self, student: Tensor, teacher: Tensor, targets: Targets
     ) -> dict[str, Tensor]:
         """One term."""
-        return {'': clip_mean(kd_loss(student, teacher, self.temperature))}
+        return {'': clip_mean(self.divergence(student, teacher, self.temperature))}
 
 
 @MODELS.register_module()
-class ZScoreKDHead(LogitsHead):
+class ZScoreKDHead(KDHead):
     """KD on logits of mean 0 and variance 1 in each clip (arXiv 2403.01053).
 
     Args:
@@ -48,15 +50,10 @@ class ZScoreKDHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
-    def __init__(self, temperature: float = 2.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.temperature = temperature
+    divergence = staticmethod(zscore_kd_loss)
 
-    def compare(
-        self, student: Tensor, teacher: Tensor, targets: Targets
-    ) -> dict[str, Tensor]:
-        """One term."""
-        return {'': clip_mean(zscore_kd_loss(student, teacher, self.temperature))}
+    def __init__(self, temperature: float = 2.0, **kwargs: Any) -> None:
+        super().__init__(temperature, **kwargs)
 
 
 @MODELS.register_module()

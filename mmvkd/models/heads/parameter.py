@@ -109,7 +109,7 @@ class ParameterHead(DistillationHead):
     Args:
         terms: Weight by term. ``energy``: Jensen–Shannon divergence of each frequency's
             share of the energy; ``quantile``: squared 2-Wasserstein distance of each
-            frequency's coefficients. ``dict(energy=1.0)`` if None.
+            frequency's coefficients. Both if None.
         stages: The teachers' module for each of the student's, as in
             ``{'backbone.layer1': 'backbone.slow_path.layer1'}``. If None, numbered
             stages (``layer1`` …) in order; see :func:`mmvkd.models.kernels.by_stage`.
@@ -137,7 +137,9 @@ class ParameterHead(DistillationHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.terms = chosen_terms(self, terms or dict(energy=1.0), tuple(_COMPARE))
+        self.terms = chosen_terms(
+            self, terms or dict.fromkeys(_COMPARE, 1.0), tuple(_COMPARE)
+        )
         if interval < 1 or max_filters < 1:
             raise ValueError(
                 'interval and max_filters are 1 or more, got '

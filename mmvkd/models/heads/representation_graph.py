@@ -30,6 +30,7 @@ from mmvkd.registry import MODELS
 _EDGES = ('uniform', 'learned')
 _POOLS = ('clip', 'frame')
 _OF_BANDWIDTH = 64  # most rows that the bandwidth is computed from
+_LEAST_BANDWIDTH = 1e-2  # of vectors of length 1
 
 
 @MODELS.register_module()
@@ -231,6 +232,8 @@ class RepresentationGraphHead(DistillationHead):
             ]
             step = -(-rows[0].shape[1] // _OF_BANDWIDTH)
             bandwidth = median_bandwidth(*(x[:, ::step] for x in rows))
+            # that of a lone vector shrinks with its distance, which it must not offset
+            bandwidth = bandwidth.clamp_min(_LEAST_BANDWIDTH)
         return paired_mmd(theirs, own, bandwidth).mean((0, 1))
 
     def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ _TERMS: dict[str, Callable[..., Tensor]] = dict(
     coherence=spectrum_coherence,
     energy=spectrum_energy,
 )
+# what measured best
+_DEFAULT = dict(amplitude=1.0, coherence=1.0)
 # the term that sums over channels before comparing
 _ANY_CHANNELS = 'energy'
 
@@ -41,7 +43,7 @@ class SpectrumHead(DistillationHead):
         terms: Weight by term. ``amplitude``: how much each channel moves, after a
             connector; ``energy``: how much each position moves, without one; both are
             blind to the direction of time. ``coherence``: when features change, after
-            the connector. ``dict(amplitude=1.0)`` if None.
+            the connector. ``dict(amplitude=1.0, coherence=1.0)`` if None.
         connector: Config of the connector, one for each teacher.
         static_weight: Share of the mean over time (f = 0) against all motion, 0 to 1.
         bands: A factor for each frequency of motion, 1, 2, … cycles per clip: half as
@@ -71,7 +73,7 @@ class SpectrumHead(DistillationHead):
         super().__init__(tap=tap, **kwargs)
         if grid < 1:
             raise ValueError(f'SpectrumHead: grid is 1 or more, got {grid}')
-        self.terms = chosen_terms(self, terms or dict(amplitude=1.0), tuple(_TERMS))
+        self.terms = chosen_terms(self, terms or _DEFAULT, tuple(_TERMS))
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
         self.settings: dict[str, Any] = dict(static_weight=static_weight, bands=bands)
         self.grid = grid

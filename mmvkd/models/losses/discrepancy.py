@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Optional
 
 import torch
 from torch import Tensor
 
-from .numerics import check_positive, check_same_shape, full_precision, nonnegative
+from .numerics import check_same_shape, full_precision, nonnegative
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 # Smallest bandwidth, for when all rows are equal.
@@ -57,9 +56,9 @@ def median_bandwidth(x: Tensor, y: Tensor, weight: Optional[Tensor] = None) -> T
     return ordered.index_select(-1, places).squeeze(-1).clamp_min(_SMALLEST)
 
 
-def _mixture(square: Tensor, scales: Sequence[float]) -> Tensor:
+def _mixture(square: Tensor) -> Tensor:
     """Mean of the Gaussian kernels, for squared distances in units of the bandwidth."""
-    factors = torch.tensor([-0.5 / scale for scale in scales], dtype=square.dtype)
+    factors = torch.tensor([-0.5 / scale for scale in SCALES], dtype=square.dtype)
     # non-blocking: the host goes on while they are copied
     factors = factors.to(square.device, non_blocking=True)
     return (square[..., None] * factors).exp().mean(-1)
@@ -89,7 +88,7 @@ def paired_mmd(x: Tensor, y: Tensor, bandwidth: Tensor) -> Tensor:
     """
     check_same_shape(y, x, 'rows', x.ndim)
     x, y = full_precision(x), full_precision(y)
-    return 2 - 2 * _mixture((x - y).square().sum(-1) / bandwidth, SCALES)
+    return 2 - 2 * _mixture((x - y).square().sum(-1) / bandwidth)
 
 
 def mmd(
@@ -97,7 +96,6 @@ def mmd(
     y: Tensor,
     weight: Optional[Tensor] = None,
     bandwidth: Optional[Tensor] = None,
-    scales: Sequence[float] = SCALES,
 ) -> Tensor:
     r"""Squared maximum mean discrepancy of two samples, with Gaussian kernels.
 
@@ -105,12 +103,12 @@ def mmd(
               \kappa(y_a,y_b) - 2\kappa(x_a,y_b)\big),\quad
               \kappa(u,v) = \frac1S\sum_s \exp\Big(-\frac{\|u-v\|^2}{2\,s\,h}\Big)
 
-    with weights that sum to 1. This is the biased V-statistic, a squared norm and so
-    never negative; the unbiased one can be, near zero. Zero with exactly zero gradient
-    where the two samples agree row by row. Unchanged by the order of rows, and by
-    shifts, rotations and scales of both samples together. After arXiv 1804.10069, which
-    names the discrepancy; the mixture of kernels and the median bandwidth are our
-    reading.
+    with weights that sum to 1 and the S scales of :data:`SCALES`. This is the biased
+    V-statistic, a squared norm and so never negative; the unbiased one can be, near
+    zero. Zero with exactly zero gradient where the two samples agree row by row.
+    Unchanged by the order of rows, and by shifts, rotations and scales of both samples
+    together. After arXiv 1804.10069, which names the discrepancy; the mixture of
+    kernels and the median bandwidth are our reading.
 
     Args:
         x: Teacher's sample, ``(..., N, D)``; a row for each clip of the global batch.
@@ -118,13 +116,12 @@ def mmd(
         weight: :math:`w` up to a factor, ``(N,)``; all equal if None.
         bandwidth: :math:`h`, ``(...)``; None takes :func:`median_bandwidth`, which is
             not differentiated.
-        scales: :math:`s` of the S kernels.
 
     Returns:
         One value for each pair of samples, ``(...)``.
 
     Raises:
-        ValueError: If the shapes differ or a scale is not above 0.
+        ValueError: If the shapes differ.
     """
     if x.shape != y.shape or x.ndim < 2:
         raise ValueError(
@@ -137,8 +134,6 @@ def mmd(
             f'weight {tuple(weight.shape)} must hold one number for each of the '
             f'{clips} clips'
         )
-    for scale in scales:
-        check_positive(scale, 'scale')
     x, y = full_precision(x), full_precision(y)
     w = x.new_ones(clips) if weight is None else weight.to(x)
     w = w / w.sum()
@@ -151,7 +146,7 @@ def mmd(
         def mean_kernel(a: Tensor, b: Tensor) -> Tensor:
             """Differentiated in ``b`` alone, through an autograd node of its own."""
             square = _square_distances(a.detach(), b.clone()) / h[..., None, None]
-            return (w[:, None] * w * _mixture(square, scales)).sum((-2, -1))
+            return (w[:, None] * w * _mixture(square)).sum((-2, -1))
 
         # Kernels are symmetric, so this has half of the gradient. In this form, its two
         # parts cancel to the last bit where the samples agree.

@@ -225,7 +225,7 @@ class CachedTeacher:
         """Outputs for a batch.
 
         Args:
-            views: Not needed.
+            views: Say on which device outputs are wanted.
             data_samples: Samples of :class:`~mmvkd.datasets.SeededDataset`, which tell
                 their clip and view.
 
@@ -240,6 +240,7 @@ class CachedTeacher:
                 f"store '{self.folder}' of teacher '{self.name}' was not compared with "
                 "the training set; add dict(type='mmvkd.DataCheckHook') to custom_hooks"
             )
+        self.to(views.clip.device)
         info = [sample.metainfo for sample in data_samples]
         outputs = self.store.read(
             [i['sample_id'] for i in info], [i['view'] for i in info]

@@ -147,8 +147,16 @@ class RecognizerTeacher:
 
     @property
     def classifier(self) -> Optional[Tensor]:
-        """The rows (M, D) of the head's last linear layer, None if it has none."""
-        linear = [m for m in self.model.cls_head.modules() if isinstance(m, nn.Linear)]
+        """The rows (M, D) of the head's last linear layer, None if it has none.
+
+        Only layers of M outputs count: in a TRN the last one is a hidden one.
+        """
+        head = self.model.cls_head
+        linear = [
+            m
+            for m in head.modules()
+            if isinstance(m, nn.Linear) and m.out_features == head.num_classes
+        ]
         return linear[-1].weight.detach() if linear else None
 
     def kernels(self) -> dict[str, Tensor]:

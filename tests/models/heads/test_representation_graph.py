@@ -539,3 +539,15 @@ def test_no_buffer_is_empty(min_clips: int) -> None:
     head.attach(card, {'t': card})
     assert all(buffer.numel() for buffer in head.buffers())
     assert hasattr(head, 'teacher_queue') is (min_clips > 0)
+
+
+def test_a_lone_vector_is_drawn_to_its_teachers_to_the_end() -> None:
+    head = graph('ab', pool='clip', joint=True)
+    theirs = unit_length(torch.ones(1, 1, 1, 16))
+    apart = []
+    for distance in (0.3, 0.03, 0.003):
+        own = theirs.clone()
+        own[..., 0] += distance
+        apart.append(float(head._discrepancy_by_place(theirs, own)))
+    # in units of their own distance, they would always be as far apart
+    assert apart[0] > 0.5 > 0.2 > apart[1] > 10 * apart[2]
