@@ -10,12 +10,15 @@ import re
 import shlex
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Optional
 
 from mmengine.hooks import Hook
 from mmengine.registry import Registry, root
 from mmengine.runner import Runner
+
+from mmvkd.files import tools_folder
 
 _UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
@@ -26,7 +29,14 @@ _NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
 
 
 def as_typed_here(command: str) -> str:
-    """One of our commands, preceded by the ``MMVKD_…`` variables that are set here."""
+    """One of our commands, as it works in this folder and shell.
+
+    It is preceded by the ``MMVKD_…`` variables that are set here, and outside of a
+    checkout a tool is named by its place.
+    """
+    tools = tools_folder()
+    if Path('tools').resolve() != tools:
+        command = command.replace(' tools/', f' {shlex.quote(str(tools))}/')
     words = [
         f'{name}={shlex.quote(value)}'
         for name, value in sorted(os.environ.items())

@@ -97,7 +97,13 @@ def score(config: Config, checkpoint: str) -> tuple[Runner, list[dict[str, Any]]
 
 
 def test_the_readme_shows_a_project_and_its_distilled_child() -> None:
-    assert list(examples()) == ['tsm_r18.py', 'tsm_r18_distilled.py']
+    assert list(examples()) == [
+        'tsm_r18.py',
+        'tsm_r18_distilled.py',
+        'tsm_r18_collaborative.py',
+        'cosine_head.py',
+        'tsm_r18_cosine.py',
+    ]
     assert 'mmvkd' not in examples()['tsm_r18.py']
 
 
@@ -121,6 +127,27 @@ def test_the_child_trains_and_the_plain_config_scores_its_checkpoint(
         scores.append(torch.stack([result['pred_score'] for result in results]))
     assert scores[0].shape == (4, 10)
     assert scores[0].equal(scores[1])
+
+
+@pytest.mark.parametrize(
+    ('name', 'terms'),
+    [
+        (
+            'tsm_r18_collaborative',
+            'spectrum_amplitude spectrum_coherence parameter_energy parameter_quantile',
+        ),
+        ('tsm_r18_cosine', 'kd cosine'),
+    ],
+)
+def test_other_heads_train(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, terms: str
+) -> None:
+    monkeypatch.syspath_prepend(project)
+    save_teacher()
+    runner = Runner.from_cfg(small(f'{name}.py', name))
+    runner.train()
+    logged = set(runner.message_hub.log_scalars)
+    assert {f'train/loss_{term}' for term in ('cls', *terms.split())} <= logged
 
 
 def test_the_students_optimizer_is_that_of_the_project() -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-import mmvkd
 from mmvkd.engine.launch import Options
+from mmvkd.files import tools_folder
 from mmvkd.models.recognizers import find_checkpoint
 from mmvkd.studies.plan import Run, Study, StudyError
 
@@ -46,19 +46,6 @@ class Step:
             words.append('python')
         words.append(f'tools/{self.script}')
         return ' '.join([*words, *map(shlex.quote, self.arguments)])
-
-
-def tools_folder() -> Path:
-    """The tools of the checkout, or else of the installed package.
-
-    Raises:
-        FileNotFoundError: If the package has no tools.
-    """
-    package = Path(mmvkd.__file__).resolve().parent
-    for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
-        if (folder / 'train.py').is_file():
-            return folder
-    raise FileNotFoundError(f'no tools beside {package}, nor in {package / ".mim"}')
 
 
 def run_folder(study: Study, name: str) -> Path:

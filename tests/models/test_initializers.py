@@ -87,6 +87,16 @@ def test_what_makes_a_run_is_told_with_the_words_that_it_was_looked_for_with(
         from_run(tmp_path / 'no?recipe=train x.py', num_classes=4)
 
 
+def test_outside_of_a_checkout_a_tool_is_named_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'tools').mkdir()  # as in one of MMAction2
+    told = f'python {Path(__file__).parents[2]}/tools/train.py mmvkd::x.py$'
+    with pytest.raises(FileNotFoundError, match=told):
+        from_run(tmp_path / 'no?recipe=python tools/train.py mmvkd::x.py')
+
+
 def test_a_run_that_was_trained_is_found_beside_its_recipe(tmp_path: Path) -> None:
     state = MODELS.build(tiny_tsm()).state_dict()
     torch.save(dict(state_dict=state), tmp_path / 'best_acc_top1_epoch_3.pth')

@@ -66,7 +66,8 @@ class SubstageHead(DistillationHead):
       plus its divergence from the whole teacher;
     * *distribution*: :math:`d_j` over the global batch, see ``distance``. If this term
       is off, only the other terms train the connector through which :math:`d_j` is
-      measured, and ``pearson`` does not fix the scale and shift of a channel.
+      measured, and ``pearson`` does not fix the scale and shift of a channel: the
+      weights then change little.
 
     Args:
         substages: By name, ``dict(student=…, teacher=…)``: the tap that ends a
