@@ -29,20 +29,21 @@ _NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
 
 
 def as_typed_here(command: str) -> str:
-    """One of our commands, as it works in this folder and shell.
-
-    It is preceded by the ``MMVKD_…`` variables that are set here, and outside of a
-    checkout a tool is named by its place.
-    """
-    tools = tools_folder()
-    if Path('tools').resolve() != tools:
-        command = command.replace(' tools/', f' {shlex.quote(str(tools))}/')
+    """One of our commands, preceded by the ``MMVKD_…`` variables that are set here."""
     words = [
         f'{name}={shlex.quote(value)}'
         for name, value in sorted(os.environ.items())
         if name.startswith('MMVKD_') and name not in _OF_TOOLS
     ]
-    return ' '.join([*words, command])
+    return ' '.join([*words, placed(command)])
+
+
+def placed(command: str) -> str:
+    """A command whose tool is named by its place, outside of our checkout."""
+    tools = tools_folder()
+    if Path('tools').resolve() == tools:
+        return command
+    return command.replace('python tools/', f'python {shlex.quote(str(tools))}/')
 
 
 class UnreadableClipError(RuntimeError):

@@ -14,7 +14,7 @@ from mmengine.dataset import BaseDataset
 from mmvkd.datasets.label_maps import LabelMaps
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.datasets.transforms.decoders import require
-from mmvkd.errors import UnfitPipelineError, UnreadableClipError
+from mmvkd.errors import UnfitPipelineError, UnreadableClipError, placed
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import SampleKey, seeded
 
@@ -208,7 +208,7 @@ def _build(config: dict[str, Any], recipe: str) -> BaseDataset:
         dataset = MMACTION_DATASETS.build(config)
         dataset.full_init()
     except FileNotFoundError as error:
-        hint = f'; {recipe}' if recipe else ''
+        hint = f'; {placed(recipe)}' if recipe else ''
         raise FileNotFoundError(f"annotation file '{name}' is missing{hint}") from error
     except ValueError as error:
         # what NumPy says when there are no annotations at all

@@ -51,7 +51,7 @@ MAKERS = {
     for word in ('sthv1', 'sthv2', 'jester', 'ucf101', 'hmdb51')
 }
 MAKERS['kinetics400'] = 'prepare it with tools/data/kinetics of MMAction2'
-MAKERS['motions'] = 'python tools/data/make_motions.py data/motions'
+MAKERS['motions'] = f'python {ROOT}/tools/data/make_motions.py data/motions'
 MAKERS['own'] = 'MMVKD_TRAIN_LIST'
 
 

@@ -63,16 +63,16 @@ def test_the_main_job_leads_to_each_command_that_is_to_be_run_before_it(
         shutil.copy(write_list(tmp_path, 2, split), target)
     assert first_error(main, tmp_path) == (
         f"checkpoint '{teacher.work_dir}' of the teacher '{task}' is missing; make it "
-        f'with: python tools/train.py mmvkd::teachers/{task}_tsm_r50.py'
+        f'with: python {ROOT}/tools/train.py mmvkd::teachers/{task}_tsm_r50.py'
     )
     assert first_error(teacher, tmp_path) == (
         f"run '{pretext.work_dir}' has no checkpoint; make it with: "
-        f'python tools/train.py mmvkd::pretext/{task}_tsm_r50.py'
+        f'python {ROOT}/tools/train.py mmvkd::pretext/{task}_tsm_r50.py'
     )
     if f'pretext/{task}_tsm_r50.py' in AFTER_COHERENCE:
         assert first_error(pretext, tmp_path) == (
             "run 'work_dirs/motions/pretext/coherence_tsm_r50' has no checkpoint; make "
-            'it with: python tools/train.py mmvkd::pretext/coherence_tsm_r50.py'
+            f'it with: python {ROOT}/tools/train.py mmvkd::pretext/coherence_tsm_r50.py'
         )
 
 

@@ -41,7 +41,7 @@ def test_training_without_a_data_set_ends_in_that_line(
     message = first_error(parsed('motions', 'students/tsm_r18.py'), tmp_path)
     assert message == (
         "annotation file 'data/motions/motions_train_list.txt' is missing; "
-        'make it with: python tools/data/make_motions.py data/motions'
+        f'make it with: python {ROOT}/tools/data/make_motions.py data/motions'
     )
 
 
@@ -55,7 +55,7 @@ def test_a_missing_teacher_ends_in_a_line_that_says_what_makes_it(
     message = first_error(config, tmp_path)
     assert message == (
         "checkpoint 'work_dirs/motions/tsm_r50' of the teacher 'tsm_r50' is missing; "
-        'make it with: python tools/train.py mmvkd::teachers/tsm_r50.py'
+        f'make it with: python {ROOT}/tools/train.py mmvkd::teachers/tsm_r50.py'
     )
 
 

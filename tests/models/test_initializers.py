@@ -94,7 +94,7 @@ def test_outside_of_a_checkout_a_tool_is_named_by_its_place(
     (tmp_path / 'tools').mkdir()  # as in one of MMAction2
     told = f'python {Path(__file__).parents[2]}/tools/train.py mmvkd::x.py$'
     with pytest.raises(FileNotFoundError, match=told):
-        from_run(tmp_path / 'no?recipe=python tools/train.py mmvkd::x.py')
+        from_run(tmp_path / 'no?recipe=python tools/train.py mmvkd::x.py', 4)
 
 
 def test_a_run_that_was_trained_is_found_beside_its_recipe(tmp_path: Path) -> None:
