@@ -287,7 +287,8 @@ class Bench:
         for outputs in chosen.values():
             outputs.wait()
         with torch.no_grad(), self._optimizer(model).optim_context(model):
-            student, _ = model._student_loss(views[model.view], samples, targets)
+            clip = views[model.own_view(views, samples)]
+            student, _ = model._student_loss(clip, samples, targets)
         return student, chosen, targets
 
     # Models
@@ -392,7 +393,8 @@ class Bench:
         ]
         samples = []
         for clip in range(self.setting.batch):
-            sample = ActionDataSample(metainfo=dict(sample_id=clip, view=0))
+            known = dict(sample_id=clip, view=0, oversampled=oversample)
+            sample = ActionDataSample(metainfo=known)
             label = clip % self.classes
             if self.multi_label:
                 sample.set_field(torch.eye(self.classes)[label], 'gt_label')

@@ -312,7 +312,7 @@ class VideoDistiller(BaseModel):
         teachers = {
             name: teacher(views, data_samples) for name, teacher in self.frozen.items()
         }
-        clip = views[self._own_view(views, data_samples)]
+        clip = views[self.own_view(views, data_samples)]
         others = {name: views[partner.view] for name, partner in self.partners.items()}
         views.clear()
         student, label = self._student_loss(clip, data_samples, targets)
@@ -333,7 +333,7 @@ class VideoDistiller(BaseModel):
             entries.update({f'{name}_{key}': value for key, value in back.items()})
         return entries
 
-    def _own_view(self, views: Views, data_samples: SampleList) -> ClipView:
+    def own_view(self, views: Views, data_samples: SampleList) -> ClipView:
         """The student's view, of the frames that its pipeline samples if any will do.
 
         So it trains on as many as in testing, where nothing is oversampled.
