@@ -1,4 +1,4 @@
-"""Small files that stay whole if the process is killed at any moment, and folders."""
+"""Small files that stay whole if the process is killed at any moment; our tools."""
 
 from __future__ import annotations
 
