@@ -25,8 +25,8 @@ class AtomicBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: Any) -> None:
         """Write ``obj`` so that ``filepath`` is always the old file or the new one."""
-        with replacing(Path(filepath)) as temporary:
-            temporary.write_bytes(obj)
+        with replacing(Path(filepath)) as temporary, open(temporary, 'wb') as file:
+            file.write(obj)
 
     def remove(self, filepath: Any) -> None:
         """Remember ``filepath``; :meth:`flush` removes it."""
