@@ -91,8 +91,9 @@ class AtomicCheckpointHook(CheckpointHook):
             for name in known.get(_OUTDATED, ()):
                 self.file_backend.remove(os.path.join(self.out_dir, name))
             self._flush()
-            for leftover in Path(self.out_dir).glob('.*.pth.*.tmp'):
-                leftover.unlink()
+            for name in ('*.pth', 'last_checkpoint'):
+                for leftover in Path(self.out_dir).glob(f'.{name}.*.tmp'):
+                    leftover.unlink()
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[dict[str, float]] = None
