@@ -207,8 +207,8 @@ def test_fewer_checkpoints_are_kept_after_resuming_with_a_smaller_number(
 
 
 def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
-    for name in ('.epoch_1.pth.0f.tmp', '.last_checkpoint.1a.tmp'):
-        (tmp_path / name).write_bytes(b'half')
+    for name in ('epoch_1.pth', 'best_score_epoch_1.pth', 'last_checkpoint'):
+        (tmp_path / f'.{name}.0f.tmp').write_bytes(b'half')
     (tmp_path / 'mine.pth').write_bytes(b'keep')
     build(tmp_path, epochs=1).train()
     assert names(tmp_path) == ['epoch_1.pth', 'last_checkpoint', 'mine.pth']

@@ -325,15 +325,17 @@ def test_weights_of_a_run_that_no_study_made_are_told(
     assert differing == name.format(tmp_path)
 
 
+@pytest.mark.parametrize('delimiter', [' ', ','])
 def test_other_clips_of_the_same_names_are_another_origin(
-    study_project: StudyProject, tmp_path: Path
+    study_project: StudyProject, tmp_path: Path, delimiter: str
 ) -> None:
     data = 'train_dataloader.dataset.dataset'
-    settings = dict(data_root=str(tmp_path), ann_file='train.txt')
+    settings = dict(data_root=str(tmp_path), ann_file='train.txt', delimiter=delimiter)
     options = {f'{data}.{key}': value for key, value in settings.items()}
     options[f'{data}.data_prefix'] = dict(video='clips')
     now = _told(study_project, options)
-    (tmp_path / 'train.txt').write_text('a.mp4 0\nb.mp4 1\n')
+    lines = (f'{clip}.mp4{delimiter}0\n' for clip in 'ab')
+    (tmp_path / 'train.txt').write_text(''.join(lines))
     (tmp_path / 'clips').mkdir()
     prints = []
     for content in (b'one', b'three'):
