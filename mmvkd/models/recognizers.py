@@ -254,7 +254,7 @@ def plain_state(
         training: Keep the training-only parts of a distiller (``distill.``) too.
     """
     state = checkpoint.get('state_dict', checkpoint)
-    state = {key[7:] if key.startswith('module.') else key: state[key] for key in state}
+    state = {key.removeprefix('module.'): value for key, value in state.items()}
     return {key: state[key] for key in state if _counts(key, training)}
 
 

@@ -192,7 +192,9 @@ def test_a_teacher_that_ran_before_has_no_hybrid(tmp_path: Path) -> None:
 
 
 def test_a_hybrid_of_other_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'t' has 7 classes, the student 4; the hyb"):
+    with pytest.raises(
+        ValueError, match="hybrid: teacher 't' has 7 classes, the student 4"
+    ):
         staged(model=short(num_classes=7))
     staged(model=short(num_classes=7), terms=dict(combination=0.0))
 

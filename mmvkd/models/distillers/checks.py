@@ -31,7 +31,7 @@ def check_loss(recognizer: BaseRecognizer) -> None:
             )
 
 
-def check_classes(card: ModelCard, student: BaseRecognizer) -> None:
+def check_can_learn(card: ModelCard, student: BaseRecognizer) -> None:
     """Refuse a teacher that cannot learn from the student's labels.
 
     Raises:

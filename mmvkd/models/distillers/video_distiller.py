@@ -13,7 +13,7 @@ from mmengine.model import BaseModel, merge_dict
 from torch import Tensor, nn
 
 from mmvkd.models.distillers.checks import (
-    check_classes,
+    check_can_learn,
     check_keys,
     check_loss,
     check_types,
@@ -106,7 +106,7 @@ class VideoDistiller(BaseModel):
             self._attach()
             peer = dict(type=Peer, model=recognizer, view=student_view)
             for name, config in (teachers or {}).items() if mutual else ():
-                check_classes(self.cards[name], recognizer)
+                check_can_learn(self.cards[name], recognizer)
                 back = {
                     key: type(self.heads[key]).reverse(c, name)
                     for key, c in (heads or {}).items()
@@ -419,9 +419,8 @@ def _as_student(module: nn.Module, state: dict, prefix: str, metadata: Any) -> N
     """State-dict hook: ``student.x`` is written as ``x``."""
     for key in list(state):
         if key.startswith(prefix):
-            rest = key[len(prefix) :]
-            value = state.pop(key)
-            state[prefix + rest[8:] if rest.startswith('student.') else key] = value
+            name = key[len(prefix) :].removeprefix('student.')
+            state[prefix + name] = state.pop(key)
 
 
 def _from_student(state: dict, prefix: str, *args: Any) -> None:

@@ -12,12 +12,8 @@ from torch import Tensor, nn
 
 from mmvkd.models.connectors import coarse, match_size, to_size
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import (
-    DistillationHead,
-    chosen_terms,
-    name_and_layout,
-    of_teacher,
-)
+from mmvkd.models.heads.base import DistillationHead, check_classes, chosen_terms
+from mmvkd.models.heads.stage_pairs import Cuts, StagePairs
 from mmvkd.models.losses import (
     channel_moments,
     cka_distance,
@@ -29,7 +25,6 @@ from mmvkd.models.losses import (
 )
 from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
-from mmvkd.models.substages import substages
 from mmvkd.models.teachers import RecognizerTeacher, Teacher
 from mmvkd.registry import MODELS
 from mmvkd.seeding import shared
@@ -110,7 +105,7 @@ class SubstageHead(DistillationHead):
 
     def __init__(
         self,
-        substages: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        substages: Optional[Cuts] = None,
         terms: Optional[Mapping[str, float]] = None,
         correlation: str = 'pearson',
         grid: int = 4,
@@ -166,13 +161,8 @@ class SubstageHead(DistillationHead):
         Raises:
             ValueError: if they cannot be cut, or a teacher cannot run in part.
         """
-        own = self._cuts(None, student)
-        self.names = tuple(own)
-        self._student_taps = _layouts(own)
-        self._teacher_taps: dict[str, dict[str, Optional[str]]] = {}
-        self._pairs: dict[str, dict[str, list[tuple[str, str]]]] = {}
-        for name, teacher in teachers.items():
-            if 'combination' in self.terms:
+        if 'combination' in self.terms:
+            for name, teacher in teachers.items():
                 if not isinstance(teacher, RecognizerTeacher):
                     raise ValueError(
                         f"teacher '{name}' is a {type(teacher).__name__}, which cannot "
@@ -180,66 +170,31 @@ class SubstageHead(DistillationHead):
                         'terms=dict(combination=0)'
                     )
                 teacher.offers_hybrid = True
-            cuts = self._cuts(name, teacher.model)
-            if len(cuts) != len(own):
-                raise ValueError(
-                    f'the student has the substages {", ".join(own)}, teacher '
-                    f"'{name}' has {', '.join(cuts)}; say in substages= which taps "
-                    'answer to each other'
-                )
-            self._teacher_taps[name] = _layouts(cuts)
-            self._pairs[name] = {
-                stage: _paired(mine, theirs)
-                for stage, mine, theirs in zip(own, own.values(), cuts.values())
-            }
+        self._matched = StagePairs.of(self.substages, student, teachers)
+        self.names = self._matched.names
         self._combined = _chosen('combined', self.combined, self.names, self.names[:-1])
         self.focus()
 
-    def _cuts(
-        self, teacher: Optional[str], model: Any
-    ) -> dict[str, list[tuple[str, Optional[str]]]]:
-        """Taps, with their layouts, by substage of the student or of a teacher."""
-        if self.substages is not None:
-            return {
-                stage: _listed(cut, teacher) for stage, cut in self.substages.items()
-            }
-        known = substages(model) if isinstance(model, nn.Module) else {}
-        if not known:
-            who = f"teacher '{teacher}'" if teacher else 'the student'
-            kind = type(getattr(model, 'backbone', model)).__name__
-            raise ValueError(
-                f'where to cut {who} ({kind}) is not known; name the taps: substages='
-                "dict(early=dict(student='backbone.…', teacher='backbone.…'), …)"
-            )
-        return {stage: [(t, None) for t in cut.taps] for stage, cut in known.items()}
-
     def student_taps(self) -> dict[str, Optional[str]]:
         """The taps that end the student's substages, with their layouts."""
-        return self._student_taps
+        return self._matched.student_taps
 
     def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
         """The taps that end the teacher's substages, with their layouts."""
-        return self._teacher_taps[teacher]
+        return self._matched.teacher_taps[teacher]
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Build the connectors.
 
         Raises:
-            ValueError: for a hybrid with a teacher whose classes are not the student's.
+            ValueError: for a hybrid whose classes do not compare with the student's.
         """
-        for name, card in teachers.items():
-            if 'combination' in self.terms and (
-                card.multi_label or card.num_classes != student.num_classes
-            ):
-                raise ValueError(
-                    f"teacher '{name}' has {card.num_classes} classes, the student "
-                    f'{student.num_classes}; the hybrid needs the same ones, which '
-                    'exclude each other: set terms=dict(combination=0)'
-                )
-            if not self._connected:
-                continue
+        if 'combination' in self.terms:
+            instead = 'set terms=dict(combination=0)'
+            check_classes("SubstageHead's hybrid", student, teachers, instead)
+        for name, card in teachers.items() if self._connected else ():
             self.connectors[name] = nn.ModuleDict()
-            for stage, pairs in self._pairs[name].items():
+            for stage, pairs in self._matched.pairs[name].items():
                 sizes = [
                     dict(
                         in_channels=student.shapes[mine][0],
@@ -326,7 +281,7 @@ class SubstageHead(DistillationHead):
                     coarse(student.features[mine], self.grid),
                     coarse(outputs.features[theirs], self.grid),
                 )
-                for mine, theirs in self._pairs[name][stage]
+                for mine, theirs in self._matched.pairs[name][stage]
             ]
             for stage in self._stages
         }
@@ -435,7 +390,7 @@ class SubstageHead(DistillationHead):
             ValueError: for blended labels.
         """
         given = {}
-        taps = self._pairs[name][stage]
+        taps = self._matched.pairs[name][stage]
         for (mine, tap), connector in zip(taps, self.connectors[name][stage]):
             whole = outputs.features[tap]
             own, _ = match_size(student.features[mine], whole)
@@ -459,33 +414,6 @@ def _average(moment: Tensor) -> Tensor:
 
 def _mean(values: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([weights[stage] * x for stage, x in values.items()]).mean()
-
-
-def _listed(
-    cut: Mapping[str, Any], teacher: Optional[str]
-) -> list[tuple[str, Optional[str]]]:
-    """Taps and layouts that one entry of ``substages`` names for a model."""
-    side = cut['student']
-    if teacher is not None:
-        side = of_teacher(cut.get('teacher', side), teacher, 'substages')
-    one = isinstance(side, (str, Mapping))
-    return [name_and_layout(tap) for tap in ([side] if one else side)]
-
-
-def _layouts(
-    cuts: Mapping[str, Sequence[tuple[str, Optional[str]]]],
-) -> dict[str, Optional[str]]:
-    return {tap: layout for cut in cuts.values() for tap, layout in cut}
-
-
-def _paired(
-    mine: Sequence[tuple[str, Optional[str]]],
-    theirs: Sequence[tuple[str, Optional[str]]],
-) -> list[tuple[str, str]]:
-    """The student's tap for each of the teacher's; its first one if it has fewer."""
-    return [
-        (mine[i if i < len(mine) else 0][0], tap) for i, (tap, _) in enumerate(theirs)
-    ]
 
 
 def _chosen(
