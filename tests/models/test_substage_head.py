@@ -199,6 +199,16 @@ def test_a_hybrid_of_other_classes_is_refused() -> None:
     staged(model=short(num_classes=7), terms=dict(combination=0.0))
 
 
+def test_a_hybrid_for_a_multi_label_student_is_refused() -> None:
+    student = short()
+    student['cls_head'].update(
+        multi_class=True, loss_cls=dict(type='BCELossWithLogits')
+    )
+    with pytest.raises(ValueError, match=r"hybrid needs classes that exclude .*'stud"):
+        staged(student)
+    staged(student, terms=dict(combination=0.0))
+
+
 # Terms
 
 
