@@ -65,9 +65,11 @@ def located(path: str) -> Optional[str]:
 
 
 def size_of(path: str) -> int:
-    """Bytes of a clip's file; 0 if there is none."""
+    """Bytes of a clip's file, or of the files in its folder; 0 if there is none."""
     found = located(path)
-    return os.path.getsize(found) if found and os.path.isfile(found) else 0
+    if found and os.path.isdir(found):
+        return sum(entry.stat().st_size for entry in os.scandir(found))
+    return os.path.getsize(found) if found else 0
 
 
 def _told(transform: Any) -> str:

@@ -34,7 +34,6 @@ class PretextDataset(SeededDataset):
         FileNotFoundError: if the annotation file is missing.
     """
 
-    _max_skips = 50
     _hint = 'are they too short or too still for the task? else check data_prefix'
 
     def __init__(

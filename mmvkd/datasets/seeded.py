@@ -51,7 +51,7 @@ class SeededDataset:
         ImportError: if its decoder is not installed.
     """
 
-    _max_skips = 10
+    _max_skips = 50
     _hint = 'check data_prefix'
 
     def __init__(

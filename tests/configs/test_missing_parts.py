@@ -90,7 +90,7 @@ def test_an_unknown_data_set_ends_in_a_line(monkeypatch: pytest.MonkeyPatch) -> 
         launch.load_config('mmvkd::students/tsm_r18.py')
 
 
-@pytest.mark.parametrize('swapped', ['0-1', '0:4', 'a:b', '0:1,2'])
+@pytest.mark.parametrize('swapped', ['0-1', '0:4', 'a:b', '0:1,2', '0:1,1:2', '3:3'])
 def test_wrong_swaps_are_told(swapped: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in dict(DATA='own', NUM_CLASSES='4', SWAPPED=swapped).items():
         monkeypatch.setenv(f'MMVKD_{key}', value)

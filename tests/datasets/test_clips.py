@@ -33,6 +33,13 @@ def test_brightness_and_contrast_of_a_recording_do_not_matter() -> None:
     )
 
 
+def test_frames_that_were_added_for_a_teacher_change_no_other() -> None:
+    alone = clip()
+    loaded = [frame for own in alone['imgs'] for frame in (own, own // 2)]
+    beside = StandardizeClip().transform(dict(imgs=loaded, oversampled=2))['imgs']
+    assert np.array_equal(beside[::2], StandardizeClip().transform(alone)['imgs'])
+
+
 def test_a_flat_clip_stays_finite() -> None:
     flat = dict(imgs=[np.full((4, 4, 3), 7, dtype=np.uint8)] * 2)
     assert np.allclose(StandardizeClip().transform(flat)['imgs'], IMAGENET_MEAN)

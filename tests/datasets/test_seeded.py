@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Optional
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 from videos import dataset, pipeline, write_frames, write_list, write_video
 
 from mmvkd.datasets import SeededDataset, SeededSampler
+from mmvkd.datasets.fingerprint import data_fingerprint
 from mmvkd.engine.hooks import SeedingHook
 from mmvkd.errors import UnfitPipelineError
 from mmvkd.registry import DATASETS
@@ -239,6 +241,11 @@ def test_frame_folders_work_as_videos_do(tmp_path: Path) -> None:
     # which of the pictures are shown counts, too
     other = SeededDataset(dict(config, start_index=0))
     assert len({data.fingerprint, other.fingerprint}) == 2
+    # and frames that were extracted again, otherwise, are other ones
+    before = data_fingerprint(data)
+    rmtree(tmp_path / 'clip1')
+    write_frames(tmp_path / 'clip1', size=80)
+    assert data_fingerprint(data) != before
 
 
 @pytest.mark.parametrize(
@@ -338,7 +345,7 @@ def test_every_kind_of_broken_file_raises_in_testing_in_one_line(
 
 def test_a_list_without_a_readable_clip_raises_and_names_one(tmp_path: Path) -> None:
     data = build(write_list(tmp_path, 3, broken=(0, 1, 2)))
-    message = r'10 clips in a row cannot be read.*clip0\d\.mp4.*check data_prefix'
+    message = r'50 clips in a row cannot be read.*clip0\d\.mp4.*check data_prefix'
     with pytest.raises(RuntimeError, match=message):
         data[SampleKey(0, 0, 0)]
 

@@ -14,13 +14,15 @@ checkpoints = dict()
 # half of the clips are mirrored; where left and right are classes, say which: 0:1,4:5
 swapped = '{{$MMVKD_SWAPPED:none}}'
 swaps = [] if swapped == 'none' else [pair.split(':') for pair in swapped.split(',')]
-if not all(
-    len(pair) == 2 and all(c.isdigit() and int(c) < num_classes for c in pair)
-    for pair in swaps
+named = [int(c) if c.isdigit() else num_classes for pair in swaps for c in pair]
+if (
+    any(len(pair) != 2 for pair in swaps)
+    or any(c >= num_classes for c in named)
+    or len(set(named)) < len(named)
 ):
     raise ValueError(
         f"MMVKD_SWAPPED='{swapped}' is not made of pairs of numbers below "
-        f'{num_classes}, as 0:1,4:5'
+        f'{num_classes}, each at most once, as 0:1,4:5'
     )
 flip_label_map = {int(a): int(b) for pair in swaps for a, b in (pair, pair[::-1])}
 flip = dict(_base_.flip, flip_label_map=flip_label_map)

@@ -16,6 +16,7 @@ import cv2
 from mmvkd.datasets.motions.classes import CLASSES, SPLITS, clip_label, split_index
 from mmvkd.datasets.motions.difficulty import Difficulty
 from mmvkd.datasets.motions.rendering import check_shape, render_clip
+from mmvkd.datasets.widths import UNREADABLE_WIDTHS
 from mmvkd.datasets.workers import in_processes
 from mmvkd.files import write_text
 
@@ -66,7 +67,7 @@ def write_motions(
     check_shape(size, num_frames)
     if size % 2:
         raise ValueError(f'Motions: size={size}, expected an even number of pixels')
-    if size in (16, 24, 48):
+    if size in UNREADABLE_WIDTHS:
         raise ValueError(
             f'Motions: decord gives frames of size={size} a fourth channel and fails; '
             f'write larger clips, such as the default 112, which MMVKD_SIZE={size} '

@@ -20,8 +20,9 @@ class StandardizeClip(BaseTransform):
 
         out_c = (clip − m) / (s + ε) · std_c + mean_c
 
-    with ``m`` and ``s`` over all frames, pixels and channels of the clip. A model whose
-    preprocessor normalizes by this mean and std then sees a clip of mean 0, contrast 1.
+    with ``m`` and ``s`` over all sampled frames, pixels and channels of the clip, not
+    over those that :class:`OversampleFrames` added. A model whose preprocessor
+    normalizes by this mean and std then sees a clip of mean 0, contrast 1.
 
     Required and modified key: ``imgs``, frames (H, W, 3), float32 afterwards.
 
@@ -44,7 +45,8 @@ class StandardizeClip(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Replace ``imgs``."""
         clip = np.stack(results['imgs']).astype(np.float32)
-        center, contrast = clip.mean(dtype=np.float64), clip.std(dtype=np.float64)
+        own = clip[:: results.get('oversampled', 1)]
+        center, contrast = own.mean(dtype=np.float64), own.std(dtype=np.float64)
         clip = (clip - np.float32(center)) / np.float32(contrast + self.eps)
         results['imgs'] = list(clip * self.std + self.mean)
         return results
