@@ -228,8 +228,8 @@ def _check_plain(dataset: Any) -> None:
     if getattr(type(dataset), 'prepare_data', None) is not BaseDataset.prepare_data:
         raise TypeError(
             f'SeededDataset loads a sample by the pipeline alone, and {kind} loads it '
-            "in its own way; take type='VideoDataset', with "
-            "collate_fn=dict(type='pseudo_collate')"
+            "in its own way; take type='VideoDataset' without what only that takes, "
+            "with collate_fn=dict(type='pseudo_collate')"
         )
 
 

@@ -102,6 +102,13 @@ def build_recognizer(
             f'the {role} is preprocessed by {type(model.data_preprocessor).__name__}; '
             'distillation takes one clip per sample: ActionDataPreprocessor'
         )
+    for name in ('forward', 'forward_onesample', 'preprocess', 'cast_data'):
+        found = type(model.data_preprocessor)
+        if getattr(found, name) is not getattr(ActionDataPreprocessor, name):
+            raise TypeError(
+                f'the {role} is preprocessed by {found.__name__}, which has a {name}() '
+                'of its own that distillation would not run; do it in the pipeline'
+            )
     if not model.with_cls_head:
         raise ValueError(f'the {role} has no cls_head; give it one')
     return model

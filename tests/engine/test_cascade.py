@@ -359,6 +359,24 @@ def test_a_wrong_phase_is_told_before_the_first_step(
     assert runner.iter == 0
 
 
+def test_a_phase_of_stages_that_the_student_freezes_is_told(
+    tmp_path: Path, lists: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = cascade(tmp_path, lists)
+    config.model.student.backbone.frozen_stages = 1
+    runner = Runner.from_cfg(config)
+    runner.logger.setLevel('WARNING')
+    runner.logger.addHandler(caplog.handler)
+    runner.train()
+    told = [r.getMessage() for r in caplog.records if 'student freezes' in r.message]
+    assert len(told) == 1
+    assert told[0].startswith("phase 'front' trains stage1, all of which the student")
+    frozen = [
+        p.requires_grad for p in runner.model.student.backbone.layer1.parameters()
+    ]
+    assert not any(frozen)
+
+
 def test_a_scheduler_of_other_phases_is_refused(
     tmp_path: Path, lists: tuple[str, str]
 ) -> None:

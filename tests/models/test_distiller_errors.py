@@ -99,6 +99,14 @@ def test_a_loss_that_would_not_run_is_refused() -> None:
     refused(TypeError, r'Penalized has a loss\(\) of its own', student=student)
 
 
+def test_a_preprocessor_that_would_not_run_is_refused() -> None:
+    student = plain(tiny_tsm())
+    kind = type(student.data_preprocessor)
+    dimmed = type('Dimmed', (kind,), dict(preprocess=lambda self, data, training: data))
+    student.data_preprocessor.__class__ = dimmed
+    refused(TypeError, r'Dimmed, which has a preprocess\(\) of its', student=student)
+
+
 def test_several_modalities_are_refused() -> None:
     data = batch()
     data['inputs'] = dict(imgs=data['inputs'])

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from recognizer_toys import (
@@ -60,6 +61,21 @@ def test_its_classifier_is_the_last_linear_layer_of_as_many_outputs() -> None:
     rows = made.model.cls_head.fc_cls.weight
     made.model.cls_head.after = nn.Linear(8, CLASSES + 1)  # as TRN orders its layers
     assert torch.equal(made.classifier, rows)
+
+
+def test_a_trn_that_draws_its_relations_says_the_same_of_a_clip_each_time() -> None:
+    model = tiny_tsn()
+    model['cls_head'] = dict(
+        type='TRNHead', num_classes=CLASSES, in_channels=512, hidden_dim=8
+    )
+    made = frozen(model)
+    clips = torch.randn(2, 8, 3, 32, 32)
+    before = np.random.get_state()[1].tolist()
+    logits = outputs(made, clips).logits
+    assert np.random.get_state()[1].tolist() == before
+    np.random.seed(1)
+    assert torch.equal(outputs(made, clips).logits, logits)
+    assert torch.allclose(outputs(made, clips[1:]).logits, logits[1:], atol=1e-5)
 
 
 def test_teachers_go_where_the_student_is(monkeypatch: pytest.MonkeyPatch) -> None:

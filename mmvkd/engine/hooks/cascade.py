@@ -74,8 +74,17 @@ class CascadeHook(Hook):
                         f'of {type(scheduler).__name__} {scheduler.lengths}'
                     )
         self._check_rates(runner)
+        model.train()  # in which backbones freeze their first stages
         # the optimizer holds these, whatever a phase freezes
         self._learnable = [p for p in model.parameters() if p.requires_grad]
+        learnable = [n for n, p in model.student.named_parameters() if p.requires_grad]
+        for name, epochs in zip(self.phases, self.lengths):
+            modules = self._modules(model, name)
+            if modules and epochs and not any(belongs(n, modules) for n in learnable):
+                runner.logger.warning(
+                    f"phase '{name}' trains {', '.join(self.phases[name]['train'])}, "
+                    'all of which the student freezes; epochs=0 leaves the phase out'
+                )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Enter the phase of this epoch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, Optional
@@ -109,6 +109,9 @@ class RecognizerTeacher:
         self._substitutions: dict[tuple[str, ...], Substitution] = {}
         self._side: Optional[torch.cuda.Stream] = None
         self._told = False
+        # a TRN draws its relations when it is tested, too
+        kinds = [type(module).__name__ for module in self.model.modules()]
+        self._draws = 'RelationModuleMultiScale' in kinds
 
     def __deepcopy__(self, memo: dict) -> RecognizerTeacher:
         """Return itself: a copied or averaged distiller shares its frozen teachers."""
@@ -225,7 +228,7 @@ class RecognizerTeacher:
         batch = inputs.shape[0]
         taps = self.reader.recording(self.model)
         try:
-            with self._precision(inputs.device), taps:
+            with self._on_its_own(inputs.device), taps:
                 scores, _ = self.model.extract_feat(inputs, stage='head')
         except (RuntimeError, AssertionError) as error:
             if isinstance(error, torch.cuda.OutOfMemoryError):
@@ -238,11 +241,12 @@ class RecognizerTeacher:
         return Outputs(video_logits(scores, batch), self.reader.features(taps, batch))
 
     @contextmanager
-    def _precision(self, device: torch.device) -> Iterator[None]:
-        """The teacher's own autocast, which overrides any other."""
+    def _on_its_own(self, device: torch.device) -> Iterator[None]:
+        """The teacher's own autocast, which overrides any other, and its own draws."""
         mixed = self.dtype is not torch.float32
         dtype = self.dtype if mixed else None
-        with torch.autocast(device.type, dtype, enabled=mixed):
+        draws = seeded(0) if self._draws else nullcontext()
+        with torch.autocast(device.type, dtype, enabled=mixed), draws:
             yield
 
     def hybrid(self, inputs: Tensor, features: Mapping[str, Tensor]) -> Tensor:
@@ -270,7 +274,8 @@ class RecognizerTeacher:
         for name, feature in features.items():
             output = native(feature, self.reader.layouts[name])
             given[name] = output.clone() if name in self.reader.cloned else output
-        with self._precision(inputs.device), self._substitutions[names].giving(given):
+        whole = self._substitutions[names].giving(given)
+        with self._on_its_own(inputs.device), whole:
             scores, _ = self.model.extract_feat(inputs, stage='head')
         return video_logits(scores, inputs.shape[0])
 
