@@ -12,7 +12,7 @@ from typing import Any, Optional
 from mmvkd.engine.launch import Options
 from mmvkd.files import tools_folder
 from mmvkd.models.recognizers import find_checkpoint
-from mmvkd.studies.plan import Run, Study, StudyError
+from mmvkd.studies.study import Run, Study, StudyError
 
 PREDICTIONS = 'predictions.pkl'
 METRICS = 'metrics.json'

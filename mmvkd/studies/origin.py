@@ -12,8 +12,8 @@ from mmvkd.files import read_json, write_json
 from mmvkd.studies import outcome
 from mmvkd.studies.commands import run_folder
 from mmvkd.studies.fingerprint import differences, digest, fingerprint
-from mmvkd.studies.plan import Study, StudyError
 from mmvkd.studies.records import FINGERPRINT
+from mmvkd.studies.study import Study, StudyError
 
 
 def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from mmvkd.studies import outcome
 from mmvkd.studies.commands import run_folder, test_step
 from mmvkd.studies.fingerprint import versions
 from mmvkd.studies.machine import describe_machine
-from mmvkd.studies.plan import Study
+from mmvkd.studies.study import Study
 
 FINGERPRINT = 'fingerprint.json'
 LATENCY = 'latency.json'

@@ -34,7 +34,6 @@ from mmvkd.studies.machine import (
     visible_devices,
 )
 from mmvkd.studies.origin import settle
-from mmvkd.studies.plan import Run, Study, StudyError
 from mmvkd.studies.records import (
     ATTEMPTS,
     FAILED,
@@ -46,6 +45,7 @@ from mmvkd.studies.records import (
     results,
     times,
 )
+from mmvkd.studies.study import Run, Study, StudyError
 
 TRAINED = 'trained'
 LOG = 'run.log'

@@ -361,8 +361,9 @@ def test_a_run_that_changed_while_the_study_ran_is_no_result(
     study_project: StudyProject, finished: Path, tmp_path: Path, what: str
 ) -> None:
     from mmvkd.studies.origin import settle
-    from mmvkd.studies.plan import StudyError, load_study
+    from mmvkd.studies.plan import load_study
     from mmvkd.studies.runner import StudyRunner
+    from mmvkd.studies.study import StudyError
 
     folder = copy(finished, tmp_path) / 'out'
     study = load_study(str(study_project.folder / 'study.py'), str(folder))
