@@ -32,6 +32,7 @@ from mmvkd.studies.records import (
     times,
 )
 from mmvkd.studies.study import Run, Study, StudyError
+from mmvkd.studies.summary import duration
 
 _KILLS = 3  # that a run survives in one call of the study
 _PAUSE = 0.2
@@ -258,7 +259,7 @@ class StudyRunner:
             parts.append(f'{len(self._failed)} failed')
         left = self._seconds_left()
         if left is not None and done < total:
-            parts.append(f'about {_span(left)} to go')
+            parts.append(f'about {duration(left)} to go')
         return f'[{self.study.name}] ' + ', '.join(parts)
 
     def _seconds_left(self) -> Optional[float]:
@@ -315,11 +316,3 @@ def _score(study: Study, name: str) -> str:
     if metrics is None:
         return 'stored'
     return ', '.join(f'{k} {v:.4g}' for k, v in metrics.items())
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    if seconds < 5400:
-        return f'{seconds / 60:.0f} min'
-    return f'{seconds / 3600:.1f} h'
