@@ -14,8 +14,10 @@ A study file is a config of plain values::
         kd=dict(config='mmvkd::distill/kd_tsm_r50_to_r18.py', needs=['tsm_r50']))
 
 A cell is a method in a setting with a seed; a setting is a choice from each of the axes
-``datasets``, ``pairs``, ``labels`` and ``schedules``. A cell's run may need other runs,
-of ``runs`` or of ``methods``; one that several cells need is run once.
+``datasets``, ``pairs``, ``labels`` and ``schedules``. A choice may set ``options``,
+``environment`` and ``data`` of its runs; its other fields are words that templates use.
+A cell's run may need other runs, of ``runs`` or of ``methods``; one that several cells
+need is run once.
 """
 
 from __future__ import annotations
