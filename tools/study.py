@@ -23,9 +23,10 @@ from mmvkd.studies.commands import make_step, run_folder
 from mmvkd.studies.excerpts import filled
 from mmvkd.studies.machine import has_accelerator
 from mmvkd.studies.outcome import RESULT
-from mmvkd.studies.plan import Study, load_study
+from mmvkd.studies.plan import load_study
 from mmvkd.studies.report import write_report
 from mmvkd.studies.runner import StudyRunner
+from mmvkd.studies.study import Study
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from typing import Any, Optional
 from mmvkd.engine.launch import Options
 from mmvkd.files import tools_folder
 from mmvkd.models.recognizers import find_checkpoint
-from mmvkd.studies.plan import Run, Study, StudyError
+from mmvkd.studies.study import Run, Study, StudyError
 
 PREDICTIONS = 'predictions.pkl'
 METRICS = 'metrics.json'
@@ -96,8 +96,8 @@ def test_step(study: Study, run: Run) -> Step:
     found = find_checkpoint(str(folder))
     if found is None:
         raise FileNotFoundError(f"run '{run.name}' left no checkpoint in {folder}")
-    outputs = [*('--out', (folder / METRICS).as_posix())]
-    outputs += ['--dump', (folder / PREDICTIONS).as_posix()]
+    metrics, predictions = (folder / name for name in (METRICS, PREDICTIONS))
+    outputs = ('--out', metrics.as_posix(), '--dump', predictions.as_posix())
     place = ('--work-dir', (folder / 'test').as_posix())
     stores = {k: v for k, v in _needs(study, run).items() if k.endswith('.store')}
     options = _options({**run.options, **stores})

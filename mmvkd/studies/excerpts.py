@@ -25,7 +25,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmvkd.studies.cells import COLUMNS, row_cells
+from mmvkd.studies.columns import COLUMNS, row_cells
 from mmvkd.studies.records import stored
 from mmvkd.studies.summary import Row, Table, tables
 

@@ -21,7 +21,7 @@ from mmvkd.engine.launch import load_config
 from mmvkd.files import tools_folder
 from mmvkd.models.recognizers import find_checkpoint, recognizer_config
 from mmvkd.studies.machine import visible_devices
-from mmvkd.studies.plan import Run, Study
+from mmvkd.studies.study import Run, Study
 
 _PACKAGES = (
     'torch',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from mmvkd.files import read_json, write_json
 from mmvkd.studies import outcome
 from mmvkd.studies.commands import run_folder
 from mmvkd.studies.fingerprint import differences, digest, fingerprint
-from mmvkd.studies.plan import Study, StudyError
 from mmvkd.studies.records import FINGERPRINT
+from mmvkd.studies.study import Run, Study, StudyError
 
 
 def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, str]:
@@ -74,6 +74,35 @@ def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, s
     return marks
 
 
+def recheck(study: Study, run: Run, marks: Mapping[str, str]) -> None:
+    """Compare what decides a run with what it was when the study began.
+
+    Args:
+        study: The study of the run.
+        run: The run.
+        marks: What :func:`settle` gave then.
+
+    Raises:
+        StudyError: If they differ; the next call then sees a run of other origin.
+    """
+    needs = {need: mark_of(run_folder(study, need)) for need in run.needs.values()}
+    now = fingerprint(study, run, needs)
+    if digest(now) == marks[run.name]:
+        return
+    file = run_folder(study, run.name) / FINGERPRINT
+    told = '; '.join(differences(read_json(file) or {}, now)[:3])
+    write_json(file, now)
+    raise StudyError(
+        f'{run.name} is no longer what it was when the study began ({told}): '
+        '--fresh runs it again'
+    )
+
+
+def mark_of(folder: Path) -> str:
+    """The digest of the fingerprint in a run's folder, of an empty one without it."""
+    return digest(read_json(folder / FINGERPRINT) or {})
+
+
 def _begun(folder: Path) -> bool:
     """Whether the folder has a fingerprint and anything beside it."""
     if not (folder / FINGERPRINT).is_file():
@@ -88,7 +117,7 @@ def _finished_beside(study: Study) -> dict[str, Path]:
         inside = study.folder in file.parents or file.parent.is_symlink()
         result = read_json(file.parent / outcome.RESULT)
         if not inside and result is not None:
-            mark = digest(read_json(file) or {})
+            mark = mark_of(file.parent)
             if result['fingerprint'] == mark:
                 found[mark] = file.parent
     return found

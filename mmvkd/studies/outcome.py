@@ -22,7 +22,7 @@ from mmvkd.studies.commands import (
     test_step,
 )
 from mmvkd.studies.fingerprint import config_of
-from mmvkd.studies.plan import Run, Study
+from mmvkd.studies.study import Run, Study
 
 RESULT = 'result.json'
 _NO_METRICS = ('step', 'time', 'data_time', 'memory')

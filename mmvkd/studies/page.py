@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mmvkd.studies.cells import about, accuracy, row_cells, used_columns
+from mmvkd.studies.columns import about, accuracy, row_cells, used_columns
 from mmvkd.studies.figures import pictures, row_colors
 from mmvkd.studies.summary import Row, Table, percent
 from mmvkd.visualization.pictures import svg

@@ -91,19 +91,19 @@ def call_tool(
     return 0
 
 
-def keep(pid: int, study: int) -> int:
+def keep(pid: int, parent: int) -> int:
     """In a keeper: wait for a child, then end whatever it left.
 
     Args:
         pid: The child.
-        study: The process that must be there for the child to go on.
+        parent: The keeper's own parent, which must be there for the child to go on.
 
     Returns:
         Its exit status, or minus the signal that ended it.
     """
     while True:
         ended, status = _reap(pid)
-        if ended or os.getppid() != study:
+        if ended or os.getppid() != parent:
             break
         time.sleep(_PAUSE)
     end_children()

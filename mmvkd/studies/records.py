@@ -12,7 +12,7 @@ from mmvkd.studies import outcome
 from mmvkd.studies.commands import run_folder, test_step
 from mmvkd.studies.fingerprint import versions
 from mmvkd.studies.machine import describe_machine
-from mmvkd.studies.plan import Study
+from mmvkd.studies.study import Run, Study
 
 FINGERPRINT = 'fingerprint.json'
 LATENCY = 'latency.json'
@@ -20,6 +20,7 @@ ATTEMPTS = 'attempts.jsonl'
 FAILED = 'failed.json'
 RESULTS = 'results.json'
 TIMES = 'times.json'
+_TRAINING = 0.98  # of a run: after its last epoch the test is still to come
 
 
 def results(study: Study) -> dict[str, Any]:
@@ -27,24 +28,7 @@ def results(study: Study) -> dict[str, Any]:
     runs: dict[str, Any] = {}
     tests: dict[str, str] = {}
     for name, run in study.runs.items():
-        folder = run_folder(study, name)
-        result = read_json(folder / outcome.RESULT)
-        if result is None:
-            failure = read_json(folder / FAILED)
-            result = dict(
-                state='failed' if failure else 'open',
-                config=run.config,
-                seed=run.seed,
-                commands=outcome.commands(study, run),
-            )
-            if failure:
-                result.update(reason=failure['reason'], log=failure['log'])
-        elif folder.is_symlink():
-            # made in another study's folders; the commands here make it in this one's
-            tested = not run.caches and find_checkpoint(str(folder))
-            result['commands'] = outcome.commands(
-                study, run, test_step(study, run) if tested else None
-            )
+        result = _result(study, run)
         labels = result.pop('labels', None)
         if labels is not None:
             # kept once per test list
@@ -86,6 +70,29 @@ def results(study: Study) -> dict[str, Any]:
     )
 
 
+def _result(study: Study, run: Run) -> dict[str, Any]:
+    """What a run left, or why it left nothing, with commands that make it here."""
+    folder = run_folder(study, run.name)
+    result = read_json(folder / outcome.RESULT)
+    if result is None:
+        failure = read_json(folder / FAILED)
+        result = dict(
+            state='failed' if failure else 'open',
+            config=run.config,
+            seed=run.seed,
+            commands=outcome.commands(study, run),
+        )
+        if failure:
+            result.update(reason=failure['reason'], log=failure['log'])
+    elif folder.is_symlink():
+        # made in another study's folders; the commands here make it in this one's
+        tested = not run.caches and find_checkpoint(str(folder))
+        result['commands'] = outcome.commands(
+            study, run, test_step(study, run) if tested else None
+        )
+    return result
+
+
 def stored(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results, and the times beside them if there are any.
 
@@ -122,7 +129,7 @@ def times(study: Study) -> dict[str, Any]:
 
 
 def progress(folder: Path) -> float:
-    """The share of a run's epochs that is done."""
+    """The share of a run that is done, told from its epochs."""
     if (folder / outcome.RESULT).is_file():
         return 1.0
     pointer = folder / 'last_checkpoint'
@@ -132,4 +139,4 @@ def progress(folder: Path) -> float:
     epochs = (print_.get('config') or {}).get('train_cfg.max_epochs', '0')
     if not found or not int(epochs):
         return 0.0
-    return min(1.0, int(found[1]) / int(epochs)) * 0.98
+    return _TRAINING * min(1.0, int(found[1]) / int(epochs))

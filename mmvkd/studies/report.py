@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmvkd.files import write_text
-from mmvkd.studies.cells import about, row_cells, used_columns
+from mmvkd.studies.columns import about, row_cells, used_columns
 from mmvkd.studies.figures import pictures
 from mmvkd.studies.page import page
 from mmvkd.studies.records import stored

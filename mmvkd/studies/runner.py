@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from mmvkd.files import read_json, write_json, write_text
 from mmvkd.studies import outcome, processes
-from mmvkd.studies.commands import (
-    Step,
-    cache_step,
-    make_step,
-    run_folder,
-    test_step,
-    train_step,
-)
-from mmvkd.studies.fingerprint import code_hash, differences, digest, fingerprint
-from mmvkd.studies.machine import (
-    describe_machine,
-    devices,
-    has_accelerator,
-    visible_devices,
-)
+from mmvkd.studies.commands import make_step, run_folder
+from mmvkd.studies.fingerprint import fingerprint
+from mmvkd.studies.keeper import LOG, Keeper
+from mmvkd.studies.machine import describe_machine, devices, has_accelerator
 from mmvkd.studies.origin import settle
-from mmvkd.studies.plan import Run, Study, StudyError
 from mmvkd.studies.records import (
-    ATTEMPTS,
     FAILED,
     FINGERPRINT,
     LATENCY,
@@ -46,9 +31,9 @@ from mmvkd.studies.records import (
     results,
     times,
 )
+from mmvkd.studies.study import Run, Study, StudyError
+from mmvkd.studies.summary import duration
 
-TRAINED = 'trained'
-LOG = 'run.log'
 _KILLS = 3  # that a run survives in one call of the study
 _PAUSE = 0.2
 _NEWS = 60  # seconds between lines of progress without a terminal
@@ -83,12 +68,12 @@ class StudyRunner:
     fresh: bool = False
     in_process: bool = False
     say: Callable[[str], None] = print
-    marks: dict[str, str] = field(default_factory=dict)
-    _active: dict[int, _Active] = field(default_factory=dict)
-    _failed: set[str] = field(default_factory=set)
-    _kills: dict[str, int] = field(default_factory=dict)
-    _told: float = 0.0
-    _wanted: Sequence[str] = ()
+    _marks: dict[str, str] = field(init=False, default_factory=dict)
+    _active: dict[int, _Active] = field(init=False, default_factory=dict)
+    _failed: set[str] = field(init=False, default_factory=set)
+    _kills: dict[str, int] = field(init=False, default_factory=dict)
+    _told: float = field(init=False, default=0.0)
+    _wanted: Sequence[str] = field(init=False, default=())
 
     def execute(self) -> bool:
         """Execute the open runs; return whether all succeeded.
@@ -100,7 +85,7 @@ class StudyRunner:
         self._wanted = self.study.runs_of(self.only)
         self.study.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            self.marks = settle(self.study, self.fresh, self.say)
+            self._marks = settle(self.study, self.fresh, self.say)
             processes.adopt_orphans()
             try:
                 self._loop()
@@ -166,109 +151,13 @@ class StudyRunner:
         if folder.is_symlink():
             # the study from which it was taken has begun it anew
             folder.unlink()
-            write_json(folder / FINGERPRINT, fingerprint(self.study, run, self.marks))
+            write_json(folder / FINGERPRINT, fingerprint(self.study, run, self._marks))
         (folder / FAILED).unlink(missing_ok=True)
-        own = os.getpid()
-        pid = processes.fork(lambda: self._keeper(run, slot, own), keeper=True)
+        keeper = Keeper(
+            self.study, run, self._marks, slot, os.getpid(), self.in_process
+        )
+        pid = processes.fork(keeper, keeper=True)
         self._active[pid] = _Active(run, slot, time.time(), progress(folder))
-
-    def _keeper(self, run: Run, slot: int, study: int) -> int:
-        """The body of a run's keeper: train and test, or cache; collect.
-
-        First and last, the run is compared with what it was to be: a config, a list or
-        a run that another study made may have changed since this one began.
-        """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        processes.adopt_orphans()
-        status = self._within(run, study, lambda: self._check(run))
-        if status:
-            return status
-        if run.caches:
-            step = cache_step(self.study, run)
-        else:
-            status = self._train(run, study, slot)
-            if status:
-                return status
-            step = test_step(self.study, run)
-        status = self._step(run, study, slot, step)
-        if status:
-            return status
-
-        def collect() -> None:
-            self._check(run)
-            outcome.collect(self.study, run, self.marks[run.name])
-
-        return self._within(run, study, collect)
-
-    def _within(self, run: Run, study: int, action: Callable[[], Any]) -> int:
-        """Do it in a process of its own, whose errors go to the run's log."""
-
-        def body() -> int:
-            action()
-            return 0
-
-        log = run_folder(self.study, run.name) / LOG
-        return _plain(processes.keep(processes.fork(body, log), study))
-
-    def _check(self, run: Run) -> None:
-        """Compare what decides the run with what it was when the study began.
-
-        Raises:
-            StudyError: If they differ; the next call then sees a run of other origin.
-        """
-        if not self.in_process or run.processes > 1:
-            code_hash.cache_clear()  # its tools read the code when they start
-        marks = {
-            need: digest(read_json(run_folder(self.study, need) / FINGERPRINT) or {})
-            for need in run.needs.values()
-        }
-        now = fingerprint(self.study, run, marks)
-        if digest(now) == self.marks[run.name]:
-            return
-        mark = run_folder(self.study, run.name) / FINGERPRINT
-        told = '; '.join(differences(read_json(mark) or {}, now)[:3])
-        write_json(mark, now)
-        raise StudyError(
-            f'{run.name} is no longer what it was when the study began ({told}): '
-            '--fresh runs it again'
-        )
-
-    def _train(self, run: Run, study: int, slot: int) -> int:
-        folder = run_folder(self.study, run.name)
-        if (folder / TRAINED).is_file():
-            return 0
-        resume = (folder / 'last_checkpoint').is_file()
-        step = train_step(self.study, run, resume)
-        status = self._step(run, study, slot, step, resume)
-        if not status:
-            write_text(folder / TRAINED, '')
-        return status
-
-    def _step(
-        self, run: Run, study: int, slot: int, step: Step, resumed: bool = False
-    ) -> int:
-        folder = run_folder(self.study, run.name)
-        variables = {**step.environment, 'PYTHON': sys.executable}
-        visible = visible_devices(slot, run.processes)
-        if visible is not None:
-            variables['CUDA_VISIBLE_DEVICES'] = visible
-        forked = self.in_process and not step.script.endswith('.sh')
-        start = time.time()
-        pid = processes.fork(
-            lambda: processes.call_tool(step.argv(), variables, forked), folder / LOG
-        )
-        status = processes.keep(pid, study)
-        entry = dict(
-            step=step.name,
-            seconds=round(time.time() - start, 1),
-            status=status,
-            resumed=resumed,
-            machine=describe_machine(),
-        )
-        with open(folder / ATTEMPTS, 'a', encoding='utf-8') as file:
-            file.write(json.dumps(entry) + '\n')
-        return _plain(status)
 
     def _wait(self) -> None:
         """Wait until a run ends or some time has passed."""
@@ -370,7 +259,7 @@ class StudyRunner:
             parts.append(f'{len(self._failed)} failed')
         left = self._seconds_left()
         if left is not None and done < total:
-            parts.append(f'about {_span(left)} to go')
+            parts.append(f'about {duration(left)} to go')
         return f'[{self.study.name}] ' + ', '.join(parts)
 
     def _seconds_left(self) -> Optional[float]:
@@ -413,11 +302,6 @@ class StudyRunner:
         self._told = time.time()
 
 
-def _plain(status: int) -> int:
-    """An exit status that encodes a signal as shells do."""
-    return 128 - status if status < 0 else status
-
-
 def _last_error(log: Path) -> str:
     """The line of the log that says why a run failed."""
     lines = log.read_text(errors='replace').splitlines() if log.is_file() else []
@@ -432,11 +316,3 @@ def _score(study: Study, name: str) -> str:
     if metrics is None:
         return 'stored'
     return ', '.join(f'{k} {v:.4g}' for k, v in metrics.items())
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    if seconds < 5400:
-        return f'{seconds / 60:.0f} min'
-    return f'{seconds / 3600:.1f} h'

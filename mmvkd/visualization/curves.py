@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from mmvkd.files import run_logs
+from mmvkd.files import logged, run_logs
 
 Curve = dict[float, float]
 """A value by iteration, or by epochs done."""
@@ -29,6 +29,25 @@ def needed_logs(folder: Path) -> list[Path]:
             "work_dir of a run whose vis_backends have a 'LocalVisBackend'"
         )
     return logs
+
+
+def logged_curves(folder: Path) -> dict[str, Curve]:
+    """A curve of each value that a run logged, of training by iteration, else by epoch.
+
+    What a resumed run logged again counts once. Names that training and validation
+    share, such as ``time``, have the points of both.
+
+    Args:
+        folder: The run's ``work_dir``.
+
+    Returns:
+        By name, in the order in which they were first logged; empty if there is no log.
+    """
+    curves: dict[str, Curve] = {}
+    for entry in logged(folder):
+        for name, value in entry.items():
+            curves.setdefault(name, {})[entry['step']] = value
+    return curves
 
 
 def draw_curve(axes: Axes, curve: Curve, few: int = 2, **style: Any) -> None:

@@ -14,9 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mmvkd.files import logged
 from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
-from mmvkd.visualization.curves import Curve, draw_curve, needed_logs
+from mmvkd.visualization.curves import Curve, draw_curve, logged_curves, needed_logs
 from mmvkd.visualization.pictures import COLORS, GRAY
 
 _LOGGED = re.compile(r'(?P<head>[^/]+?)_(?P<kind>trust|edge)_(?P<name>.+)')
@@ -85,18 +84,17 @@ def logged_graphs(folder: Path, state: Mapping[str, Tensor]) -> list[Graph]:
         state: Tensors of the distiller by name, for the trust by class.
     """
     found: dict[str, Graph] = {}
-    for entry in logged(folder):
-        for key, value in entry.items():
-            match = _LOGGED.fullmatch(key)
-            if match is None:
-                continue
-            head, kind, name = match.group('head', 'kind', 'name')
-            graph = found.setdefault(head, Graph(head))
-            if kind == 'trust':
-                graph.trust.setdefault(name, {})[entry['step']] = value
-            elif name.count('+') == 1:
-                first, second = name.split('+')
-                graph.pairs.setdefault((first, second), {})[entry['step']] = value
+    for key, curve in logged_curves(folder).items():
+        match = _LOGGED.fullmatch(key)
+        if match is None:
+            continue
+        head, kind, name = match.group('head', 'kind', 'name')
+        graph = found.setdefault(head, Graph(head))
+        if kind == 'trust':
+            graph.trust[name] = curve
+        elif name.count('+') == 1:
+            first, second = name.split('+')
+            graph.pairs[first, second] = curve
     for head, graph in found.items():
         trust = state.get(f'distill.heads.{head}.trust_by_class')
         if trust is not None:

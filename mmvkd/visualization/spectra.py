@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from mmvkd.files import logged
-from mmvkd.visualization.curves import Curve, draw_curve
+from mmvkd.visualization.curves import Curve, draw_curve, logged_curves
 from mmvkd.visualization.mimicry import BEFORE, MEASURES, Mimicry, Stage
 from mmvkd.visualization.pictures import COLORS, GRAY
 
@@ -29,12 +28,11 @@ def read_scales(folder: Path) -> dict[str, Curve]:
     Returns:
         A curve for each term; empty if there is no log or no such balancer.
     """
-    found: dict[str, Curve] = {}
-    for entry in logged(folder):
-        for key, value in entry.items():
-            if key.startswith(_SCALE):
-                found.setdefault(key[len(_SCALE) :], {})[entry['step']] = value
-    return found
+    return {
+        name.removeprefix(_SCALE): curve
+        for name, curve in logged_curves(folder).items()
+        if name.startswith(_SCALE)
+    }
 
 
 def table(mimicry: Mimicry) -> str:

@@ -9,7 +9,8 @@ import pytest
 from mmengine.config import Config
 
 from mmvkd.studies.commands import make_step, option, train_step
-from mmvkd.studies.plan import Study, StudyError, load_study, make_study
+from mmvkd.studies.plan import load_study, make_study
+from mmvkd.studies.study import Study, StudyError
 
 STUDENT = 'mmvkd::students/tsm_r18.py'
 KD = 'mmvkd::distill/kd_tsm_r50_to_r18.py'

@@ -360,16 +360,15 @@ def test_a_list_that_no_loader_reads_is_left_out(
 def test_a_run_that_changed_while_the_study_ran_is_no_result(
     study_project: StudyProject, finished: Path, tmp_path: Path, what: str
 ) -> None:
-    from mmvkd.studies.origin import settle
-    from mmvkd.studies.plan import StudyError, load_study
-    from mmvkd.studies.runner import StudyRunner
+    from mmvkd.studies.origin import recheck, settle
+    from mmvkd.studies.plan import load_study
+    from mmvkd.studies.study import StudyError
 
     folder = copy(finished, tmp_path) / 'out'
     study = load_study(str(study_project.folder / 'study.py'), str(folder))
-    runner = StudyRunner(study, in_process=True)
-    runner.marks = settle(study, False, print)
+    marks = settle(study, False, print)
     run = study.runs['kd-seed0']
-    runner._check(run)
+    recheck(study, run, marks)
     if what == 'config':
         run = replace(run, options={**run.options, 'train_cfg.max_epochs': 9})
     else:
@@ -377,7 +376,7 @@ def test_a_run_that_changed_while_the_study_ran_is_no_result(
         before = mark.read_text()
         mark.write_text(json.dumps({**json.loads(before), 'seed': 99}))
     with pytest.raises(StudyError, match=r'kd-seed0 is no longer what it was .*fresh'):
-        runner._check(run)
+        recheck(study, run, marks)
     if what == 'need':
         mark.write_text(before)
     # and stays of another origin when the change is taken back

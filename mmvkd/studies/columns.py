@@ -1,4 +1,4 @@
-"""The texts of a report's table."""
+"""The columns of a report's table: their texts, and how to read them."""
 
 from __future__ import annotations
 
