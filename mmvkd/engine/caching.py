@@ -22,7 +22,6 @@ from mmvkd.models.outputs import Outputs
 from mmvkd.models.recognizers import is_multi_label
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.models.teachers.store import StoreWriter
-from mmvkd.models.views import Views, to_clip
 from mmvkd.registry import DATASETS, MODELS, short_type
 from mmvkd.seeding import cached_view
 
@@ -153,11 +152,9 @@ def _outputs(
 ) -> Iterator[tuple[str, Outputs]]:
     """The teachers' outputs for a loaded batch, in the view that training takes."""
     data = distiller.data_preprocessor(batch, training=True)
-    seen = Views(to_clip(data['inputs'], distiller.view.format_shape))
+    seen = distiller.views_of(data['inputs'])
     for name in names:
-        outputs = distiller.frozen[name](seen, data['data_samples'])
-        outputs.wait()
-        yield name, outputs
+        yield name, distiller.frozen[name](seen, data['data_samples']).wait()
 
 
 def _chunks(rows: range, size: int) -> Iterator[range]:

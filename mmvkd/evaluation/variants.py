@@ -36,7 +36,7 @@ from mmvkd.models.recognizers import (
 )
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
 from mmvkd.models.teachers.store import StoreWriter, is_store
-from mmvkd.models.views import Views, to_clip
+from mmvkd.models.views import Views
 from mmvkd.registry import MODELS, short_type
 
 STUDENT = 'student step'
@@ -283,9 +283,7 @@ class Bench:
         model = self.online
         views, samples, targets = self._seen()
         names = head.choose(self.teacher_names)
-        chosen = {t: model.frozen[t](views, samples) for t in names}
-        for outputs in chosen.values():
-            outputs.wait()
+        chosen = {t: model.frozen[t](views, samples).wait() for t in names}
         with torch.no_grad(), self._optimizer(model).optim_context(model):
             clip = views[model.own_view(views, samples)]
             student, _ = model._student_loss(clip, samples, targets)
@@ -309,8 +307,7 @@ class Bench:
         model = self._distiller(teachers)
         views, samples, _ = self._seen(model)
         for teacher in _online(model).values():
-            outputs = teacher(views, samples)
-            outputs.wait()
+            outputs = teacher(views, samples).wait()
             rows, spread = teacher.classifier, outputs.logits.float().std()
             if rows is not None and 0 < float(spread) < float('inf'):
                 rows.mul_(_LOGIT_SPREAD / float(spread))
@@ -361,8 +358,7 @@ class Bench:
         for name, online in _online(self.online).items():
             cached = CachedTeacher(**_without_type(self._cached_settings(name)))
             cached.attach(name, dict.fromkeys(online.reader.names))
-            outputs = online(views, samples)
-            outputs.wait()
+            outputs = online(views, samples).wait()
             # before the store, whose fingerprint includes them
             torch.save(online.model.state_dict(), cached.checkpoint)
             kept = cached.kept(outputs)
@@ -410,7 +406,7 @@ class Bench:
         model = model or self.online
         batch = _copied(self.made_up(self.oversample))
         data = model.data_preprocessor(batch, training=True)
-        views = Views(to_clip(data['inputs'], model.view.format_shape))
+        views = model.views_of(data['inputs'])
         return views, data['data_samples'], data['targets']
 
     @cached_property

@@ -28,7 +28,6 @@ from mmvkd.models.recognizers import load_weights
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import RecognizerTeacher
-from mmvkd.models.views import Views, to_clip
 from mmvkd.registry import MODELS, short_type
 from mmvkd.visualization.mimicry import (
     BEFORE,
@@ -275,9 +274,8 @@ def _meetings(
     for batch in loader:
         data = distiller.data_preprocessor(batch, training=True)
         samples = data['data_samples']
-        views = Views(to_clip(data['inputs'], distiller.view.format_shape))
-        outputs = teacher(views, samples)
-        outputs.wait()
+        views = distiller.views_of(data['inputs'])
+        outputs = teacher(views, samples).wait()
         for name, student in students.items():
             recording = reader.recording(student.eval())
             with recording:

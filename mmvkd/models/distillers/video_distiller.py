@@ -307,7 +307,7 @@ class VideoDistiller(BaseModel):
         """
         if targets is None:
             targets = Targets.of(data_samples).to(inputs.device)
-        views = Views(to_clip(inputs, self.view.format_shape))
+        views = self.views_of(inputs)
         # teachers first: their memory is free by the time the student's graph is built
         teachers = {
             name: teacher(views, data_samples) for name, teacher in self.frozen.items()
@@ -332,6 +332,17 @@ class VideoDistiller(BaseModel):
             back = self.partners[name]._objective(*learned, peer, targets)
             entries.update({f'{name}_{key}': value for key, value in back.items()})
         return entries
+
+    def views_of(self, inputs: Tensor) -> Views:
+        """The clips of a batch as each model sees them.
+
+        Args:
+            inputs: As :meth:`loss` takes them.
+
+        Raises:
+            ValueError: if the pipeline gives the format of another student.
+        """
+        return Views(to_clip(inputs, self.view.format_shape))
 
     def own_view(self, views: Views, data_samples: SampleList) -> ClipView:
         """The student's view, of the frames that its pipeline samples if any will do.
