@@ -286,7 +286,7 @@ class Bench:
         chosen = {t: model.frozen[t](views, samples).wait() for t in names}
         with torch.no_grad(), self._optimizer(model).optim_context(model):
             clip = views[model.own_view(views, samples)]
-            student, _ = model._student_loss(clip, samples, targets)
+            student, _ = model.run_student(clip, samples, targets)
         return student, chosen, targets
 
     # Models
