@@ -35,7 +35,8 @@ from mmvkd.models.recognizers import (
     without_pretrained,
 )
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
-from mmvkd.models.teachers.store import StoreWriter, is_store
+from mmvkd.models.teachers.cached import is_cached
+from mmvkd.models.teachers.store import is_store
 from mmvkd.models.views import Views
 from mmvkd.registry import MODELS, short_type
 
@@ -49,7 +50,6 @@ LOADED = ' with loading'
 
 # as of trained teachers; random weights would rate all classes nearly the same
 _LOGIT_SPREAD = 3.0
-_CACHED_KEYS = ('store', 'topk', 'temperature', 'pool')
 
 
 @dataclass(frozen=True)
@@ -298,12 +298,13 @@ class Bench:
     @cached_property
     def online(self) -> VideoDistiller:
         """The distiller whose teachers run, rather than being cached."""
-        teachers = {}
-        for name, settings in self._settings.items():
-            online = {k: v for k, v in settings.items() if k not in _CACHED_KEYS}
-            if _is_cached(settings):
-                online['type'] = 'mmvkd.RecognizerTeacher'
-            teachers[name] = dict(online, checkpoint='random')
+        teachers = {
+            name: dict(
+                self._cached(name).online_config() if is_cached(settings) else settings,
+                checkpoint='random',
+            )
+            for name, settings in self._settings.items()
+        }
         model = self._distiller(teachers)
         views, samples, _ = self._seen(model)
         for teacher in _online(model).values():
@@ -342,6 +343,9 @@ class Bench:
             store=str(self.folder / name),
         )
 
+    def _cached(self, name: str) -> CachedTeacher:
+        return MODELS.build(self._cached_settings(name))
+
     def write_stores(self) -> None:
         """Write the online teachers, and stores that repeat their outputs for a batch.
 
@@ -356,18 +360,14 @@ class Bench:
         self.folder.mkdir(parents=True, exist_ok=True)
         views, samples, _ = self._seen()
         for name, online in _online(self.online).items():
-            cached = CachedTeacher(**_without_type(self._cached_settings(name)))
-            cached.attach(name, dict.fromkeys(online.reader.names))
+            cached = self._cached(name)
             outputs = online(views, samples).wait()
             # before the store, whose fingerprint includes them
             torch.save(online.model.state_dict(), cached.checkpoint)
-            kept = cached.kept(outputs)
-            layout = cached.layout(kept, self.multi_label, clips, 1)
-            made_of = dict(teacher=cached.fingerprint(), data={})
-            writer = StoreWriter(cached.folder, layout, made_of, online.classifier)
-            entries = layout.encode(kept)
+            writer = cached.writer(online, outputs, clips, views=1, data={})
+            entries = writer.layout.encode(cached.kept(outputs))
             for shard in writer.open_shards():
-                rows = np.asarray(layout.shard(shard))
+                rows = np.asarray(writer.layout.shard(shard))
                 writer.write(shard, entries[rows % len(entries)])
 
     # Clips
@@ -483,14 +483,6 @@ def _noting(outputs: Outputs, asked: list[Callable[[], Tensor]]) -> Outputs:
         return hybrid(given)
 
     return replace(outputs, hybrid=run)
-
-
-def _without_type(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != 'type'}
-
-
-def _is_cached(settings: Mapping[str, Any]) -> bool:
-    return short_type(settings['type']) == 'CachedTeacher'
 
 
 def _copied(data: Mapping[str, Any]) -> dict[str, Any]:

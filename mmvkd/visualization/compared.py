@@ -28,7 +28,8 @@ from mmvkd.models.recognizers import load_weights
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import RecognizerTeacher
-from mmvkd.registry import MODELS, short_type
+from mmvkd.models.teachers.cached import is_cached
+from mmvkd.registry import MODELS
 from mmvkd.visualization.mimicry import (
     BEFORE,
     Mimicry,
@@ -186,7 +187,7 @@ def _distiller(
             f"the config has no teacher '{name}'; it has {', '.join(teachers)}"
         )
     chosen = teachers[name]
-    if short_type(chosen['type']) == 'CachedTeacher':
+    if is_cached(chosen):
         # a store only has what its heads tapped in training
         chosen = MODELS.build(chosen).online_config()
     distiller = MODELS.build(

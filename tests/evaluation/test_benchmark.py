@@ -42,6 +42,7 @@ from mmvkd.evaluation.variants import (
 )
 from mmvkd.models.heads import KDHead
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
+from mmvkd.models.teachers.store import described
 
 # What runs in each part
 
@@ -138,6 +139,20 @@ def test_a_config_whose_teacher_is_cached_is_measured_with_both(
     assert (
         json.loads((tmp_path / 't' / 'store.json').read_text())['layout']['topk'] == 2
     )
+
+
+def test_a_store_says_of_its_own_teacher_whether_classes_exclude_each_other(
+    tmp_path: Path,
+) -> None:
+    binary = tiny_tsm()
+    binary['cls_head']['loss_cls'] = dict(type='BCELossWithLogits')
+    model = distilling(
+        teachers=dict(b=teacher(binary, NOWHERE), t=teacher(checkpoint=NOWHERE)),
+        heads=dict(hint=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4')),
+    )
+    bench(tmp_path, whole(model)).write_stores()
+    told = {name: described(tmp_path / name)[0].multi_label for name in 'bt'}
+    assert told == dict(b=True, t=False)
 
 
 def test_a_cached_teacher_has_the_weights_that_wrote_its_store(tmp_path: Path) -> None:
