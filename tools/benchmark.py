@@ -15,7 +15,7 @@ from mmvkd.errors import ClearErrors
 from mmvkd.evaluation.benchmark import measure, table
 from mmvkd.evaluation.growth import AXES, draw, growth, plain_growth
 from mmvkd.evaluation.peaks import peak_memory
-from mmvkd.evaluation.variants import Setting
+from mmvkd.evaluation.setting import Setting
 from mmvkd.files import write_json
 from mmvkd.visualization.pictures import write_png
 

@@ -16,14 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from mmvkd.evaluation.benchmark import Spread, by_turns, needed
-from mmvkd.evaluation.variants import (
-    DISTILLATION,
-    HEAD,
-    STUDENT,
-    Bench,
-    Setting,
-    plain,
-)
+from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.evaluation.variants import DISTILLATION, HEAD, STUDENT, Bench
 from mmvkd.models.heads.base import of_teacher
 from mmvkd.models.recognizers import recognizer_config, student_config
 from mmvkd.visualization.pictures import COLORS

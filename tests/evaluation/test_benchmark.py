@@ -29,6 +29,7 @@ from mmvkd.evaluation.benchmark import (
     ratios_of,
     table,
 )
+from mmvkd.evaluation.setting import Setting
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
@@ -37,7 +38,6 @@ from mmvkd.evaluation.variants import (
     SUFFIXES,
     TEACHERS,
     Bench,
-    Setting,
     Variant,
 )
 from mmvkd.models.heads import KDHead
@@ -272,17 +272,17 @@ def test_the_variants_are_those_of_the_config(tmp_path: Path) -> None:
 
 def test_clips_are_of_the_configs_shape_or_the_one_asked_for(tmp_path: Path) -> None:
     parts = bench(tmp_path, batch=3, size=48)
-    inputs = parts.made_up()['inputs']
+    inputs = parts.clips.made_up()['inputs']
     assert len(inputs) == 3
     assert inputs[0].shape == (4, 3, 48, 48) and inputs[0].dtype == torch.uint8
-    assert bench(tmp_path, size=None).shape == (4, 3, 32, 32)
+    assert bench(tmp_path, size=None).clips.shape == (4, 3, 32, 32)
     deep = whole(tiny_slowfast())
     deep['val_dataloader']['dataset']['pipeline'] = [
         dict(type='SampleFrames', clip_len=16, num_clips=1),
         dict(type='FormatShape', input_format='NCTHW'),
     ]
-    assert bench(tmp_path, deep).shape == (1, 3, 16, 32, 32)
-    assert bench(tmp_path, deep, frames=8).shape == (1, 3, 8, 32, 32)
+    assert bench(tmp_path, deep).clips.shape == (1, 3, 16, 32, 32)
+    assert bench(tmp_path, deep, frames=8).clips.shape == (1, 3, 8, 32, 32)
     step = bench(tmp_path, deep, frames=8).variant(STUDENT)
     step.run(step.prepare())
 
@@ -321,7 +321,7 @@ def test_clips_are_loaded_within_the_step_where_there_are_any(
 ) -> None:
     loader = loading(write_list(tmp_path, 5))
     parts = bench(tmp_path / 'stores', whole(train_dataloader=loader))
-    assert parts.loading_problem is None
+    assert parts.clips.loading_problem is None
     assert parts.loaded_names == [f'{STUDENT}{LOADED}', f'{CACHED}{LOADED}']
     for name, expected in zip(
         parts.loaded_names, (dict(recognizer=1), dict(cached=1, kd=1))
@@ -329,7 +329,7 @@ def test_clips_are_loaded_within_the_step_where_there_are_any(
         step = parts.variant(name)
         for _ in range(4):  # more than an epoch
             assert ran(calls, step) == dict(expected, backward=1)
-    assert len(parts.loading_times()) == 1
+    assert len(parts.clips.loading_times()) == 1
 
 
 def test_a_missing_data_set_is_noted_and_the_rest_measured(tmp_path: Path) -> None:
