@@ -13,10 +13,11 @@ import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.engine.launch import add_cfg_options, load_config
 from mmvkd.errors import ClearErrors
 from mmvkd.evaluation.benchmark import measure, table
-from mmvkd.evaluation.growth import AXES, draw, growth, plain_growth
+from mmvkd.evaluation.growth import AXES, growth, plain_growth
 from mmvkd.evaluation.peaks import peak_memory
-from mmvkd.evaluation.variants import Setting
+from mmvkd.evaluation.setting import Setting
 from mmvkd.files import write_json
+from mmvkd.visualization.growth import draw
 from mmvkd.visualization.pictures import write_png
 
 

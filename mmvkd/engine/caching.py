@@ -19,11 +19,10 @@ from mmvkd.datasets import SeededDataset
 from mmvkd.datasets.fingerprint import data_fingerprint
 from mmvkd.models import VideoDistiller
 from mmvkd.models.outputs import Outputs
-from mmvkd.models.recognizers import is_multi_label
 from mmvkd.models.teachers import CachedTeacher
+from mmvkd.models.teachers.cached import is_cached
 from mmvkd.models.teachers.store import StoreWriter
-from mmvkd.models.views import Views, to_clip
-from mmvkd.registry import DATASETS, MODELS, short_type
+from mmvkd.registry import DATASETS, MODELS
 from mmvkd.seeding import cached_view
 
 _TELL_EVERY = 10.0  # seconds
@@ -108,7 +107,7 @@ def _online(config: Config) -> tuple[dict[str, CachedTeacher], VideoDistiller]:
     model = config.model.to_dict()
     cached = {}
     for name, teacher in (model.get('teachers') or {}).items():
-        if short_type(teacher.get('type')) == 'CachedTeacher':
+        if is_cached(teacher):
             cached[name] = MODELS.build(teacher)
             model['teachers'][name] = cached[name].online_config()
     if not cached:
@@ -137,14 +136,8 @@ def _writers(
     first = pseudo_collate([dataset[cached_view(0, 0)]])
     writers = {}
     for name, outputs in _outputs(distiller, list(cached), first):
-        teacher = cached[name]
         online: Any = distiller.frozen[name]
-        multi_label = is_multi_label(online.model)
-        layout = teacher.layout(teacher.kept(outputs), multi_label, len(dataset), views)
-        fingerprint = dict(teacher=teacher.fingerprint(), data=dict(data))
-        writers[name] = StoreWriter(
-            teacher.folder, layout, fingerprint, online.classifier
-        )
+        writers[name] = cached[name].writer(online, outputs, len(dataset), views, data)
     return writers
 
 
@@ -153,11 +146,9 @@ def _outputs(
 ) -> Iterator[tuple[str, Outputs]]:
     """The teachers' outputs for a loaded batch, in the view that training takes."""
     data = distiller.data_preprocessor(batch, training=True)
-    seen = Views(to_clip(data['inputs'], distiller.view.format_shape))
+    seen = distiller.views_of(data['inputs'])
     for name in names:
-        outputs = distiller.frozen[name](seen, data['data_samples'])
-        outputs.wait()
-        yield name, outputs
+        yield name, distiller.frozen[name](seen, data['data_samples']).wait()
 
 
 def _chunks(rows: range, size: int) -> Iterator[range]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from mmengine.logging import MessageHub
 
+from mmvkd.evaluation.setting import Setting
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
@@ -27,7 +28,6 @@ from mmvkd.evaluation.variants import (
     SUFFIXES,
     TEACHERS,
     Bench,
-    Setting,
     Variant,
 )
 from mmvkd.registry import short_type
@@ -195,14 +195,14 @@ def measure(
     if bench.distills and bench.caching_problem is not None:
         notes.append(f'{CACHED}: not measured; {bench.caching_problem}')
     names = list(bench.names)
-    if bench.loading_problem is None:
+    if bench.clips.loading_problem is None:
         names += bench.loaded_names
     else:
-        notes.append(f'{LOADING}: not measured; {bench.loading_problem}')
+        notes.append(f'{LOADING}: not measured; {bench.clips.loading_problem}')
     variants = {name: bench.variant(name) for name in names}
     times = by_turns(variants, setting)
-    if bench.loading_problem is None:
-        times[LOADING] = bench.loading_times()
+    if bench.clips.loading_problem is None:
+        times[LOADING] = bench.clips.loading_times()
     heads = (bench.model.get('heads') or {}).values()
     kinds = [short_type(head.get('type')) for head in heads]
     memory: Mapping[str, int] = {}
@@ -299,7 +299,7 @@ def _about(config: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
         asdict(bench.setting),
         config=str(getattr(config, 'filename', None) or ''),
         device=device,
-        clip=list(bench.shape),
+        clip=list(bench.clips.shape),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
     )

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from mmvkd.evaluation.variants import TEACHERS, Bench, Setting, plain
+from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.evaluation.variants import TEACHERS, Bench
 
 # the optimizer's state exists from the second step on
 _STEPS = 3

@@ -7,9 +7,7 @@ without checkpoints.
 from __future__ import annotations
 
 import copy
-import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,15 +15,14 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-from mmaction.structures import ActionDataSample
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmvkd.engine.host_memory import keep_freed_memory
-from mmvkd.evaluation.complexity import view_shape
+from mmvkd.evaluation.clips import Clips
+from mmvkd.evaluation.setting import Setting, plain
 from mmvkd.models.distillers import VideoDistiller
 from mmvkd.models.heads import DistillationHead
 from mmvkd.models.outputs import Outputs, Targets
@@ -35,8 +32,9 @@ from mmvkd.models.recognizers import (
     without_pretrained,
 )
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
-from mmvkd.models.teachers.store import StoreWriter, is_store
-from mmvkd.models.views import Views, to_clip
+from mmvkd.models.teachers.cached import is_cached
+from mmvkd.models.teachers.store import is_store
+from mmvkd.models.views import Views
 from mmvkd.registry import MODELS, short_type
 
 STUDENT = 'student step'
@@ -49,39 +47,6 @@ LOADED = ' with loading'
 
 # as of trained teachers; random weights would rate all classes nearly the same
 _LOGIT_SPREAD = 3.0
-_CACHED_KEYS = ('store', 'topk', 'temperature', 'pool')
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a config is measured.
-
-    Args:
-        batch: Clips in a batch, of each process.
-        size: Pixels a side of the made-up clips; None for those of the pipeline.
-        frames: Frames of a clip; None for those of the pipeline.
-        device: ``cpu`` or ``cuda``.
-        steps: Rounds that count; each variant takes one step in each.
-        warmup: Rounds before those that count.
-    """
-
-    batch: int = 8
-    size: Optional[int] = None
-    frames: Optional[int] = None
-    device: str = 'cpu'
-    steps: int = 20
-    warmup: int = 3
-
-    def __post_init__(self) -> None:
-        for name in ('batch', 'steps'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be 1 or more, got {getattr(self, name)}')
-        for name, least in (('warmup', 0), ('size', 1), ('frames', 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f'{name} must be {least} or more, got {value}')
-        if torch.device(self.device).type == 'cuda' and not torch.cuda.is_available():
-            raise ValueError(f"device '{self.device}': torch sees no CUDA device here")
 
 
 @dataclass(frozen=True)
@@ -105,6 +70,9 @@ class Bench:
         setting: How it is measured.
         folder: Where made-up teacher weights and stores of their outputs are, or will
             be.
+
+    Attributes:
+        clips: What the steps are taken with.
     """
 
     def __init__(
@@ -115,16 +83,12 @@ class Bench:
         self.config, self.setting, self.folder = config, setting, folder
         self.device = torch.device(setting.device)
         self.student = without_pretrained(student_config(config))
-        self.model = copy.deepcopy(plain(config['model']))
+        self.model = plain(config['model'])
         self.distills = 'student' in self.model and bool(self.model.get('teachers'))
-        size = () if setting.size is None else (setting.size,)
-        shape = list(view_shape(config, size))
-        self._time_axis = 0 if len(shape) == 4 else 2
-        if setting.frames is not None:
-            shape[self._time_axis] = setting.frames
-        self.shape = tuple(shape)
-        self.classes = int(self.student['cls_head']['num_classes'])
-        self.multi_label = bool(self.student['cls_head'].get('multi_class'))
+        head = self.student['cls_head']
+        self.clips = Clips(
+            config, setting, int(head['num_classes']), bool(head.get('multi_class'))
+        )
         if self.model.get('mutual'):
             raise ValueError(
                 'only frozen teachers can be timed, and those of the config learn '
@@ -179,11 +143,12 @@ class Bench:
         """
         if name.endswith(LOADED):
             name = name[: -len(LOADED)]
-            loader = self.loaded(cached=name == CACHED)
+            loader = self.clips.loaded(cached=name == CACHED)
             step = self._step(name)
             return Variant(lambda _: step(next(loader)))
         if name in (STUDENT, DISTILLATION, CACHED):
-            data = self.made_up(1 if name == STUDENT else self.oversample)
+            oversample = 1 if name == STUDENT else self.clips.oversample
+            data = self.clips.made_up(oversample)
             return Variant(self._step(name), lambda: _copied(data))
         if name == TEACHERS:
             return self._teachers()
@@ -283,13 +248,21 @@ class Bench:
         model = self.online
         views, samples, targets = self._seen()
         names = head.choose(self.teacher_names)
-        chosen = {t: model.frozen[t](views, samples) for t in names}
-        for outputs in chosen.values():
-            outputs.wait()
+        chosen = {t: model.frozen[t](views, samples).wait() for t in names}
         with torch.no_grad(), self._optimizer(model).optim_context(model):
             clip = views[model.own_view(views, samples)]
-            student, _ = model._student_loss(clip, samples, targets)
+            student, _ = model.run_student(clip, samples, targets)
         return student, chosen, targets
+
+    def _seen(
+        self, model: Optional[VideoDistiller] = None
+    ) -> tuple[Views, list, Targets]:
+        """A made-up batch as the teachers get it in a step."""
+        model = model or self.online
+        batch = self.clips.made_up(self.clips.oversample)
+        data = model.data_preprocessor(batch, training=True)
+        views = model.views_of(data['inputs'])
+        return views, data['data_samples'], data['targets']
 
     # Models
 
@@ -300,21 +273,27 @@ class Bench:
     @cached_property
     def online(self) -> VideoDistiller:
         """The distiller whose teachers run, rather than being cached."""
-        teachers = {}
-        for name, settings in self._settings.items():
-            online = {k: v for k, v in settings.items() if k not in _CACHED_KEYS}
-            if _is_cached(settings):
-                online['type'] = 'mmvkd.RecognizerTeacher'
-            teachers[name] = dict(online, checkpoint='random')
+        teachers = {
+            name: dict(
+                self._cached(name).online_config() if is_cached(settings) else settings,
+                checkpoint='random',
+            )
+            for name, settings in self._settings.items()
+        }
         model = self._distiller(teachers)
         views, samples, _ = self._seen(model)
         for teacher in _online(model).values():
-            outputs = teacher(views, samples)
-            outputs.wait()
+            outputs = teacher(views, samples).wait()
             rows, spread = teacher.classifier, outputs.logits.float().std()
             if rows is not None and 0 < float(spread) < float('inf'):
                 rows.mul_(_LOGIT_SPREAD / float(spread))
         return model
+
+    @property
+    def training_only_bytes(self) -> int:
+        """Bytes that a process with the teachers alone would not hold."""
+        parts = (*self.online.parameters(), *self.online.buffers())
+        return sum(part.numel() * part.element_size() for part in parts)
 
     def _cached_distiller(self) -> VideoDistiller:
         self.write_stores()
@@ -345,6 +324,10 @@ class Bench:
             store=str(self.folder / name),
         )
 
+    def _cached(self, name: str) -> CachedTeacher:
+        """A teacher whose store, if there is none yet, :meth:`write_stores` writes."""
+        return MODELS.build(self._cached_settings(name))
+
     def write_stores(self) -> None:
         """Write the online teachers, and stores that repeat their outputs for a batch.
 
@@ -353,118 +336,21 @@ class Bench:
         """
         if all(is_store(str(self.folder / name)) for name in self._settings):
             return
-        clips = self.setting.batch
-        if self.loading_problem is None:
-            clips = max(clips, len(self._dataset))
+        count = self.setting.batch
+        if self.clips.loading_problem is None:
+            count = max(count, len(self.clips.dataset))
         self.folder.mkdir(parents=True, exist_ok=True)
         views, samples, _ = self._seen()
         for name, online in _online(self.online).items():
-            cached = CachedTeacher(**_without_type(self._cached_settings(name)))
-            cached.attach(name, dict.fromkeys(online.reader.names))
-            outputs = online(views, samples)
-            outputs.wait()
+            cached = self._cached(name)
+            outputs = online(views, samples).wait()
             # before the store, whose fingerprint includes them
             torch.save(online.model.state_dict(), cached.checkpoint)
-            kept = cached.kept(outputs)
-            layout = cached.layout(kept, self.multi_label, clips, 1)
-            made_of = dict(teacher=cached.fingerprint(), data={})
-            writer = StoreWriter(cached.folder, layout, made_of, online.classifier)
-            entries = layout.encode(kept)
+            writer = cached.writer(online, outputs, count, views=1, data={})
+            entries = writer.layout.encode(cached.kept(outputs))
             for shard in writer.open_shards():
-                rows = np.asarray(layout.shard(shard))
+                rows = np.asarray(writer.layout.shard(shard))
                 writer.write(shard, entries[rows % len(entries)])
-
-    # Clips
-
-    @property
-    def oversample(self) -> int:
-        """Frames loaded for each frame of the student."""
-        dataset = (self.config.get('train_dataloader') or {}).get('dataset') or {}
-        return int(dataset.get('oversample', 1))
-
-    def made_up(self, oversample: int = 1) -> dict[str, Any]:
-        """A batch of noise, in the form that the loader gives."""
-        shape = list(self.shape)
-        shape[self._time_axis] *= oversample
-        generator = torch.Generator().manual_seed(0)
-        inputs = [
-            torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-            for _ in range(self.setting.batch)
-        ]
-        samples = []
-        for clip in range(self.setting.batch):
-            known = dict(sample_id=clip, view=0, oversampled=oversample)
-            sample = ActionDataSample(metainfo=known)
-            label = clip % self.classes
-            if self.multi_label:
-                sample.set_field(torch.eye(self.classes)[label], 'gt_label')
-            else:
-                sample.set_gt_label(label)
-            samples.append(sample)
-        return dict(inputs=inputs, data_samples=samples)
-
-    def _seen(
-        self, model: Optional[VideoDistiller] = None
-    ) -> tuple[Views, list, Targets]:
-        """A made-up batch as the teachers get it in a step."""
-        model = model or self.online
-        batch = _copied(self.made_up(self.oversample))
-        data = model.data_preprocessor(batch, training=True)
-        views = Views(to_clip(data['inputs'], model.view.format_shape))
-        return views, data['data_samples'], data['targets']
-
-    @cached_property
-    def _dataset(self) -> Any:
-        return self._loader().dataset
-
-    @property
-    def training_only_bytes(self) -> int:
-        """Bytes that a process with the teachers alone would not hold."""
-        parts = (*self.online.parameters(), *self.online.buffers())
-        return sum(part.numel() * part.element_size() for part in parts)
-
-    @cached_property
-    def loading_problem(self) -> Optional[str]:
-        """Why the data set cannot be loaded, None if it can."""
-        if not self.config.get('train_dataloader'):
-            return 'the config has no train_dataloader'
-        try:
-            self._dataset[0]
-        except Exception as error:
-            return str(error).splitlines()[0]
-        return None
-
-    def _loader(self, views: Optional[int] = None, **changes: Any) -> Any:
-        settings = plain(self.config['train_dataloader'])
-        settings.update(batch_size=self.setting.batch, **changes)
-        if views is not None:
-            settings['sampler'] = dict(settings['sampler'], views=views)
-        return Runner.build_dataloader(settings, seed=0)
-
-    def loaded(self, cached: bool = False) -> Iterator[dict]:
-        """Endless batches from the data set, loaded within the step."""
-        loader = self._loader(
-            views=1 if cached else None,
-            num_workers=0,
-            persistent_workers=False,
-            drop_last=len(self._dataset) >= self.setting.batch,
-        )
-        return itertools.chain.from_iterable(itertools.repeat(loader))
-
-    def loading_times(self) -> list[float]:
-        """Seconds for each batch of the config's own loader, with nothing beside it."""
-        batches = itertools.chain.from_iterable(itertools.repeat(self._loader()))
-        times = []
-        for _ in range(self.setting.warmup + self.setting.steps):
-            start = time.perf_counter()
-            next(batches)
-            times.append(time.perf_counter() - start)
-        return times[self.setting.warmup :]
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A config, or a part of one, as a plain dict of its own."""
-    return copy.deepcopy(getattr(config, 'to_dict', lambda: dict(config))())
 
 
 def _online(model: VideoDistiller) -> dict[str, RecognizerTeacher]:
@@ -487,14 +373,6 @@ def _noting(outputs: Outputs, asked: list[Callable[[], Tensor]]) -> Outputs:
         return hybrid(given)
 
     return replace(outputs, hybrid=run)
-
-
-def _without_type(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != 'type'}
-
-
-def _is_cached(settings: Mapping[str, Any]) -> bool:
-    return short_type(settings['type']) == 'CachedTeacher'
 
 
 def _copied(data: Mapping[str, Any]) -> dict[str, Any]:

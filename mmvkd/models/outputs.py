@@ -51,15 +51,16 @@ class Outputs:
         features = {tap: x.detach() for tap, x in self.features.items()}
         return Outputs(self.logits.detach(), features)
 
-    def wait(self) -> None:
-        """Make the current stream, not the host, wait for the outputs."""
+    def wait(self) -> Outputs:
+        """Make the current stream, not the host, wait for the outputs; return them."""
         if self.ready is None:
-            return
+            return self
         here = torch.cuda.current_stream(self.logits.device)
         here.wait_event(self.ready)
         for tensor in (self.logits, *self.features.values()):
             # so that its memory, once freed, is not reused before this stream is done
             tensor.record_stream(here)
+        return self
 
 
 @dataclass

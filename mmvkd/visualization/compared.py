@@ -28,8 +28,8 @@ from mmvkd.models.recognizers import load_weights
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import RecognizerTeacher
-from mmvkd.models.views import Views, to_clip
-from mmvkd.registry import MODELS, short_type
+from mmvkd.models.teachers.cached import is_cached
+from mmvkd.registry import MODELS
 from mmvkd.visualization.mimicry import (
     BEFORE,
     Mimicry,
@@ -187,7 +187,7 @@ def _distiller(
             f"the config has no teacher '{name}'; it has {', '.join(teachers)}"
         )
     chosen = teachers[name]
-    if short_type(chosen['type']) == 'CachedTeacher':
+    if is_cached(chosen):
         # a store only has what its heads tapped in training
         chosen = MODELS.build(chosen).online_config()
     distiller = MODELS.build(
@@ -275,9 +275,8 @@ def _meetings(
     for batch in loader:
         data = distiller.data_preprocessor(batch, training=True)
         samples = data['data_samples']
-        views = Views(to_clip(data['inputs'], distiller.view.format_shape))
-        outputs = teacher(views, samples)
-        outputs.wait()
+        views = distiller.views_of(data['inputs'])
+        outputs = teacher(views, samples).wait()
         for name, student in students.items():
             recording = reader.recording(student.eval())
             with recording:

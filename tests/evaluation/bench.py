@@ -9,7 +9,8 @@ from recognizer_toys import config, teacher
 from toys import tiny_tsm
 from videos import dataset, pipeline
 
-from mmvkd.evaluation.variants import Bench, Setting
+from mmvkd.evaluation.setting import Setting
+from mmvkd.evaluation.variants import Bench
 
 NOWHERE = '/nowhere/weights.pth'
 ONE = Setting(batch=2, size=32, steps=1, warmup=0)

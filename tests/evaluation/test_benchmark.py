@@ -29,6 +29,7 @@ from mmvkd.evaluation.benchmark import (
     ratios_of,
     table,
 )
+from mmvkd.evaluation.setting import Setting
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
@@ -37,11 +38,11 @@ from mmvkd.evaluation.variants import (
     SUFFIXES,
     TEACHERS,
     Bench,
-    Setting,
     Variant,
 )
 from mmvkd.models.heads import KDHead
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
+from mmvkd.models.teachers.store import described
 
 # What runs in each part
 
@@ -138,6 +139,20 @@ def test_a_config_whose_teacher_is_cached_is_measured_with_both(
     assert (
         json.loads((tmp_path / 't' / 'store.json').read_text())['layout']['topk'] == 2
     )
+
+
+def test_a_store_says_of_its_own_teacher_whether_classes_exclude_each_other(
+    tmp_path: Path,
+) -> None:
+    binary = tiny_tsm()
+    binary['cls_head']['loss_cls'] = dict(type='BCELossWithLogits')
+    model = distilling(
+        teachers=dict(b=teacher(binary, NOWHERE), t=teacher(checkpoint=NOWHERE)),
+        heads=dict(hint=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4')),
+    )
+    bench(tmp_path, whole(model)).write_stores()
+    told = {name: described(tmp_path / name)[0].multi_label for name in 'bt'}
+    assert told == dict(b=True, t=False)
 
 
 def test_a_cached_teacher_has_the_weights_that_wrote_its_store(tmp_path: Path) -> None:
@@ -257,17 +272,17 @@ def test_the_variants_are_those_of_the_config(tmp_path: Path) -> None:
 
 def test_clips_are_of_the_configs_shape_or_the_one_asked_for(tmp_path: Path) -> None:
     parts = bench(tmp_path, batch=3, size=48)
-    inputs = parts.made_up()['inputs']
+    inputs = parts.clips.made_up()['inputs']
     assert len(inputs) == 3
     assert inputs[0].shape == (4, 3, 48, 48) and inputs[0].dtype == torch.uint8
-    assert bench(tmp_path, size=None).shape == (4, 3, 32, 32)
+    assert bench(tmp_path, size=None).clips.shape == (4, 3, 32, 32)
     deep = whole(tiny_slowfast())
     deep['val_dataloader']['dataset']['pipeline'] = [
         dict(type='SampleFrames', clip_len=16, num_clips=1),
         dict(type='FormatShape', input_format='NCTHW'),
     ]
-    assert bench(tmp_path, deep).shape == (1, 3, 16, 32, 32)
-    assert bench(tmp_path, deep, frames=8).shape == (1, 3, 8, 32, 32)
+    assert bench(tmp_path, deep).clips.shape == (1, 3, 16, 32, 32)
+    assert bench(tmp_path, deep, frames=8).clips.shape == (1, 3, 8, 32, 32)
     step = bench(tmp_path, deep, frames=8).variant(STUDENT)
     step.run(step.prepare())
 
@@ -306,7 +321,7 @@ def test_clips_are_loaded_within_the_step_where_there_are_any(
 ) -> None:
     loader = loading(write_list(tmp_path, 5))
     parts = bench(tmp_path / 'stores', whole(train_dataloader=loader))
-    assert parts.loading_problem is None
+    assert parts.clips.loading_problem is None
     assert parts.loaded_names == [f'{STUDENT}{LOADED}', f'{CACHED}{LOADED}']
     for name, expected in zip(
         parts.loaded_names, (dict(recognizer=1), dict(cached=1, kd=1))
@@ -314,7 +329,7 @@ def test_clips_are_loaded_within_the_step_where_there_are_any(
         step = parts.variant(name)
         for _ in range(4):  # more than an epoch
             assert ran(calls, step) == dict(expected, backward=1)
-    assert len(parts.loading_times()) == 1
+    assert len(parts.clips.loading_times()) == 1
 
 
 def test_a_missing_data_set_is_noted_and_the_rest_measured(tmp_path: Path) -> None:

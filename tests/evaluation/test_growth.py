@@ -12,7 +12,7 @@ from recognizer_toys import teacher
 from toys import tiny_tsm
 
 from mmvkd.evaluation import growth
-from mmvkd.evaluation.growth import Point, at, draw, plain_growth
+from mmvkd.evaluation.growth import Point, at, plain_growth
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
@@ -20,6 +20,7 @@ from mmvkd.evaluation.variants import (
     SUFFIXES,
     TEACHERS,
 )
+from mmvkd.visualization.growth import draw
 from mmvkd.visualization.pictures import png
 
 

@@ -41,7 +41,7 @@ def blended(kind: str, **kwargs: Any) -> dict:
 def inputs_seen(model: Any, data: dict) -> tuple[Tensor, dict[str, Tensor]]:
     """What the student and each teacher get in a training step."""
     seen: dict[str, Tensor] = {}
-    student = model._student_loss
+    student = model.run_student
 
     def watch(name: str, call: Callable) -> Callable:
         def wrapped(inputs: Tensor, *args: Any) -> Any:
@@ -50,7 +50,7 @@ def inputs_seen(model: Any, data: dict) -> tuple[Tensor, dict[str, Tensor]]:
 
         return wrapped
 
-    model._student_loss = watch('', student)
+    model.run_student = watch('', student)
     for name, wrapper in model.teachers.items():
         features = wrapper.model.extract_feat
 

@@ -307,7 +307,7 @@ class VideoDistiller(BaseModel):
         """
         if targets is None:
             targets = Targets.of(data_samples).to(inputs.device)
-        views = Views(to_clip(inputs, self.view.format_shape))
+        views = self.views_of(inputs)
         # teachers first: their memory is free by the time the student's graph is built
         teachers = {
             name: teacher(views, data_samples) for name, teacher in self.frozen.items()
@@ -315,10 +315,10 @@ class VideoDistiller(BaseModel):
         clip = views[self.own_view(views, data_samples)]
         others = {name: views[partner.view] for name, partner in self.partners.items()}
         views.clear()
-        student, label = self._student_loss(clip, data_samples, targets)
+        student, label = self.run_student(clip, data_samples, targets)
         # after the student, so that it draws the same random numbers as it would alone
         learning = {
-            name: partner._student_loss(others[name], data_samples, targets)
+            name: partner.run_student(others[name], data_samples, targets)
             for name, partner in self.partners.items()
         }
         teachers.update({name: each.detached() for name, (each, _) in learning.items()})
@@ -333,6 +333,17 @@ class VideoDistiller(BaseModel):
             entries.update({f'{name}_{key}': value for key, value in back.items()})
         return entries
 
+    def views_of(self, inputs: Tensor) -> Views:
+        """The clips of a batch as each model sees them.
+
+        Args:
+            inputs: As :meth:`loss` takes them.
+
+        Raises:
+            ValueError: if the pipeline gives the format of another student.
+        """
+        return Views(to_clip(inputs, self.view.format_shape))
+
     def own_view(self, views: Views, data_samples: SampleList) -> ClipView:
         """The student's view, of the frames that its pipeline samples if any will do.
 
@@ -342,6 +353,39 @@ class VideoDistiller(BaseModel):
         if factor == 1 or self.view.num_frames is not None:
             return self.view
         return replace(self.view, num_frames=views.clip.shape[3] // factor)
+
+    def run_student(
+        self, inputs: Tensor, data_samples: SampleList, targets: Targets
+    ) -> tuple[Outputs, dict[str, Tensor]]:
+        """The student's outputs and the losses of its own head, from one pass.
+
+        Args:
+            inputs: The clips as the student sees them: (N, T, C, H, W) for a 2-D one,
+                (N, 1, C, T, H, W) for a 3-D one, normalized.
+            data_samples: N samples.
+            targets: Their labels.
+
+        Raises:
+            ValueError: if a clip has no label and the neck has a loss that needs it.
+        """
+        neck = getattr(self.student, 'neck', None)
+        if not targets.complete and getattr(neck, 'aux_head', None) is not None:
+            raise ValueError(
+                f'the neck {type(neck).__name__} has an aux_head, whose loss '
+                'needs every label, and a clip of the batch has none (-1); leave it out'
+            )
+        taps = self.reader.recording(self.student)
+        with taps:
+            features, extra = self.student.extract_feat(
+                inputs, data_samples=data_samples
+            )
+            scores = self.student.cls_head(features, **extra)
+        batch = len(data_samples)
+        outputs = Outputs(
+            video_logits(scores, batch), self.reader.features(taps, batch)
+        )
+        own = label_loss(self.student.cls_head, scores, data_samples, targets)
+        return outputs, merge_dict(own, extra.get('loss_aux', {}))
 
     def _objective(
         self,
@@ -367,29 +411,6 @@ class VideoDistiller(BaseModel):
                 else:
                     terms[key], weights[key] = value, head.weight_of(term)
         return {**self.distill['balancer'](own, terms, weights), **logs}
-
-    def _student_loss(
-        self, inputs: Tensor, data_samples: SampleList, targets: Targets
-    ) -> tuple[Outputs, dict[str, Tensor]]:
-        """The student's outputs and the losses of its own head, from one pass."""
-        neck = getattr(self.student, 'neck', None)
-        if not targets.complete and getattr(neck, 'aux_head', None) is not None:
-            raise ValueError(
-                f'the neck {type(neck).__name__} has an aux_head, whose loss '
-                'needs every label, and a clip of the batch has none (-1); leave it out'
-            )
-        taps = self.reader.recording(self.student)
-        with taps:
-            features, extra = self.student.extract_feat(
-                inputs, data_samples=data_samples
-            )
-            scores = self.student.cls_head(features, **extra)
-        batch = len(data_samples)
-        outputs = Outputs(
-            video_logits(scores, batch), self.reader.features(taps, batch)
-        )
-        own = label_loss(self.student.cls_head, scores, data_samples, targets)
-        return outputs, merge_dict(own, extra.get('loss_aux', {}))
 
 
 def _key(head: str, term: str) -> str:

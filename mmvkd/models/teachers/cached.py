@@ -17,19 +17,22 @@ from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     find_checkpoint,
+    is_multi_label,
     read_weights,
     without_pretrained,
 )
+from mmvkd.models.teachers.recognizer import RecognizerTeacher
 from mmvkd.models.teachers.store import (
     Layout,
     Store,
     StoreError,
+    StoreWriter,
     described,
     differences,
     is_store,
 )
 from mmvkd.models.views import Views
-from mmvkd.registry import MODELS
+from mmvkd.registry import MODELS, short_type
 
 _POOLS = {'space': (3, 4), 'clip': (2, 3, 4)}
 
@@ -270,19 +273,38 @@ class CachedTeacher:
             temperature=self.temperature if self.topk else None,
         )
 
-    def layout(
-        self, outputs: Outputs, multi_label: bool, clips: int, views: int
-    ) -> Layout:
-        """The layout of a store whose entries hold what ``outputs`` hold."""
-        return Layout(
+    def writer(
+        self,
+        online: RecognizerTeacher,
+        outputs: Outputs,
+        clips: int,
+        views: int,
+        data: Mapping[str, Any],
+    ) -> StoreWriter:
+        """Begin the store, or continue it.
+
+        Args:
+            online: The teacher that runs; see :meth:`online_config`.
+            outputs: Some of its outputs, which tell the shapes of an entry.
+            clips: N, the clips of the annotation list.
+            views: K, the seeded views per clip.
+            data: Fingerprint of the clips; see :meth:`check_data`.
+
+        Raises:
+            StoreError: if the folder holds another store.
+        """
+        kept = self.kept(outputs)
+        layout = Layout(
             clips,
             views,
-            outputs.logits.shape[1],
-            multi_label,
+            kept.logits.shape[1],
+            is_multi_label(online.model),
             self.topk,
             self.temperature if self.topk else 1.0,
-            {tap: tuple(value.shape[1:]) for tap, value in outputs.features.items()},
+            {tap: tuple(value.shape[1:]) for tap, value in kept.features.items()},
         )
+        made_of = dict(teacher=self.fingerprint(), data=dict(data))
+        return StoreWriter(self.folder, layout, made_of, online.classifier)
 
     def kept(self, outputs: Outputs) -> Outputs:
         """Outputs as the store keeps them, with features averaged."""
@@ -299,6 +321,11 @@ class CachedTeacher:
         """(C, T, H, W) after averaging."""
         axes = [axis - 1 for axis in _POOLS[self.pool]]
         return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def is_cached(teacher: Mapping[str, Any]) -> bool:
+    """Whether a teacher's config is that of a cached one."""
+    return short_type(teacher.get('type')) == 'CachedTeacher'
 
 
 def _hash_of(checkpoint: str) -> Optional[str]:
