@@ -12,9 +12,9 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.engine.host_memory import keep_freed_memory
-from mmvkd.errors import ClearErrors
 from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
 from mmvkd.packages import config_file
 from mmvkd.registry import short_type

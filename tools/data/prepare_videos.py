@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.datasets.prepare import UNREADABLE, prepare_videos
 from mmvkd.datasets.reencoding import Settings
-from mmvkd.errors import ClearErrors
 from mmvkd.evaluation.sampling import sampling_times
 
 
