@@ -93,7 +93,8 @@ def prepare_videos(
         raise FileNotFoundError(f"no videos in '{source}'")
 
     report = Report()
-    for job, outcome in _told(in_processes(_outcome, jobs, workers), len(jobs)):
+    outcomes = in_processes(_outcome, jobs, workers)
+    for job, outcome in _with_progress(outcomes, len(jobs)):
         if isinstance(outcome, str):
             report.unreadable[job.name] = outcome
         else:
@@ -207,7 +208,7 @@ def _outcome(job: _Job) -> _Outcome:
         return ' '.join(str(error).split())
 
 
-def _told(
+def _with_progress(
     outcomes: Iterable[tuple[_Job, _Outcome]], total: int
 ) -> Iterator[tuple[_Job, _Outcome]]:
     """Pass the outcomes on, with a progress bar."""

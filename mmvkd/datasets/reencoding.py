@@ -86,8 +86,8 @@ def prepare_video(
     source, target = Path(source), Path(target)
     if not source.is_file():
         raise UnreadableClipError('no such file')
-    told = dict(asdict(settings), source_bytes=source.stat().st_size)
-    comment = _MARK + json.dumps(told)
+    origin = dict(asdict(settings), source_bytes=source.stat().st_size)
+    comment = _MARK + json.dumps(origin)
     if _has(target, comment):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
