@@ -17,7 +17,7 @@ OF_CHECKOUT = ('_venv.sh', 'quickstart.sh', 'run_tests.sh', 'test_matrix.sh')
 class BuildWithConfigs(build_py):
     """Adds copies of ``configs`` and ``tools``, where MMEngine and MIM expect them.
 
-    An editable install needs none: there ``mmvkd.compat`` finds the checkout's own.
+    An editable install needs none: there ``mmvkd.packages`` finds the checkout's own.
     """
 
     def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Mends for gaps in upstream packages, and look-up of packages and their configs.
+"""Mends for gaps in upstream packages.
 
 ``import mmvkd`` calls :func:`apply`, which runs every function of :data:`MENDS`, one
 per gap in the latest releases. A mend does nothing where its gap is absent, can run any
@@ -14,13 +14,11 @@ torchvision must be the build that belongs to torch.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.util
-import pickle
 import sys
 import types
 import warnings
@@ -30,7 +28,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+
+from mmvkd.packages import (
+    config_file,
+    get_installed_path,
+    is_installed,
+    package_folder,
+)
+from mmvkd.safe_loading import allow_mmengine_checkpoints
 
 Mend = Callable[[types.ModuleType], None]
 
@@ -77,15 +82,6 @@ def _after_import(name: str, mend: Mend) -> None:
         sys.meta_path.insert(0, _AFTER_IMPORT)
 
 
-def _package_folder(name: str) -> Path | None:
-    """Return the folder of an importable package without importing it."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent
-
-
 def stub_missing_drn() -> None:
     """Stand in for a package that MMAction2's wheel lacks.
 
@@ -94,7 +90,7 @@ def stub_missing_drn() -> None:
     ``DRN``, a temporal localizer, says so when it is built. Upstream: mmaction2 #2714.
     """
     name = 'mmaction.models.localizers.drn'
-    folder = _package_folder('mmaction')
+    folder = package_folder('mmaction')
     if folder is None or name in sys.modules:
         return
     if (folder / 'models' / 'localizers' / 'drn').exists():
@@ -152,118 +148,6 @@ def replace_pkg_resources() -> None:
                 names[replacement.__name__] = replacement
 
 
-def is_installed(package: str) -> bool:
-    """Tell whether a distribution or module of this name is installed."""
-    try:
-        importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        return _package_folder(package) is not None
-    return True
-
-
-def get_installed_path(package: str) -> str:
-    """Return the folder of the module that a distribution installs.
-
-    Args:
-        package: Name of a distribution (``mmaction2``) or of a module (``mmaction``).
-
-    Returns:
-        The folder, such as ``…/site-packages/mmaction``.
-
-    Raises:
-        importlib.metadata.PackageNotFoundError: If there is neither.
-    """
-    folder = _package_folder(package)
-    if folder is None:
-        top_level = importlib.metadata.distribution(package).read_text('top_level.txt')
-        for module in (top_level or '').split():
-            folder = folder or _package_folder(module)
-    if folder is None:
-        raise importlib.metadata.PackageNotFoundError(package)
-    return str(folder)
-
-
-def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Give a function the dotted name under which pickles look for it."""
-
-    def renamed(*args: Any) -> Any:
-        return function(*args)
-
-    renamed.__module__, _, renamed.__name__ = name.rpartition('.')
-    renamed.__qualname__ = renamed.__name__
-    return renamed
-
-
-_ONE_CYCLE = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
-_ATTRIBUTES = {
-    'mmengine.logging.history_buffer.HistoryBuffer': ('min', 'max', 'current', 'mean'),
-    _ONE_CYCLE: ('_annealing_cos', '_annealing_linear'),
-}
-
-
-def _known_attribute(owner: Any, name: str) -> Any:
-    """Stand in for ``getattr`` in a pickle, for the functions that MMEngine stores."""
-    known = _ATTRIBUTES.get(_path(owner), ()) if callable(owner) else ()
-    if name not in known:
-        raise pickle.UnpicklingError(
-            f'a checkpoint asks for attribute {name!r} of {owner!r}; '
-            f'only these are read: {_ATTRIBUTES}'
-        )
-    module, _, attribute = _path(owner).rpartition('.')
-    return getattr(getattr(importlib.import_module(module), attribute), name)
-
-
-def _never_built(*args: Any) -> None:
-    """Stand in for a class that a checkpoint may name but not build."""
-    raise pickle.UnpicklingError('a checkpoint builds what it may only name')
-
-
-def allow_mmengine_checkpoints() -> None:
-    """Let safe loading read the checkpoints that MMEngine itself writes.
-
-    Symptom: on torch ≥ 2.6 ``resume`` and ``load_from`` end in ``Weights only load
-    failed`` over ``HistoryBuffer``. Condition: MMEngine's types are not on torch's list
-    of safe globals. The list gets ``HistoryBuffer``, ``ConfigDict`` (a dataset's
-    metainfo) and NumPy arrays, scalars and types under the module names of NumPy 1 and
-    2. Pickles name the statistics of a history and the curve of a one-cycle schedule
-    through ``getattr``, so it also gets a stand-in for ``getattr`` that knows these six
-    functions only: the real one would open every door. Safe loading stays on. Upstream:
-    mmengine #1655.
-    """
-    from mmengine.config import ConfigDict
-    from mmengine.logging import HistoryBuffer
-
-    core = importlib.import_module(
-        'numpy._core.multiarray' if _numpy_major() >= 2 else 'numpy.core.multiarray'
-    )
-    wanted: list[Any] = [HistoryBuffer, ConfigDict, np.ndarray, np.dtype]
-    # Safe loading also asks for the class of each dtype instance.
-    wanted += [type(np.dtype(code)) for code in '?bhilqBHILQefdgFDGSU']
-    wanted += [_named(_known_attribute, 'builtins.getattr')]
-    wanted += [_named(_never_built, _ONE_CYCLE)]
-    wanted += [_named(_encode, '_codecs.encode')]
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        wanted += [
-            _named(getattr(core, name), f'{module}.{name}')
-            for name in ('_reconstruct', 'scalar')
-        ]
-    there = {_path(entry) for entry in torch.serialization.get_safe_globals()}
-    fresh = {_path(entry): entry for entry in wanted if _path(entry) not in there}
-    torch.serialization.add_safe_globals(list(fresh.values()))
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Stand in for ``_codecs.encode``, with which old pickles write bytes."""
-    return text.encode(encoding)
-
-
-def _path(entry: Any) -> str:
-    """Return the dotted name of an entry of torch's list of safe globals."""
-    if isinstance(entry, tuple):
-        return str(entry[1])
-    return f'{entry.__module__}.{entry.__qualname__}'
-
-
 def say_nothing_of_full_mmcv() -> None:
     """Silence mmcv-lite's hint to install mmcv beside it.
 
@@ -272,10 +156,6 @@ def say_nothing_of_full_mmcv() -> None:
     the two break each other. Upstream: ``mmcv/cnn/bricks/transformer.py``.
     """
     warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention')
-
-
-def _numpy_major() -> int:
-    return int(np.__version__.split('.')[0])
 
 
 def restore_numpy_names() -> None:
@@ -469,46 +349,6 @@ def resolve_config_names() -> None:
             return config_file(cfg_path), scope
 
     Config._get_cfg_path = staticmethod(_get_cfg_path)
-
-
-def config_file(name: str) -> str:
-    """Return the file of a published config ``package::path``; a plain path stays.
-
-    Args:
-        name: Such as ``mmaction::recognition/tsm/….py`` or
-            ``mmvkd::distill/graph_tsm_r50_to_r18.py``; without ``::`` it comes back
-            as it is.
-
-    Returns:
-        The file below ``.mim/configs`` of the installed package, or below ``configs``
-        beside the package when that is a checkout.
-
-    Raises:
-        FileNotFoundError: If the package has no such config; names similar ones.
-        ModuleNotFoundError: If the package is not installed.
-    """
-    scope, colons, path = name.partition('::')
-    if not colons:
-        return name
-    package = _package_folder(scope)
-    if package is None:
-        raise ModuleNotFoundError(f'config {name!r} names {scope!r}, not installed')
-    # A checkout comes first: a `.mim` in it may be left from an older build.
-    checkout, installed = package.parent / 'configs', package / '.mim' / 'configs'
-    is_checkout = any((package.parent / f).exists() for f in ('setup.py', '.git'))
-    folders = [checkout, installed] if is_checkout else [installed]
-    for folder in folders:
-        if (folder / path).is_file():
-            return str(folder / path)
-    there = [
-        file.relative_to(folder).as_posix()
-        for folder in folders
-        for file in folder.rglob('*.py')
-    ]
-    near = ', '.join(difflib.get_close_matches(path, there, cutoff=0.5)) or 'none'
-    raise FileNotFoundError(
-        f'config {name!r} is not in {" or ".join(map(str, folders))}; near: {near}'
-    )
 
 
 MENDS: tuple[Callable[[], None], ...] = (

@@ -1,4 +1,4 @@
-"""Small files that stay whole if the process is killed at any moment; our tools."""
+"""Small files that stay whole if the process is killed at any moment."""
 
 from __future__ import annotations
 
@@ -70,16 +70,3 @@ def logged(folder: Path) -> Iterator[dict[str, Any]]:
         for entry in read_lines(log):
             if isinstance(entry.get('step'), int):
                 yield entry
-
-
-def tools_folder() -> Path:
-    """The tools of the checkout, or else of the installed package.
-
-    Raises:
-        FileNotFoundError: If the package has no tools.
-    """
-    package = Path(__file__).resolve().parent
-    for folder in (package.parent / 'tools', package / '.mim' / 'tools'):
-        if (folder / 'train.py').is_file():
-            return folder
-    raise FileNotFoundError(f'no tools beside {package}, nor in {package / ".mim"}')

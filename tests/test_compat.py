@@ -26,7 +26,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OneCycleLR
 from mmengine.runner import Runner, load_checkpoint
 
-from mmvkd import compat
+from mmvkd import compat, packages
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,11 +43,10 @@ root, folder = sys.argv[1:]
 sys.path[:0] = [root, os.path.join(folder, 'site')]
 
 def load_compat():
-    spec = importlib.util.spec_from_file_location(
-        'compat_alone', os.path.join(root, 'mmvkd', 'compat.py'))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    # not executed, because mmvkd/__init__ runs all mends
+    package = importlib.util.module_from_spec(importlib.util.find_spec('mmvkd'))
+    sys.modules['mmvkd'] = package
+    return importlib.import_module('mmvkd.compat')
 
 def models():
     import mmaction.models
@@ -200,7 +199,7 @@ def test_a_stack_with_every_gap_works_with_all_mends(
 def test_without_a_mend_its_symptom_shows(
     outcomes: dict[str | None, str], mend: str, symptom: str
 ) -> None:
-    folder = compat._package_folder('mmaction')
+    folder = packages.package_folder('mmaction')
     assert folder is not None
     drn = folder / 'models' / 'localizers' / 'drn'
     if mend == 'stub_missing_drn' and drn.exists():
@@ -229,8 +228,8 @@ def test_mends_can_be_applied_again_without_effect() -> None:
 
 def test_importing_the_mends_imports_no_models_and_nothing_else_of_ours() -> None:
     code = (
-        'import sys, mmvkd.compat; print(sorted(m for m in sys.modules if "drn" not in '
-        'm and m.split(".")[0] in ("mmaction", "mmvkd")))'
+        'import sys, mmvkd.compat; print(*sorted(m for m in sys.modules if "drn" not '
+        'in m and m.split(".")[0] in ("mmaction", "mmvkd")))'
     )
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', code],
@@ -239,7 +238,8 @@ def test_importing_the_mends_imports_no_models_and_nothing_else_of_ours() -> Non
         text=True,
         cwd=str(ROOT),
     )
-    assert done.stdout.strip() == "['mmvkd', 'mmvkd.compat', 'mmvkd.registry']"
+    ours = ('compat', 'packages', 'registry', 'safe_loading')
+    assert done.stdout.split() == ['mmvkd', *(f'mmvkd.{name}' for name in ours)]
 
 
 def test_the_missing_localizer_says_so_when_it_is_built() -> None:
@@ -251,16 +251,16 @@ def test_the_missing_localizer_says_so_when_it_is_built() -> None:
 
 
 def test_packages_are_found_without_pkg_resources() -> None:
-    assert compat.is_installed('mmaction2')
-    assert compat.is_installed('mmaction')
-    assert not compat.is_installed('no_such_package')
+    assert packages.is_installed('mmaction2')
+    assert packages.is_installed('mmaction')
+    assert not packages.is_installed('no_such_package')
     import mmaction
 
     folder = str(Path(str(mmaction.__file__)).parent)
-    assert compat.get_installed_path('mmaction2') == folder
-    assert compat.get_installed_path('mmaction') == folder
+    assert packages.get_installed_path('mmaction2') == folder
+    assert packages.get_installed_path('mmaction') == folder
     with pytest.raises(ModuleNotFoundError, match='no_such_package'):
-        compat.get_installed_path('no_such_package')
+        packages.get_installed_path('no_such_package')
 
 
 # --- checkpoints ----------------------------------------------------------------------
@@ -504,14 +504,14 @@ def test_a_checkout_without_mim_resolves_too(checkout: types.SimpleNamespace) ->
 
 
 def test_an_unknown_config_names_near_ones(checkout: types.SimpleNamespace) -> None:
-    assert compat.config_file('beside::some/thing.py') == str(checkout.config)
-    assert compat.config_file('plain/path.py') == 'plain/path.py'
+    assert packages.config_file('beside::some/thing.py') == str(checkout.config)
+    assert packages.config_file('plain/path.py') == 'plain/path.py'
     with pytest.raises(FileNotFoundError, match=r'thong.* near: some/thing\.py'):
-        compat.config_file('beside::some/thong.py')
+        packages.config_file('beside::some/thong.py')
     with pytest.raises(ModuleNotFoundError, match='no_such_package'):
-        compat.config_file('no_such_package::some/thing.py')
+        packages.config_file('no_such_package::some/thing.py')
 
 
 def test_a_config_of_mmaction_is_found_by_name() -> None:
-    file = compat.config_file(f'mmaction::{TSM}')
+    file = packages.config_file(f'mmaction::{TSM}')
     assert Config.fromfile(file).model.backbone.type == 'ResNetTSM'

@@ -24,7 +24,7 @@ LOOK = """
 import importlib.metadata, json, sys
 import mmvkd
 from mmengine.config import Config
-from mmvkd.compat import config_file
+from mmvkd.packages import config_file
 ours, theirs = (Config.fromfile(file) for file in sys.argv[1:3])
 print(json.dumps(dict(
     package=mmvkd.__file__,

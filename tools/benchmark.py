@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import add_cfg_options, load_config
-from mmvkd.errors import ClearErrors
 from mmvkd.evaluation.benchmark import measure, table
 from mmvkd.evaluation.growth import AXES, growth, plain_growth
 from mmvkd.evaluation.peaks import peak_memory

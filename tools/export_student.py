@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Optional
 
 import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import load_config
-from mmvkd.errors import ClearErrors
 from mmvkd.export import export_student
 
 

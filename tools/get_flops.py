@@ -12,8 +12,8 @@ from typing import Optional
 import torch
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import load_config
-from mmvkd.errors import ClearErrors
 from mmvkd.evaluation.complexity import Complexity, complexity
 from mmvkd.files import write_text
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
-from mmvkd.errors import ClearErrors
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.visualization.phases import draw_phases, read_time_line
 from mmvkd.visualization.pictures import write_png
 

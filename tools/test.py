@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine import distributed, launch
-from mmvkd.errors import ClearErrors
 from mmvkd.files import write_text
 
 

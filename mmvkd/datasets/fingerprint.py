@@ -39,7 +39,7 @@ def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
     Args:
         dataset: As training loads it, before its first sample.
     """
-    pipeline = [_told(step) for step in dataset.dataset.pipeline.transforms]
+    pipeline = [_description(step) for step in dataset.dataset.pipeline.transforms]
     text = ' '.join(pipeline).lower()
     packages = [name for word, name in DECODERS.items() if word in text]
     return dict(
@@ -72,7 +72,7 @@ def size_of(path: str) -> int:
     return os.path.getsize(found) if found else 0
 
 
-def _told(transform: Any) -> str:
+def _description(transform: Any) -> str:
     """Type and settings of a transform, default settings included."""
     settings = {
         key: value if _plain(value) else _inside(value)
@@ -85,9 +85,9 @@ def _told(transform: Any) -> str:
 def _inside(value: Any) -> Any:
     """The transforms that one such as RandomApply holds; nothing for other values."""
     if isinstance(value, (list, tuple)):
-        return [told for told in map(_inside, value) if told]
-    told = callable(value) and hasattr(value, '__dict__') and not isroutine(value)
-    return _told(value) if told else None
+        return [inside for inside in map(_inside, value) if inside]
+    described = callable(value) and hasattr(value, '__dict__') and not isroutine(value)
+    return _description(value) if described else None
 
 
 def _plain(value: Any) -> bool:

@@ -1,30 +1,22 @@
-"""Videos re-encoded for training: small, and with a key frame every few frames.
-
-To get a frame, a decoder starts at the key frame before it. Most videos have one only
-every few seconds, so sparse sampling decodes nearly all of their frames.
-"""
+"""Folders of videos re-encoded for training, with the lists that name them."""
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import NamedTuple, Union
 
 from rich.console import Console
 from rich.progress import track
 
+from mmvkd.datasets.reencoding import Settings, prepare_video
 from mmvkd.datasets.transforms.decoders import require
 from mmvkd.datasets.workers import in_processes
 from mmvkd.errors import UnreadableClipError
 from mmvkd.files import write_text
-from mmvkd.seeding import seeded
 
 SUFFIXES = (
     *('.3gp', '.avi', '.flv', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg'),
@@ -35,48 +27,7 @@ SUFFIXES = (
 UNREADABLE = 'unreadable.txt'
 """Names the unreadable files, in the folder of the prepared ones."""
 
-_MARK = 'mmvkd.prepare '
-# no arithmetic coding, no deblocking, no frames that refer to later ones
-_FAST_TO_DECODE = dict(tune='fastdecode', bf='0', threads='1')
-_File = Union[str, os.PathLike]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How videos are encoded: H.264 in mp4, 8 bits, 4:2:0, fast to decode, no sound.
-
-    Args:
-        short_side: Largest short side, in pixels, even; smaller videos stay small.
-        gop: Largest distance between key frames, in frames.
-        crf: Quality of x264, 0 (lossless) to 51.
-
-    Raises:
-        ValueError: if a value is out of range.
-    """
-
-    short_side: int = 256
-    gop: int = 12
-    crf: int = 23
-
-    def __post_init__(self) -> None:
-        even = self.short_side > 0 and self.short_side % 2 == 0
-        rules = (
-            ('short_side', even, 'an even number of pixels'),
-            ('gop', self.gop > 0, 'at least 1'),
-            ('crf', 0 <= self.crf <= 51, '0 to 51'),
-        )
-        for name, ok, expected in rules:
-            if not ok:
-                raise ValueError(f'{name}={getattr(self, name)}, expected {expected}')
-
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Size for a video of this size: even, no larger, of the same shape."""
-        scale = min(1.0, self.short_side / min(width, height))
-
-        def fitted(side: int) -> int:
-            return max(2, min(2 * round(side * scale / 2), side - side % 2))
-
-        return fitted(width), fitted(height)
+_DEFAULT = Settings()
 
 
 @dataclass
@@ -95,10 +46,10 @@ class Report:
 
 
 def prepare_videos(
-    source: _File,
-    target: _File,
-    lists: Sequence[_File] = (),
-    settings: Settings = Settings(),
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    lists: Sequence[str | os.PathLike] = (),
+    settings: Settings = _DEFAULT,
     workers: int = 1,
 ) -> Report:
     """Re-encode the videos of a folder into another one, under the same names.
@@ -142,7 +93,8 @@ def prepare_videos(
         raise FileNotFoundError(f"no videos in '{source}'")
 
     report = Report()
-    for job, outcome in _told(in_processes(_outcome, jobs, workers), len(jobs)):
+    outcomes = in_processes(_outcome, jobs, workers)
+    for job, outcome in _with_progress(outcomes, len(jobs)):
         if isinstance(outcome, str):
             report.unreadable[job.name] = outcome
         else:
@@ -158,206 +110,9 @@ def prepare_videos(
     return report
 
 
-def prepare_video(source: _File, target: _File, settings: Settings) -> bool:
-    """Re-encode a video, unless that has been done.
-
-    Frames keep their number, order and times; those of AVI, which stores no times,
-    follow its frame rate. Pictures marked to be shown rotated are rotated.
-
-    Args:
-        source: The video.
-        target: The new one.
-        settings: How to encode.
-
-    Returns:
-        Whether it was encoded now.
-
-    Raises:
-        UnreadableClipError: if ``source`` cannot be decoded to its end.
-        FileExistsError: if ``target`` is a video of another origin.
-        OSError: if ``target`` cannot be written.
-    """
-    import av
-
-    source, target = Path(source), Path(target)
-    if not source.is_file():
-        raise UnreadableClipError('no such file')
-    told = dict(asdict(settings), source_bytes=source.stat().st_size)
-    comment = _MARK + json.dumps(told)
-    if _has(target, comment):
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # the same name on every try: what a killed run leaves is overwritten
-    partial = target.with_name(f'.part-{target.name}')
-    try:
-        _encode(_decoded(source), partial, settings, comment)
-        os.replace(partial, target)
-    except av.FFmpegError as error:  # of writing; reading raises another one
-        raise OSError(f"'{target}' cannot be written: {error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return True
-
-
-def sampling_times(
-    source: _File, target: _File, names: Sequence[str], rounds: int = 5
-) -> tuple[float, float]:
-    """How long a loader's worker waits for a clip, without and with preparation.
-
-    The time to open a video and decode 8 frames with decord as MMAction2 calls it, one
-    from each eighth. The two versions take turns, and the same frames are drawn.
-
-    Args:
-        source: Folder of the videos.
-        target: Folder of the prepared ones.
-        names: Names of readable videos in ``source``; up to 32 of them are used.
-        rounds: How often each one is opened.
-
-    Returns:
-        The medians, in seconds, before and after.
-    """
-    from mmaction.datasets.transforms import DecordDecode, DecordInit, SampleFrames
-
-    steps = [DecordInit(), SampleFrames(clip_len=1, num_clips=8), DecordDecode()]
-    times: tuple[list[float], list[float]] = ([], [])
-    for epoch in range(rounds):
-        for number, name in enumerate(names[:: -(-len(names) // 32)]):
-            files = (Path(source, name), Path(target, _as_mp4(name)))
-            for file, found in zip(files, times):
-                sample: Any = dict(filename=str(file), start_index=0)
-                with seeded(0, epoch, number):
-                    start = time.perf_counter()
-                    for step in steps:
-                        sample = step(sample)
-                    found.append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
-# -- one video -------------------------------------------------------------------------
-
-
-def _has(path: Path, comment: str) -> bool:
-    """Whether there is a complete file with this comment.
-
-    Raises:
-        FileExistsError: if it is a video of another origin.
-    """
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            found = container.metadata.get('comment', '')
-    except (av.FFmpegError, OSError):
-        return False
-    if not found.startswith(_MARK):
-        raise FileExistsError(f"'{path}' is there and was not made by this tool")
-    return found == comment
-
-
-def _decoded(source: Path) -> Iterator[Any]:
-    """Yield the video stream of a file, and then its frames.
-
-    Raises:
-        UnreadableClipError: if there is no stream or frame, or one cannot be read.
-    """
-    import av
-
-    count = 0
-    try:
-        with av.open(str(source)) as container:
-            stream = container.streams.best('video')
-            if stream is None:
-                raise UnreadableClipError('no video in it')
-            yield stream
-            for packet in container.demux(stream):
-                if packet.is_corrupt:
-                    raise UnreadableClipError(f'damaged or cut after {count} frames')
-                for frame in packet.decode():
-                    if container.format.name == 'avi':
-                        frame.pts = None  # FFmpeg made it up
-                    yield frame
-                    count += 1
-    except (av.FFmpegError, OSError, ValueError) as error:
-        why = getattr(error, 'strerror', None) or str(error)
-        raise UnreadableClipError(f'{why}, after {count} frames') from None
-    if not count:
-        raise UnreadableClipError('no frame in it')
-
-
-def _encode(
-    decoded: Iterator[Any], path: Path, settings: Settings, comment: str
-) -> None:
-    """Write the frames of a stream to a file."""
-    import av
-    from av.video.frame import PictureType
-
-    source, first = next(decoded), next(decoded)
-    rate = Fraction(source.average_rate or source.guessed_rate or 25)
-    timed = first.pts is not None
-    time_base = source.time_base if timed else 1 / rate
-    width, height = settings.size(first.width, first.height)
-    turn = _turner(first.rotation, width, height, time_base)
-    with av.open(str(path), 'w', format='mp4') as container:
-        container.metadata['comment'] = comment
-        options = dict(_FAST_TO_DECODE, g=str(settings.gop), crf=str(settings.crf))
-        stream = container.add_stream('libx264', rate=rate, options=options)
-        context = stream.codec_context
-        sideways = first.rotation % 180 != 0
-        context.width, context.height = (height, width) if sideways else (width, height)
-        context.pix_fmt = 'yuv420p'
-        context.time_base = time_base
-        for name in ('color_range', 'colorspace', 'color_primaries', 'color_trc'):
-            setattr(context, name, getattr(source.codec_context, name))
-        shape = source.sample_aspect_ratio
-        if shape:
-            context.sample_aspect_ratio = 1 / shape if sideways else shape
-        last = -1
-        for count, frame in enumerate(chain((first,), decoded)):
-            # x264 refuses times that do not grow, which some cameras write
-            shown = frame.pts - first.pts if timed and frame.pts is not None else count
-            last = max(shown, last + 1)
-            frame = frame.reformat(width, height, 'yuv420p', interpolation='BICUBIC')
-            frame = turn(frame)
-            frame.pts, frame.time_base = last, time_base
-            frame.pict_type = PictureType.NONE  # or it would stay a key frame
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def _turner(
-    rotation: int, width: int, height: int, time_base: Fraction
-) -> Callable[[Any], Any]:
-    """A function that turns frames counterclockwise, by a multiple of 90 degrees."""
-    import av
-
-    filters = {
-        90: ['transpose=cclock'],
-        180: ['hflip', 'vflip'],
-        270: ['transpose=clock'],
-    }.get(rotation % 360)
-    if filters is None:
-        return lambda frame: frame
-    graph = av.filter.Graph()
-    nodes = [
-        graph.add_buffer(
-            width=width,
-            height=height,
-            format=av.VideoFormat('yuv420p'),
-            time_base=time_base,
-        ),
-        *(graph.add(*name.split('=')) for name in filters),
-        graph.add('buffersink'),
-    ]
-    graph.link_nodes(*nodes).configure()
-
-    def turn(frame: Any) -> Any:
-        graph.push(frame)
-        return graph.pull()
-
-    return turn
-
-
-# -- names -----------------------------------------------------------------------------
+def as_mp4(name: str) -> str:
+    """The name of the new video."""
+    return os.path.splitext(name)[0] + '.mp4'
 
 
 class _Job(NamedTuple):
@@ -410,7 +165,7 @@ class _Renamed(NamedTuple):
                 raise ValueError(f"'{file}' of '{path}' is not in '{source}'")
             names.append(name)
             # no extension means mp4, and may stay
-            name = _as_mp4(name) if os.path.splitext(name)[1] else name
+            name = as_mp4(name) if os.path.splitext(name)[1] else name
             lines.append(' '.join([name, *labels]) + '\n')
         return cls(new, ''.join(lines), names)
 
@@ -436,18 +191,12 @@ def _jobs(
     jobs: dict[Path, _Job] = {}
     for name in names:
         file = name if os.path.splitext(name)[1] else f'{name}.mp4'
-        job = _Job(file, source / file, target / _as_mp4(file), settings)
+        job = _Job(file, source / file, target / as_mp4(file), settings)
         other = jobs.setdefault(job.target, job)
         if other.name != job.name:
             raise ValueError(f"'{other.name}' and '{job.name}' would be one file")
     return list(jobs.values())
 
-
-def _as_mp4(name: str) -> str:
-    return os.path.splitext(name)[0] + '.mp4'
-
-
-# -- outcomes --------------------------------------------------------------------------
 
 _Outcome = Union[bool, str]  # whether encoded now, or why it cannot be read
 
@@ -459,7 +208,7 @@ def _outcome(job: _Job) -> _Outcome:
         return ' '.join(str(error).split())
 
 
-def _told(
+def _with_progress(
     outcomes: Iterable[tuple[_Job, _Outcome]], total: int
 ) -> Iterator[tuple[_Job, _Outcome]]:
     """Pass the outcomes on, with a progress bar."""

@@ -14,9 +14,10 @@ from mmengine.dataset import BaseDataset
 from mmvkd.datasets.label_maps import LabelMaps
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.datasets.transforms.decoders import require
-from mmvkd.errors import UnfitPipelineError, UnreadableClipError, placed
+from mmvkd.errors import UnfitPipelineError, UnreadableClipError
 from mmvkd.registry import DATASETS
 from mmvkd.seeding import SampleKey, seeded
+from mmvkd.tool_commands import placed
 
 # fields that tell which of a folder's pictures are a clip's frames
 _FRAMES = ('offset', 'total_frames', 'start_index', 'filename_tmpl', 'modality')

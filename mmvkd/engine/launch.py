@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-import torch
 from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from mmvkd import compat
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.engine.host_memory import keep_freed_memory
-from mmvkd.errors import ClearErrors
 from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
+from mmvkd.packages import config_file
 from mmvkd.registry import short_type
+from mmvkd.safe_loading import force_safe_loading
 
 _GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
 
@@ -69,7 +69,7 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
         FileNotFoundError: If there is no such file, or a base of it is missing.
         ValueError: If it or a base of it is not Python.
     """
-    path = compat.config_file(name)
+    path = config_file(name)
     if not Path(path).is_file():
         raise FileNotFoundError(f"config '{name}' does not exist")
     try:
@@ -142,18 +142,6 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
     if 'runner_type' in config:
         return RUNNERS.build(config)
     return Runner.from_cfg(config)
-
-
-def force_safe_loading() -> None:
-    """Make plain ``torch.load`` safe on torch 2.4 and 2.5 too, for this process.
-
-    Symptom: before torch 2.6 MMEngine's loaders run whatever code a checkpoint holds.
-    Our tools call this; ``import mmvkd`` alone does not, because that would change how
-    other files load. A user's ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is respected.
-    """
-    major, minor = (int(part) for part in torch.__version__.split('.')[:2])
-    if (major, minor) < (2, 6) and 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' not in os.environ:
-        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 
 def fit_rate(runner: Runner) -> None:

@@ -8,9 +8,9 @@ from mmaction.models.backbones.resnet import BasicBlock, Bottleneck
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmvkd.errors import as_typed_here
 from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
 from mmvkd.registry import WEIGHT_INITIALIZERS
+from mmvkd.tool_commands import as_typed_here
 
 _RUN = 'run://'
 

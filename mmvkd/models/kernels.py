@@ -56,9 +56,10 @@ def by_stage(
                 members.append(kernel)
     empty = [stage for stage, members in stages.items() if not members]
     if empty or not stages:
+        stage = _listed(empty) or 'any numbered stage'
         raise ValueError(
-            f"'{model}' has no convolution in {_told(empty) or 'any numbered stage'}; "
-            f'it has {_told(list(found)) or "none at all"}'
+            f"'{model}' has no convolution in {stage}; "
+            f'it has {_listed(list(found)) or "none at all"}'
         )
     return stages
 
@@ -94,5 +95,5 @@ def has_volumes(members: Iterable[Tensor]) -> bool:
     )
 
 
-def _told(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ', '.join(names[:6]) + (', …' if len(names) > 6 else '')

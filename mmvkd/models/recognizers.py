@@ -19,7 +19,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmvkd.errors import as_typed_here, reading_problem
+from mmvkd.errors import reading_problem
+from mmvkd.tool_commands import as_typed_here
 
 RecognizerConfig = Union[str, Mapping[str, Any]]
 """A model dict; a path to a config; ``mmaction::recognition/tsm/…``; or a dict with a

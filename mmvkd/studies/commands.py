@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmvkd.engine.launch import Options
-from mmvkd.files import tools_folder
 from mmvkd.models.recognizers import find_checkpoint
 from mmvkd.studies.study import Run, Study, StudyError
+from mmvkd.tool_commands import tools_folder
 
 PREDICTIONS = 'predictions.pkl'
 METRICS = 'metrics.json'

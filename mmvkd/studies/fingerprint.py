@@ -18,10 +18,10 @@ from mmengine.config import Config
 import mmvkd
 from mmvkd.datasets.fingerprint import CLIP_PACKAGES, DECODERS, installed, size_of
 from mmvkd.engine.launch import load_config
-from mmvkd.files import tools_folder
 from mmvkd.models.recognizers import find_checkpoint, recognizer_config
 from mmvkd.studies.machine import visible_devices
 from mmvkd.studies.study import Run, Study
+from mmvkd.tool_commands import tools_folder
 
 _PACKAGES = (
     'torch',

@@ -8,7 +8,8 @@ import av
 import pytest
 from videos import write_list, write_video
 
-from mmvkd.datasets.prepare import UNREADABLE, Settings, prepare_videos
+from mmvkd.datasets.prepare import UNREADABLE, prepare_videos
+from mmvkd.datasets.reencoding import Settings
 
 SMALL = Settings(short_side=24, gop=4)
 

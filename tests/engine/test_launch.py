@@ -14,7 +14,8 @@ from test_compat import runner
 
 from mmvkd.engine import distributed
 from mmvkd.engine.distributed import prepare_distributed
-from mmvkd.engine.launch import add_cfg_options, force_safe_loading
+from mmvkd.engine.launch import add_cfg_options
+from mmvkd.safe_loading import force_safe_loading
 
 on_cpu = pytest.mark.skipif(get_device() != 'cpu', reason='an accelerator is there')
 

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from mmvkd.datasets.prepare import UNREADABLE, Settings, prepare_videos, sampling_times
-from mmvkd.errors import ClearErrors
+from mmvkd.clear_errors import ClearErrors
+from mmvkd.datasets.prepare import UNREADABLE, prepare_videos
+from mmvkd.datasets.reencoding import Settings
+from mmvkd.evaluation.sampling import sampling_times
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from mmvkd.datasets import PretextDataset, SeededDataset
 from mmvkd.datasets.fingerprint import data_fingerprint, located, spread
 from mmvkd.datasets.seeded import NamingPipeline
+from mmvkd.datasets.transforms.pretext import PretextTask
 from mmvkd.engine.wrapping import inner
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
@@ -40,7 +41,7 @@ class DataCheckHook(Hook):
             dataloader = getattr(loop, 'dataloader', None)
             if isinstance(loop, BaseLoop) and dataloader is not None:
                 lowest = -1 if stage == 'train' and hasattr(model, 'student') else 0
-                unlabeled = _check(stage, dataloader.dataset, classes, lowest)
+                unlabeled = _check_dataset(stage, dataloader.dataset, classes, lowest)
                 if unlabeled:
                     runner.logger.warning(
                         f'{unlabeled} of {len(dataloader.dataset)} training clips have '
@@ -68,54 +69,71 @@ def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
         teacher.check_data(fingerprint, getattr(dataloader.sampler, 'views', None))
 
 
-def _check(stage: str, dataset: Any, classes: Any, lowest: int = 0) -> int:
+def _check_dataset(stage: str, dataset: Any, classes: Any, lowest: int) -> int:
     """Check one data set, if it gives annotations; give how many clips lack a label."""
-    unlabeled = 0
-    source = _innermost(dataset)
-    name = f"'{getattr(source, 'ann_file', None) or type(source).__name__}'"
     if len(dataset) == 0:
-        raise ValueError(f'{name} of the {stage}_dataloader lists no clips')
+        raise ValueError(f'{_name(dataset)} of the {stage}_dataloader lists no clips')
     if not hasattr(dataset, 'get_data_info'):
-        return unlabeled
+        return 0
     pretext = isinstance(dataset, PretextDataset)
     if pretext:
         lowest = -1  # its task writes the labels
-        if dataset.task.num_classes != classes:
-            raise ValueError(
-                f'{type(dataset.task).__name__} of the {stage}_dataloader has '
-                f'{dataset.task.num_classes} classes; the head of the model has '
-                f'num_classes={classes}'
-            )
+        _check_task(stage, dataset.task, classes)
+    unlabeled = 0
     if isinstance(classes, int):
-        for index in range(len(dataset)):
-            info = dataset.get_data_info(index)
-            if 'filename' in info and info['filename'][-1:] in ('', '/'):
-                raise ValueError(f'{name} has an empty line, number {index + 1}')
-            label = info.get('label')
-            # several labels per clip are a vector, made by the data set itself
-            if isinstance(label, (int, np.integer)) and not lowest <= label < classes:
-                clip = info.get('filename') or info.get('frame_dir') or index
-                none = (
-                    '; -1, no label, is for the training of a distiller'
-                    if label == -1
-                    else ''
-                )
-                raise ValueError(
-                    f"label {label} of clip '{clip}' in {name} is not a class of "
-                    f'the model, whose head has num_classes={classes}{none}'
-                )
-            if isinstance(label, (int, np.integer)) and label < 0 and not pretext:
-                unlabeled += 1
-    if not _on_disk(source):
-        return unlabeled
+        unlabeled = _check_labels(dataset, classes, lowest)
+    if _on_disk(_innermost(dataset)):
+        _check_files(stage, dataset)
+    return 0 if pretext else unlabeled
+
+
+def _check_task(stage: str, task: PretextTask, classes: Any) -> None:
+    """Check that a pretext task has as many classes as the head."""
+    if task.num_classes != classes:
+        raise ValueError(
+            f'{type(task).__name__} of the {stage}_dataloader has '
+            f'{task.num_classes} classes; the head of the model has '
+            f'num_classes={classes}'
+        )
+
+
+def _check_labels(dataset: Any, classes: int, lowest: int) -> int:
+    """Check that labels lie in [lowest, classes); give how many clips have none."""
+    unlabeled = 0
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        if 'filename' in info and info['filename'][-1:] in ('', '/'):
+            raise ValueError(f'{_name(dataset)} has an empty line, number {index + 1}')
+        label = info.get('label')
+        # several labels per clip are a vector, made by the data set itself
+        if not isinstance(label, (int, np.integer)):
+            continue
+        if not lowest <= label < classes:
+            clip = info.get('filename') or info.get('frame_dir') or index
+            none = (
+                '; -1, no label, is for the training of a distiller'
+                if label == -1
+                else ''
+            )
+            raise ValueError(
+                f"label {label} of clip '{clip}' in {_name(dataset)} is not a class of "
+                f'the model, whose head has num_classes={classes}{none}'
+            )
+        if label < 0:
+            unlabeled += 1
+    return unlabeled
+
+
+def _check_files(stage: str, dataset: Any) -> None:
+    """Check that the clips looked for exist; in training, one is enough."""
     paths = spread(dataset)
     missing = [path for path in paths if '://' not in path and located(path) is None]
     if missing and (stage != 'train' or len(missing) == len(paths)):
         raise FileNotFoundError(
             f"{len(missing)} of {len(paths)} clips looked for do not exist, as '"
-            f"{missing[0]}'; check data_prefix of {name} in the {stage}_dataloader"
+            f"{missing[0]}'; check data_prefix of {_name(dataset)} in the "
+            f'{stage}_dataloader'
         )
-    return unlabeled
 
 
 def _name_clips(dataset: Any) -> None:
@@ -123,6 +141,12 @@ def _name_clips(dataset: Any) -> None:
     pipeline = getattr(dataset, 'pipeline', None)
     if pipeline is not None and not isinstance(pipeline, NamingPipeline):
         dataset.pipeline = NamingPipeline(pipeline, getattr(dataset, 'ann_file', ''))
+
+
+def _name(dataset: Any) -> str:
+    """The list of a data set, in quotes, or its type where it has none."""
+    source = _innermost(dataset)
+    return f"'{getattr(source, 'ann_file', None) or type(source).__name__}'"
 
 
 def _innermost(dataset: Any) -> Any:

@@ -329,17 +329,17 @@ def described(folder: Path) -> tuple[Layout, dict[str, Any]]:
     Raises:
         StoreError: if there is none, or one of another format.
     """
-    told = read_json(folder / 'store.json')
-    if told is None:
+    header = read_json(folder / 'store.json')
+    if header is None:
         raise StoreError(f"there is no store '{folder}'")
-    if told.get('format') != _FORMAT:
+    if header.get('format') != _FORMAT:
         raise StoreError(
-            f"store '{folder}' has format {told.get('format')}, this version reads "
+            f"store '{folder}' has format {header.get('format')}, this version reads "
             f'{_FORMAT}; delete it and write it again'
         )
-    layout = told['layout']
+    layout = header['layout']
     layout['features'] = {k: tuple(v) for k, v in layout['features'].items()}
-    return Layout(**layout), told['fingerprint']
+    return Layout(**layout), header['fingerprint']
 
 
 def _done(folder: Path, layout: Layout) -> np.ndarray:
