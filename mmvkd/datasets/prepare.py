@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple, Optional, Union
 
 from rich.console import Console
 from rich.progress import track
@@ -82,7 +82,8 @@ def prepare_videos(
     source, target = Path(os.path.abspath(source)), Path(os.path.abspath(target))
     if not source.is_dir():
         raise FileNotFoundError(f"'{source}' is no folder")
-    if source in (target, *target.parents):
+    real = Path(os.path.realpath(target))
+    if Path(os.path.realpath(source)) in (real, *real.parents):
         raise ValueError(f"'{target}' lies in '{source}', expected another folder")
     renamed = [_Renamed.of(Path(path), source, target) for path in lists]
     if len({entry.path for entry in renamed}) < len(renamed):
@@ -99,12 +100,8 @@ def prepare_videos(
             report.unreadable[job.name] = outcome
         else:
             (report.written if outcome else report.kept).append(job.name)
-    problems = target / UNREADABLE
-    if report.unreadable:
-        lines = [f'{name}: {why}\n' for name, why in sorted(report.unreadable.items())]
-        write_text(problems, ''.join(lines))
-    elif problems.exists():
-        problems.unlink()
+    judged = {job.name for job in jobs} if lists else None
+    _note(target / UNREADABLE, report.unreadable, judged)
     for entry in renamed:
         write_text(entry.path, entry.text)
     return report
@@ -137,7 +134,8 @@ class _Renamed(NamedTuple):
 
         Raises:
             FileNotFoundError: if it is missing.
-            ValueError: if it names a file outside ``source``, or would be overwritten.
+            ValueError: if it names a file outside ``source``, would be overwritten, or
+                is not UTF-8.
         """
         if not path.is_file():
             raise FileNotFoundError(f"list '{path}' is missing")
@@ -145,7 +143,11 @@ class _Renamed(NamedTuple):
         if new.exists() and new.samefile(path):
             raise ValueError(f"list '{path}' lies where its new version goes")
         lines, names = [], []
-        for line in path.read_text(encoding='utf-8').splitlines():
+        try:
+            text = path.read_text(encoding='utf-8-sig')
+        except UnicodeDecodeError as error:
+            raise ValueError(f"list '{path}' is not UTF-8: {error}") from None
+        for line in text.splitlines():
             if not line.strip():
                 continue
             file, *labels = line.split()
@@ -173,11 +175,38 @@ class _Renamed(NamedTuple):
 def _videos(source: Path) -> Iterator[str]:
     """The names of the videos below a folder."""
     for folder, folders, files in os.walk(source, followlinks=True):
-        folders.sort()
+        folders[:] = sorted(f for f in folders if not _leads_back(Path(folder, f)))
         for file in sorted(files):
             video = os.path.splitext(file)[1].lower() in SUFFIXES
             if video and not file.startswith('.'):
                 yield os.path.relpath(os.path.join(folder, file), source)
+
+
+def _leads_back(path: Path) -> bool:
+    """Whether a folder is, by way of links, one of those that it lies in."""
+    return os.path.realpath(path) in map(os.path.realpath, path.parents)
+
+
+def _note(
+    path: Path, unreadable: Mapping[str, str], judged: Optional[Collection[str]]
+) -> None:
+    """Name the unreadable files; those of other lists stay named.
+
+    Args:
+        path: Where they are named.
+        unreadable: Why they cannot be read, by name.
+        judged: The names that were tried, None for all that there are.
+    """
+    before = path.read_text(encoding='utf-8') if path.exists() else ''
+    noted = [line.partition(': ') for line in before.splitlines()]
+    others = {
+        name: why for name, _, why in noted if judged is not None and name not in judged
+    }
+    lines = [f'{n}: {why}\n' for n, why in sorted({**others, **unreadable}.items())]
+    if lines:
+        write_text(path, ''.join(lines))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _jobs(

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from mmvkd.datasets.widths import UNREADABLE_WIDTHS
 from mmvkd.errors import UnreadableClipError
 
 _MARK = 'mmvkd.prepare '
@@ -50,14 +51,21 @@ class Settings:
             if not ok:
                 raise ValueError(f'{name}={getattr(self, name)}, expected {expected}')
 
-    def size(self, width: int, height: int) -> tuple[int, int]:
-        """Size for a video of this size: even, no larger, of the same shape."""
+    def size(self, width: int, height: int, sideways: bool = False) -> tuple[int, int]:
+        """Size for a video of this size: even, no larger, of the same shape.
+
+        Args:
+            width: Of a frame.
+            height: Of a frame.
+            sideways: Whether frames are to be turned by 90 degrees.
+        """
         scale = min(1.0, self.short_side / min(width, height))
 
-        def fitted(side: int) -> int:
-            return max(2, min(2 * round(side * scale / 2), side - side % 2))
+        def fitted(side: int, shown_as_width: bool) -> int:
+            fit = max(2, min(2 * round(side * scale / 2), side - side % 2))
+            return fit - 2 if shown_as_width and fit in UNREADABLE_WIDTHS else fit
 
-        return fitted(width), fitted(height)
+        return fitted(width, not sideways), fitted(height, sideways)
 
 
 def prepare_video(
@@ -162,14 +170,14 @@ def _encode(
     rate = Fraction(source.average_rate or source.guessed_rate or 25)
     timed = first.pts is not None
     time_base = source.time_base if timed else 1 / rate
-    width, height = settings.size(first.width, first.height)
+    sideways = first.rotation % 180 != 0
+    width, height = settings.size(first.width, first.height, sideways)
     turn = _turner(first.rotation, width, height, time_base)
     with av.open(str(path), 'w', format='mp4') as container:
         container.metadata['comment'] = comment
         options = dict(_FAST_TO_DECODE, g=str(settings.gop), crf=str(settings.crf))
         stream = container.add_stream('libx264', rate=rate, options=options)
         context = stream.codec_context
-        sideways = first.rotation % 180 != 0
         context.width, context.height = (height, width) if sideways else (width, height)
         context.pix_fmt = 'yuv420p'
         context.time_base = time_base

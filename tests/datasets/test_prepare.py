@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import decord
+import numpy as np
 import pytest
-from videos import write_list, write_video
+from videos import encode, write_list, write_video
 
 from mmvkd.datasets.prepare import UNREADABLE, prepare_videos
-from mmvkd.datasets.reencoding import Settings
+from mmvkd.datasets.reencoding import Settings, prepare_video
+from mmvkd.datasets.widths import UNREADABLE_WIDTHS
 
 SMALL = Settings(short_side=24, gop=4)
 
@@ -29,9 +32,12 @@ def test_a_folder_is_made_small_with_many_key_frames(tmp_path: Path) -> None:
     write_video(source / 'tiny.mp4', size=16)
     report = prepare_videos(source, target, settings=SMALL)
     assert sorted(report.written) == ['sub/clip.mp4', 'tiny.mp4']
-    assert told(target / 'sub' / 'clip.mp4') == (24, 24, 12, 3)
+    # decord cannot read a width of 24, nor of 16
+    assert told(target / 'sub' / 'clip.mp4') == (22, 24, 12, 3)
     # never larger than it was
-    assert told(target / 'tiny.mp4')[:3] == (16, 16, 12)
+    assert told(target / 'tiny.mp4')[:3] == (14, 16, 12)
+    for name in ('sub/clip.mp4', 'tiny.mp4'):
+        assert decord.VideoReader(str(target / name))[:].shape[0] == 12
 
 
 def test_a_second_call_keeps_what_is_there_unless_settings_change(
@@ -64,6 +70,91 @@ def test_an_unreadable_video_is_reported_and_the_others_are_made(
     assert (target / 'train.txt').read_text() == lines
 
 
+def test_the_unreadable_videos_of_another_list_stay_named(tmp_path: Path) -> None:
+    source, target = tmp_path / 'a', tmp_path / 'b'
+    lists = [
+        write_list(source, 2, name, broken=(1,))
+        if name == 'train'
+        else write_list(source, 2, name)
+        for name in ('train', 'val')
+    ]
+    for path in lists:
+        prepare_videos(source, target, [path], SMALL)
+    assert (target / UNREADABLE).read_text().startswith('train/clip01.mp4: ')
+    write_video(source / 'train' / 'clip01.mp4')
+    prepare_videos(source, target, lists[:1], SMALL)
+    assert not (target / UNREADABLE).exists()
+
+
+@pytest.mark.parametrize('turned', [90, 180, 270])
+def test_a_picture_that_is_shown_rotated_is_rotated(
+    tmp_path: Path, turned: int
+) -> None:
+    source, target = tmp_path / 'a.mp4', tmp_path / 'b.mp4'
+    encode(source, frames=2, size=(64, 40), turned=turned)
+    assert prepare_video(source, target, Settings(short_side=40, crf=1))
+    old, new = (decord.VideoReader(str(p))[1].asnumpy() for p in (source, target))
+    assert old.shape == new.shape == ((64, 40, 3) if turned % 180 else (40, 64, 3))
+    apart = np.abs(old.astype(int) - new).mean()
+    assert apart < np.abs(old.astype(int) - new[::-1, ::-1]).mean() / 4
+
+
+def test_a_width_that_decord_cannot_read_is_avoided_after_turning(
+    tmp_path: Path,
+) -> None:
+    encode(tmp_path / 'a.mp4', frames=2, size=(96, 72), turned=90)
+    prepare_video(tmp_path / 'a.mp4', tmp_path / 'b.mp4', Settings(short_side=72))
+    frame = decord.VideoReader(str(tmp_path / 'b.mp4'))[0].asnumpy()
+    assert frame.shape == (96, 70, 3)
+
+
+def test_only_these_widths_cannot_be_read(tmp_path: Path) -> None:
+    for width in range(16, 132, 2):
+        path = tmp_path / f'{width}.mp4'
+        encode(path, frames=1, size=(width, 64))
+        if width not in UNREADABLE_WIDTHS:
+            assert decord.VideoReader(str(path))[0].shape == (64, width, 3)
+
+
+def test_a_video_of_another_origin_is_not_replaced(tmp_path: Path) -> None:
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        write_video(tmp_path / name / 'clip.mp4')
+    before = (tmp_path / 'b' / 'clip.mp4').read_bytes()
+    with pytest.raises(FileExistsError, match='was not made by this tool'):
+        prepare_videos(tmp_path / 'a', tmp_path / 'b')
+    assert (tmp_path / 'b' / 'clip.mp4').read_bytes() == before
+
+
+def test_links_that_lead_in_a_circle_are_followed_once(tmp_path: Path) -> None:
+    source = tmp_path / 'a'
+    (source / 'sub').mkdir(parents=True)
+    (tmp_path / 'more').mkdir()
+    write_video(source / 'sub' / 'clip.mp4')
+    write_video(tmp_path / 'more' / 'other.mp4')
+    (source / 'sub' / 'up').symlink_to(source)
+    (source / 'self').symlink_to('.')
+    (source / 'linked').symlink_to(tmp_path / 'more')
+    (tmp_path / 'more' / 'back').symlink_to(source / 'sub')
+    report = prepare_videos(source, tmp_path / 'b', settings=SMALL)
+    assert sorted(report.written) == [
+        'linked/back/clip.mp4',
+        'linked/other.mp4',
+        'sub/clip.mp4',
+    ]
+
+
+def test_a_list_of_another_encoding_is_named(tmp_path: Path) -> None:
+    write_video(tmp_path / 'clip.mp4')
+    path = tmp_path / 'train.txt'
+    path.write_bytes('clip.mp4 0\n'.encode('utf-8-sig'))
+    report = prepare_videos(tmp_path, tmp_path.parent / 'new', [path], SMALL)
+    assert report.written == ['clip.mp4']
+    path.write_bytes('clip\xe9.mp4 0\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r"train\.txt' is not UTF-8"):
+        prepare_videos(tmp_path, tmp_path.parent / 'new', [path], SMALL)
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
@@ -89,5 +180,7 @@ def test_a_line_that_is_no_file_with_labels_is_refused(
 
 def test_the_videos_are_not_written_over(tmp_path: Path) -> None:
     write_video(tmp_path / 'clip.mp4')
-    with pytest.raises(ValueError, match='expected another folder'):
-        prepare_videos(tmp_path, tmp_path / 'new')
+    (tmp_path.parent / 'link').symlink_to(tmp_path)
+    for target in (tmp_path / 'new', tmp_path.parent / 'link' / 'new'):
+        with pytest.raises(ValueError, match='expected another folder'):
+            prepare_videos(tmp_path, target)
