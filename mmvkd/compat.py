@@ -259,22 +259,24 @@ def _first_missing_import(folder: Path, packages: tuple[str, ...]) -> str | None
     return None
 
 
-def mend_tsm_from_scratch() -> None:
-    """Let TSM backbones with ``pretrained=None`` start from scratch.
+def mend_backbones_from_scratch() -> None:
+    """Let TSM and Video Swin backbones with ``pretrained=None`` start from scratch.
 
     Symptom: ``ResNetTSM(pretrained=None)`` dies in ``init_weights`` while loading a
     checkpoint named ``None``, unless ``pretrained2d=False`` is given as well, as in our
-    configs. Condition: a TSM backbone is built without ``pretrained``. Upstream:
-    mmaction2 1.2.0, ``init_weights`` of the TSM backbones only checks ``pretrained2d``.
+    configs. Condition: such a backbone is built without ``pretrained``. Upstream:
+    mmaction2 1.2.0, ``init_weights`` of these backbones only checks ``pretrained2d``.
     """
     for file, name in (
         ('resnet_tsm', 'ResNetTSM'),
         ('mobilenet_v2_tsm', 'MobileNetV2TSM'),
+        ('swin', 'SwinTransformer3D'),
     ):
-        _after_import(f'mmaction.models.backbones.{file}', partial(_mend_tsm, name))
+        mend = partial(_mend_from_scratch, name)
+        _after_import(f'mmaction.models.backbones.{file}', mend)
 
 
-def _mend_tsm(name: str, module: types.ModuleType) -> None:
+def _mend_from_scratch(name: str, module: types.ModuleType) -> None:
     backbone = vars(module)[name]
     original = backbone.init_weights
     if original.__module__ == __name__:
@@ -360,7 +362,7 @@ MENDS: tuple[Callable[[], None], ...] = (
     say_nothing_of_full_mmcv,
     mend_color_jitter,
     skip_unfit_multimodal,
-    mend_tsm_from_scratch,
+    mend_backbones_from_scratch,
     remember_config_text,
     resolve_config_names,
 )

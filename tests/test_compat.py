@@ -76,7 +76,8 @@ def checkpoint():
     assert torch.load(buffer, weights_only=True)['history'].mean() == 1.0
 
 def scratch():
-    from mmaction.models.backbones import MobileNetV2TSM, ResNetTSM
+    from mmaction.models.backbones import MobileNetV2TSM, ResNetTSM, SwinTransformer3D
+    SwinTransformer3D('tiny', pretrained=None, pretrained2d=True).init_weights()
     MobileNetV2TSM(pretrained=None).init_weights()
     ResNetTSM(depth=18, pretrained=None).init_weights()
 
@@ -102,7 +103,7 @@ USES = dict(
     allow_mmengine_checkpoints=checkpoint,
     restore_numpy_names=numpy_names,
     skip_unfit_multimodal=models,
-    mend_tsm_from_scratch=scratch,
+    mend_backbones_from_scratch=scratch,
     remember_config_text=config_text,
     resolve_config_names=inherited,
 )
@@ -191,7 +192,7 @@ def test_a_stack_with_every_gap_works_with_all_mends(
         ('allow_mmengine_checkpoints', 'HistoryBuffer'),
         ('restore_numpy_names', 'np.Inf'),
         ('skip_unfit_multimodal', 'transformers'),
-        ('mend_tsm_from_scratch', 'load_original_weights'),
+        ('mend_backbones_from_scratch', "got 'NoneType'"),
         ('remember_config_text', 'formatted 2 times'),
         ('resolve_config_names', 'does not support to load mmvkd config'),
     ],

@@ -96,14 +96,21 @@ class Clips:
         return None
 
     def loaded(self, cached: bool = False) -> Iterator[dict]:
-        """Endless batches from the data set, loaded within the step."""
+        """Endless batches from the data set, loaded within the step.
+
+        Args:
+            cached: For the distiller with cached teachers, else for the student alone,
+                which takes no more frames than it samples, and a label of each clip.
+        """
         loader = self._loader(
             views=1 if cached else None,
+            oversample=self.oversample if cached else 1,
             num_workers=0,
             persistent_workers=False,
             drop_last=len(self.dataset) >= self.setting.batch,
         )
-        return itertools.chain.from_iterable(itertools.repeat(loader))
+        batches = itertools.chain.from_iterable(itertools.repeat(loader))
+        return batches if cached else map(_labeled, batches)
 
     def loading_times(self) -> list[float]:
         """Seconds for each batch of the config's own loader, with nothing beside it."""
@@ -115,9 +122,23 @@ class Clips:
             times.append(time.perf_counter() - start)
         return times[self.setting.warmup :]
 
-    def _loader(self, views: Optional[int] = None, **changes: Any) -> Any:
+    def _loader(
+        self,
+        views: Optional[int] = None,
+        oversample: Optional[int] = None,
+        **changes: Any,
+    ) -> Any:
         settings = plain(self.config['train_dataloader'])
         settings.update(batch_size=self.setting.batch, **changes)
+        if oversample is not None and 'oversample' in settings['dataset']:
+            settings['dataset']['oversample'] = oversample
         if views is not None:
             settings['sampler'] = dict(settings['sampler'], views=views)
         return Runner.build_dataloader(settings, seed=0)
+
+
+def _labeled(batch: dict[str, Any]) -> dict[str, Any]:
+    """The same batch, in which clips without a label have the first one."""
+    for sample in batch['data_samples']:
+        sample.gt_label.clamp_(min=0)
+    return batch

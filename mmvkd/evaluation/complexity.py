@@ -57,7 +57,7 @@ def complexity(
         latency: Measure the time as well.
 
     Raises:
-        ValueError: If the shape is not given and cannot be inferred.
+        ValueError: If the shape is not given and cannot be inferred, or does not fit.
         TypeError: If the model is no recognizer of frames.
     """
     init_default_scope(config.get('default_scope') or 'mmaction')
@@ -70,8 +70,16 @@ def complexity(
             f'a {type(model).__name__} does not recognize clips of frames, as '
             'Recognizer2D and Recognizer3D do'
         )
+    shape = tuple(shape or ())
+    if min(shape, default=1) < 1:
+        raise ValueError(f'a shape of {shape}; each number is 1 or more')
+    solid = isinstance(model, Recognizer3D)
+    if len(shape) == (4 if solid else 5):
+        kind = type(model).__name__
+        expected = 'views C T H W' if solid else 'T C H W'
+        raise ValueError(f'a {kind} takes a shape {expected}, not {len(shape)} numbers')
     model.eval()
-    inputs = torch.zeros((1, *view_shape(config, tuple(shape or ()))))
+    inputs = torch.zeros((1, *view_shape(config, shape)))
     analyzer = FlopAnalyzer(_Forward(model), (inputs,))
     analyzer.unsupported_ops_warnings(False)
     return Complexity(

@@ -28,6 +28,7 @@ from mmvkd.models.heads import DistillationHead
 from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.recognizers import (
     build_recognizer,
+    is_multi_label,
     student_config,
     without_pretrained,
 )
@@ -85,10 +86,9 @@ class Bench:
         self.student = without_pretrained(student_config(config))
         self.model = plain(config['model'])
         self.distills = 'student' in self.model and bool(self.model.get('teachers'))
-        head = self.student['cls_head']
-        self.clips = Clips(
-            config, setting, int(head['num_classes']), bool(head.get('multi_class'))
-        )
+        student = build_recognizer('student', self.student)
+        classes = int(student.cls_head.num_classes)
+        self.clips = Clips(config, setting, classes, is_multi_label(student))
         if self.model.get('mutual'):
             raise ValueError(
                 'only frozen teachers can be timed, and those of the config learn '

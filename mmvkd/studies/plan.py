@@ -28,7 +28,7 @@ from typing import Any, Optional
 
 from mmengine.config import Config
 
-from mmvkd import compat
+from mmvkd import packages
 from mmvkd.studies.expansion import AXES, CHOICE, Expansion
 from mmvkd.studies.study import Cell, Study, StudyError, require_known
 
@@ -86,7 +86,7 @@ def load_study(path: str, folder: Optional[str] = None) -> Study:
         FileNotFoundError: If there is no such file.
         StudyError: If something in it is wrong.
     """
-    file = compat.config_file(path)
+    file = packages.config_file(path)
     if not Path(file).is_file():
         raise FileNotFoundError(f"study '{path}' does not exist")
     settings = Config.fromfile(file).to_dict()

@@ -12,6 +12,7 @@ from typing import Optional
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
@@ -199,6 +200,8 @@ def _draw_classes(
     axes.set_yticks(range(len(graph.trust)), list(graph.trust))
     if classes is not None:
         axes.set_xticks(range(count), list(classes), rotation=90, size=7)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel('class of the clip')
     axes.set_title(f'{graph.head.replace("_", " ")}: trust by class, 0 to 1', size=9)
     axes.grid(visible=False)

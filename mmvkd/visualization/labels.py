@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,7 +100,8 @@ def _matrix(axes: Axes, counts: np.ndarray, names: tuple[str, str]) -> None:
 def _history(axes: Axes, history: Sequence[Mapping[str, Any]], known: bool) -> None:
     epochs = [entry['epoch'] for entry in history]
     if known:
-        values = [100 * entry['accuracy'] for entry in history]
+        shares = [entry['accuracy'] for entry in history]  # None: of no label known
+        values = [math.nan if share is None else 100 * share for share in shares]
         axes.set_ylabel('right, % of the labels there')
     else:
         values = [entry['moved'] for entry in history]

@@ -301,6 +301,31 @@ def test_frames_that_teachers_need_are_not_the_plain_students(tmp_path: Path) ->
     step.run(given)
 
 
+def test_a_student_alone_is_given_its_own_frames_and_a_label_of_each_clip(
+    tmp_path: Path,
+) -> None:
+    model = distilling(
+        teachers=dict(t=teacher(tiny_tsm(frames=8), NOWHERE)),
+        heads=dict(kd=dict(type='mmvkd.KDHead')),
+    )
+    path = Path(write_list(tmp_path, 3))
+    path.write_text(path.read_text().replace(' 1\n', ' -1\n'))
+    loader = loading(str(path), oversample=2)
+    parts = bench(tmp_path / 'stores', whole(model, train_dataloader=loader), batch=3)
+    step = parts.variant(f'{STUDENT}{LOADED}')
+    step.run(step.prepare())
+    batch = next(parts.clips.loaded())
+    assert len(batch['inputs'][0]) == 4
+    assert min(int(sample.gt_label) for sample in batch['data_samples']) == 0
+
+
+def test_a_student_is_multi_label_by_its_loss_too(tmp_path: Path) -> None:
+    student = tiny_tsm()
+    student['cls_head']['loss_cls'] = dict(type='BCELossWithLogits')
+    step = bench(tmp_path, whole(student)).variant(STUDENT)
+    step.run(step.prepare())
+
+
 def test_teachers_that_a_head_runs_on_are_not_cached(tmp_path: Path) -> None:
     loader = loading(write_list(tmp_path, 5))
     parts = bench(tmp_path, dict(staged(), train_dataloader=loader))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from small_project import Project, tool
 
 from mmvkd.evaluation import growth
@@ -63,9 +64,14 @@ def test_a_picture_of_nothing_that_grows_is_refused(
     assert 'add --growth' in capsys.readouterr().err
 
 
-def test_a_device_that_is_not_there_ends_in_a_line(
-    project: Project, capsys: pytest.CaptureFixture
+def test_a_setting_that_cannot_be_measured_ends_in_a_line(
+    project: Project, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit):
-        run([project.config('plain'), '--steps', '0'])
-    assert capsys.readouterr().err.startswith('error: steps must be 1 or more')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    for option, told in (
+        (('--steps', '0'), 'steps must be 1 or more'),
+        (('--device', 'cuda'), "device 'cuda': torch sees no CUDA device here"),
+    ):
+        with pytest.raises(SystemExit):
+            run([project.config('plain'), *option])
+        assert capsys.readouterr().err.startswith(f'error: {told}')

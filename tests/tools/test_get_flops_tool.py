@@ -42,6 +42,21 @@ def test_operations_grow_with_frames_and_area(project: Project) -> None:
     assert large.parameters == small.parameters
 
 
+@pytest.mark.parametrize(
+    ('shape', 'told'),
+    [
+        (('1', '3', '4', '32', '32'), 'a Recognizer2D takes a shape T C H W, not 5 n'),
+        (('0',), 'each number is 1 or more'),
+    ],
+)
+def test_a_shape_that_does_not_fit_ends_in_a_line(
+    project: Project, capsys: pytest.CaptureFixture, shape: tuple, told: str
+) -> None:
+    with pytest.raises(SystemExit):
+        flops([project.config('plain'), '--shape', *shape])
+    assert told in capsys.readouterr().err
+
+
 def test_latency_and_numbers_are_written(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

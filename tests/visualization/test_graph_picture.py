@@ -92,6 +92,15 @@ def test_a_picture_names_vertices_and_says_how_much_each_edge_weighs(
         draw_graph(Figure(), graphs, ['jump', 'run'])
 
 
+def test_classes_without_names_have_whole_numbers(tmp_path: Path) -> None:
+    graphs = read_graphs(logged(tmp_path, entry(20, 0.25), entry(40, 0.75)))
+    graphs[0].by_class = torch.rand(2, 2).numpy()
+    figure = Figure()
+    draw_graph(figure, graphs)
+    (axes,) = (a for a in figure.axes if a.get_xlabel() == 'class of the clip')
+    assert [x for x in axes.get_xticks() if -0.5 <= x <= 1.5] == [0, 1]
+
+
 def test_a_teacher_alone_has_an_edge_to_itself_and_one_to_the_student(
     tmp_path: Path,
 ) -> None:

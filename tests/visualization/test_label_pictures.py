@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def test_with_the_truth_both_matrices_and_the_share_of_right_labels_are_shown() 
     assert [t.get_text() for t in refined.get_xticklabels()] == ['0', '1', '2']
     (line,) = course.lines
     assert line.get_ydata().tolist() == pytest.approx([50, 60, 70])
+    # an epoch without any label of a known truth is left out
+    content = state(known=True)
+    content['history'][0]['accuracy'] = None
+    (line,) = drawn(content).axes[-1].lines
+    values = line.get_ydata().tolist()
+    assert math.isnan(values[0]) and values[1:] == pytest.approx([60, 70])
 
 
 def test_without_the_truth_the_matrix_is_from_given_to_refined() -> None:
