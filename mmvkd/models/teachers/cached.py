@@ -291,6 +291,7 @@ class CachedTeacher:
             data: Fingerprint of the clips; see :meth:`check_data`.
 
         Raises:
+            ValueError: if ``topk`` is not less than the number of classes.
             StoreError: if the folder holds another store.
         """
         kept = self.kept(outputs)
