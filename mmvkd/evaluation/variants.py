@@ -71,9 +71,6 @@ class Bench:
         setting: How it is measured.
         folder: Where made-up teacher weights and stores of their outputs are, or will
             be.
-
-    Attributes:
-        clips: What the steps are taken with.
     """
 
     def __init__(
@@ -86,9 +83,6 @@ class Bench:
         self.student = without_pretrained(student_config(config))
         self.model = plain(config['model'])
         self.distills = 'student' in self.model and bool(self.model.get('teachers'))
-        student = build_recognizer('student', self.student)
-        classes = int(student.cls_head.num_classes)
-        self.clips = Clips(config, setting, classes, is_multi_label(student))
         if self.model.get('mutual'):
             raise ValueError(
                 'only frozen teachers can be timed, and those of the config learn '
@@ -99,6 +93,14 @@ class Bench:
         self._settings = dict(self.model.get('teachers') or {})
         self.teacher_names = tuple(self._settings)
         self._steps: dict[str, Callable[[dict], Any]] = {}
+
+    @cached_property
+    def clips(self) -> Clips:
+        """What the steps are taken with."""
+        # not before it is needed: memory is counted from a bench without any model
+        student = build_recognizer('student', self.student)
+        classes = int(student.cls_head.num_classes)
+        return Clips(self.config, self.setting, classes, is_multi_label(student))
 
     # What there is to time
 
