@@ -41,7 +41,7 @@ class DataCheckHook(Hook):
             dataloader = getattr(loop, 'dataloader', None)
             if isinstance(loop, BaseLoop) and dataloader is not None:
                 lowest = -1 if stage == 'train' and hasattr(model, 'student') else 0
-                unlabeled = _check_dataset(stage, dataloader.dataset, classes, lowest)
+                unlabeled = check_dataset(stage, dataloader.dataset, classes, lowest)
                 if unlabeled:
                     runner.logger.warning(
                         f'{unlabeled} of {len(dataloader.dataset)} training clips have '
@@ -69,7 +69,7 @@ def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
         teacher.check_data(fingerprint, getattr(dataloader.sampler, 'views', None))
 
 
-def _check_dataset(stage: str, dataset: Any, classes: Any, lowest: int) -> int:
+def check_dataset(stage: str, dataset: Any, classes: Any, lowest: int) -> int:
     """Check one data set, if it gives annotations; give how many clips lack a label."""
     if len(dataset) == 0:
         raise ValueError(f'{_name(dataset)} of the {stage}_dataloader lists no clips')
