@@ -261,7 +261,7 @@ def test_frame_folders_work_as_videos_do(tmp_path: Path) -> None:
         ),
         (
             lambda clips: dict(clips, type='RepeatAugDataset', num_repeats=2),
-            'RepeatAugDataset loads .* VideoDataset. without .* with collate_fn=',
+            'RepeatAugDataset loads .*VideoDataset. without .*with collate_fn=',
         ),
     ],
 )
