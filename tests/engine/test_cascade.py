@@ -312,6 +312,22 @@ def test_two_processes_train_where_a_phase_leaves_what_learns_without_a_loss(
         assert torch.equal(first[weight], second[weight])
 
 
+def test_two_processes_train_a_student_that_freezes_its_first_stage(
+    tmp_path: Path, lists: tuple[str, str]
+) -> None:
+    (tmp_path / 'work').mkdir()
+    config = cascade(tmp_path, lists)
+    config.model.student.backbone.frozen_stages = 1
+    port = free_port()
+    calls = [(recorded, (config.to_dict(), rank, port)) for rank in range(RANKS)]
+    assert fork(*calls) == [0, 0]
+    record = torch.load(tmp_path / '0.pth', weights_only=False)
+    first, *_, last = record['states']
+    for layer, stays in (('layer1', True), ('layer2', False)):
+        key = f'backbone.{layer}.0.conv1.conv.weight'
+        assert torch.equal(first[key], last[key]) == stays
+
+
 # What does not fit
 
 
