@@ -104,7 +104,7 @@ class Clips:
         """
         loader = self._loader(
             views=1 if cached else None,
-            oversample=self.oversample if cached else 1,
+            oversample=None if cached else 1,
             num_workers=0,
             persistent_workers=False,
             drop_last=len(self.dataset) >= self.setting.batch,
