@@ -353,6 +353,7 @@ def test_a_run_of_two_processes_skips_scores_saves_and_ends_with_equal_weights(
     val = write_list(tmp_path, 5, 'val')
     config = run_config(str(tmp_path / 'work'), train, val, epochs=2, workers=1)
     config.model.student.backbone.norm_eval = True
+    config.model.student.backbone.frozen_stages = 1
     config.log_level = 'INFO'
     port = free_port()
     calls = [(train_as_rank, (rank, port, config.to_dict())) for rank in range(RANKS)]

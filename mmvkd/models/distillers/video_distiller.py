@@ -121,6 +121,8 @@ class VideoDistiller(BaseModel):
                 )
         self._register_state_dict_hook(_as_student)
         self._register_load_state_dict_pre_hook(_from_student)
+        # read by DDP, which wraps before MMAction2's backbones freeze their stages
+        self._ddp_params_and_buffers_to_ignore = _frozen_in_training(self)
 
     @property
     def heads(self) -> Mapping[str, DistillationHead]:
@@ -411,6 +413,19 @@ class VideoDistiller(BaseModel):
                 else:
                     terms[key], weights[key] = value, head.weight_of(term)
         return {**self.distill['balancer'](own, terms, weights), **logs}
+
+
+def _frozen_in_training(model: nn.Module) -> list[str]:
+    """Names of the parameters that ``train`` freezes; they can learn again after this.
+
+    An optimizer is built before it is called, and has groups for these parameters, too.
+    """
+    open_ones = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    model.train()
+    frozen = [name for name, p in open_ones.items() if not p.requires_grad]
+    for name in frozen:
+        open_ones[name].requires_grad = True
+    return frozen
 
 
 def _key(head: str, term: str) -> str:
