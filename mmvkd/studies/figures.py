@@ -34,8 +34,8 @@ def pictures(table: Table, results: Mapping[str, Any]) -> dict[str, tuple[str, D
     )
     if any(row.curves for row in rows):
         found['curves'] = (
-            'Validation accuracy over epochs, mean of the seeds; the band is from the '
-            'least to the greatest.',
+            f'Validation accuracy over {_unit(rows)}s, mean of the seeds; the band is '
+            'from the least to the greatest.',
             lambda figure: _curves(figure, rows, colors),
         )
     if any(row.parameters for row in rows):
@@ -83,27 +83,35 @@ def _curves(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> N
     shown = [row for row in rows if any(row.curves.values())]
     figure.set_size_inches(WIDTH, 2.7 + 0.18 * ((len(shown) + 1) // 2))
     axes = figure.add_subplot()
+    unit = _unit(shown)
     for row in shown:
-        by_epoch: dict[int, list[float]] = {}
+        found: dict[int, list[float]] = {}
         for curve in row.curves.values():
-            for epoch, value in curve:
-                by_epoch.setdefault(epoch, []).append(100 * value)
-        epochs = sorted(by_epoch)
-        means: Curve = {epoch: float(np.mean(by_epoch[epoch])) for epoch in epochs}
+            for point in curve:
+                found.setdefault(getattr(point, unit), []).append(100 * point.score)
+        places = sorted(found)
+        means: Curve = {place: float(np.mean(found[place])) for place in places}
         line = _LINES[_cycle(row, colors) % len(_LINES)]
         draw_curve(axes, means, ls=line, color=colors[row.name], label=row.title)
         axes.fill_between(
-            epochs,
-            [min(by_epoch[epoch]) for epoch in epochs],
-            [max(by_epoch[epoch]) for epoch in epochs],
+            places,
+            [min(found[place]) for place in places],
+            [max(found[place]) for place in places],
             color=colors[row.name],
             alpha=0.12,
             lw=0,
         )
-    axes.set_xlabel('epoch')
+    axes.set_xlabel(unit)
     axes.set_ylabel('validation accuracy, %')
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure)
+
+
+def _unit(rows: Sequence[Row]) -> str:
+    """What curves are drawn over: steps where epochs differ in their length."""
+    points = [p for row in rows for curve in row.curves.values() for p in curve]
+    lengths = {point.step and point.step // point.epoch for point in points}
+    return 'step' if None not in lengths and len(lengths) > 1 else 'epoch'
 
 
 def _legend(figure: Figure) -> None:

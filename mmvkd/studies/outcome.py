@@ -70,14 +70,20 @@ def commands(study: Study, run: Run, test: Optional[Step] = None) -> dict[str, s
 
 
 def curve(folder: Path) -> list[dict[str, float]]:
-    """The validation of each epoch, however often the run was restarted."""
+    """The validation of each epoch, however often the run was restarted.
+
+    Each has its ``epoch``, the training steps until then that were logged (``iter``)
+    and the metrics.
+    """
     epochs: dict[int, dict[str, float]] = {}
+    steps = 0
     for entry in logged(folder):
         if 'epoch' in entry or 'lr' in entry:
-            continue  # of training
+            steps = entry['step']  # of training
+            continue
         metrics = {k: v for k, v in entry.items() if k not in _NO_METRICS}
         if metrics:
-            epochs[entry['step']] = metrics
+            epochs[entry['step']] = dict(iter=steps, **metrics)
     return [dict(epoch=epoch, **epochs[epoch]) for epoch in sorted(epochs)]
 
 

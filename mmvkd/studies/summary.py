@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -17,6 +17,17 @@ from mmvkd.studies.statistics import clip_differences, holm, sign_flip_p, spread
 TOP1 = 'acc/top1'
 MEAN_CLASS = 'acc/mean1'
 _SPREADS = 3  # that the gap must exceed
+
+
+class Point(NamedTuple):
+    """A validation in training: after which epoch and step, and its accuracy.
+
+    Earlier results do not tell the step.
+    """
+
+    epoch: int
+    step: Optional[int]
+    score: float
 
 
 @dataclass
@@ -41,7 +52,7 @@ class Row:
         wins: Number of common seeds in which it is positive, and of all common ones.
         better: Whether the difference passes the test and exceeds the spread.
         commands: Commands that give the numbers again, by seed.
-        curves: Validation accuracy by epoch, by seed.
+        curves: Validation accuracies of a run, by seed.
         predictions: By seed: predicted labels.
     """
 
@@ -62,7 +73,7 @@ class Row:
     wins: Optional[tuple[int, int]] = None
     better: bool = False
     commands: dict[int, list[str]] = field(default_factory=dict)
-    curves: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
+    curves: dict[int, list[Point]] = field(default_factory=dict)
     predictions: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -178,7 +189,9 @@ def _row(
         row.parameters, row.gflops = model.get('parameters'), model.get('gflops')
         row.latency = (times.get('latency_ms') or {}).get(model.get('key'))
         row.curves[seed] = [
-            (point['epoch'], point[TOP1]) for point in result['curve'] if TOP1 in point
+            Point(point['epoch'], point.get('iter'), point[TOP1])
+            for point in result['curve']
+            if TOP1 in point
         ]
         if 'predictions' in result:
             row.predictions[seed] = np.array(result['predictions'].split(), dtype=int)

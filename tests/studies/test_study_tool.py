@@ -45,6 +45,8 @@ def test_each_run_is_trained_tested_and_told(finished: Path) -> None:
         guesses = np.array(run['predictions'].split(), dtype=int)
         assert run['metrics']['acc/top1'] == pytest.approx((guesses == labels).mean())
         assert [point['epoch'] for point in run['curve']] == [1, 2]
+        first, second = (point['iter'] for point in run['curve'])
+        assert second == 2 * first > 0
         best = max(point['acc/top1'] for point in run['curve'])
         # the test list is the validation list, so the best epoch gives its score again
         assert run['metrics']['acc/top1'] == best
