@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-SETTINGS = ('DATA', 'SIZE', 'PROBE', 'NUM_CLASSES', 'TRAIN_LIST', 'VAL_LIST', 'VIDEOS')
+SETTINGS = (
+    *('DATA', 'SIZE', 'PROBE', 'NUM_CLASSES', 'VIDEOS'),
+    *('TRAIN_LIST', 'VAL_LIST', 'TEST_LIST'),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mmaction.apis import inference_recognizer, init_recognizer
 from mmaction.registry import TRANSFORMS
 from published import (
     CLASSES,
@@ -21,6 +22,7 @@ from published import (
     steps,
     zoo,
 )
+from videos import write_video
 
 from mmvkd.datasets import motions
 
@@ -64,6 +66,27 @@ def test_loaders_feed_what_the_models_take(data: str) -> None:
         volumes = [m for m in models.values() if m['type'] == 'Recognizer3D']
         frames *= wrapper.get('oversample', 1)
         assert frames == (32 if volumes else 8), name
+
+
+@every_word
+def test_a_video_is_read_as_in_the_test_by_mmactions_own_inference(data: str) -> None:
+    for name in NAMES:
+        config = parsed(data, name)
+        assert config.test_pipeline == config.test_dataloader.dataset.pipeline, name
+
+
+@pytest.mark.parametrize(
+    'name', ['students/tsm_r18.py', 'distill/kd_slowfast_r50_to_r18.py']
+)
+def test_mmaction_says_what_a_video_shows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('MMVKD_SIZE', '32')
+    write_video(tmp_path / 'clip.mp4')
+    model = init_recognizer(ROOT / 'configs' / name, device='cpu')
+    scores = inference_recognizer(model, str(tmp_path / 'clip.mp4')).pred_score
+    assert scores.shape == (CLASSES['motions'],)
+    assert scores.sum().item() == pytest.approx(1)
 
 
 @every_word

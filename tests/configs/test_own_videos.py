@@ -48,6 +48,18 @@ def test_own_videos_need_two_lists_and_a_class_count(
     assert (tmp_path / 'work' / 'epoch_1.pth').is_file()
 
 
+def test_own_videos_are_tested_on_the_validation_list_or_on_one_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('MMVKD_DATA', 'own')
+    monkeypatch.setenv('MMVKD_VAL_LIST', 'val.txt')
+    for chosen in ('val.txt', 'test.txt'):
+        config = Config.fromfile(ROOT / 'configs' / 'students' / 'tsm_r18.py')
+        assert config.val_dataloader.dataset.ann_file == 'val.txt'
+        assert config.test_dataloader.dataset.ann_file == chosen
+        monkeypatch.setenv('MMVKD_TEST_LIST', 'test.txt')
+
+
 def make_small(pipeline: Any) -> None:
     """Keep every step of a pipeline, but end at 48 pixels a side."""
     for step in pipeline:

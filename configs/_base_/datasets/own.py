@@ -1,4 +1,4 @@
-"""Your own videos: two lists of ``file label`` lines and a class count."""
+"""Your own videos: lists of ``file label`` lines and a class count."""
 
 _base_ = ['./video.py', '../schedules/sgd_tsm_50e.py']
 
@@ -6,6 +6,7 @@ dataset = '{{$MMVKD_NAME:own}}'  # its runs are in a folder of this name
 num_classes = int('{{$MMVKD_NUM_CLASSES:2}}')
 train_list = '{{$MMVKD_TRAIN_LIST:data/own/train_list.txt}}'
 val_list = '{{$MMVKD_VAL_LIST:data/own/val_list.txt}}'
+test_list = '{{$MMVKD_TEST_LIST:none}}'  # none: the validation list
 videos = '{{$MMVKD_VIDEOS:data/own/videos}}'
 pretrained = True  # recognizers start from ImageNet
 recipe = 'say where it is with MMVKD_TRAIN_LIST, or write it: "file label" lines'
@@ -47,4 +48,5 @@ train_dataloader = dict(
     dataset=dict(type='mmvkd.SeededDataset', dataset=train_set, recipe=recipe),
 )
 val_dataloader = dict(_base_.val_loader, dataset=val_set)
-test_dataloader = dict(_base_.val_loader, batch_size=1, dataset=val_set)
+test_set = val_set if test_list == 'none' else dict(val_set, ann_file=test_list)
+test_dataloader = dict(_base_.val_loader, batch_size=1, dataset=test_set)

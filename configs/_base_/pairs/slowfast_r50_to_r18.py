@@ -10,4 +10,5 @@ model = dict(
 del _base_.known_teachers
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_pipeline_3d)))
 val_dataloader = dict(dataset=dict(pipeline=_base_.val_pipeline_3d))
-test_dataloader = dict(dataset=dict(pipeline=_base_.test_pipeline_3d))
+test_pipeline = _base_.test_pipeline_3d
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
