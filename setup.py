@@ -10,8 +10,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-# Scripts that only make sense in a checkout.
-OF_CHECKOUT = ('_venv.sh', 'quickstart.sh', 'run_tests.sh', 'test_matrix.sh')
+# What only makes sense in a checkout: scripts, and published numbers with pictures.
+OF_CHECKOUT = ('_venv.sh', 'quickstart.sh', 'run_tests.sh', 'test_matrix.sh', 'results')
 
 
 class BuildWithConfigs(build_py):
