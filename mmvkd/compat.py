@@ -292,6 +292,48 @@ def _mend_from_scratch(name: str, module: types.ModuleType) -> None:
     backbone.init_weights = init_weights
 
 
+def mend_tpn() -> None:
+    """Let TPN be tested with its weights of now, and learn from one soft label.
+
+    Symptom: with ``fcn_test=True``, all tests of a run after the first have the scores
+    of the classifier that the first one copied; and ``AuxHead.loss`` dies on a batch of
+    one clip whose label is soft. Condition: always. Upstream: mmaction2 1.2.0,
+    ``TPNHead._init_new_cls`` and ``AuxHead.loss``.
+    """
+    _after_import('mmaction.models.heads.tpn_head', _mend_tpn_head)
+    _after_import('mmaction.models.necks.tpn', _mend_tpn_aux)
+
+
+def _mend_tpn_head(module: types.ModuleType) -> None:
+    head = vars(module)['TPNHead']
+    original = head.forward
+    if original.__module__ == __name__:
+        return
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        """The scores, from a copy of the classifier as it is now."""
+        if self.new_cls is not None:
+            weight = self.fc_cls.weight.detach()
+            self.new_cls.weight.data.copy_(weight[..., None, None, None])
+            self.new_cls.bias.data.copy_(self.fc_cls.bias.detach())
+        return original(self, *args, **kwargs)
+
+    head.forward = forward
+
+
+def _mend_tpn_aux(module: types.ModuleType) -> None:
+    def loss(self: Any, x: Any, data_samples: Any) -> dict[str, Any]:
+        """The auxiliary loss of labels, (N, 1), or of soft ones, (N, classes)."""
+        labels = vars(module)['torch'].stack([s.gt_label for s in data_samples])
+        if labels.shape[1:] == (1,):
+            labels = labels.squeeze(1)
+        scores = self(x)
+        loss = self.loss_weight * self.loss_cls(scores, labels.to(scores.device))
+        return dict(loss_aux=loss)
+
+    vars(module)['AuxHead'].loss = loss
+
+
 def remember_config_text() -> None:
     """Format a config once instead of at every checkpoint.
 
@@ -363,6 +405,7 @@ MENDS: tuple[Callable[[], None], ...] = (
     mend_color_jitter,
     skip_unfit_multimodal,
     mend_backbones_from_scratch,
+    mend_tpn,
     remember_config_text,
     resolve_config_names,
 )

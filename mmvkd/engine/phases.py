@@ -38,8 +38,9 @@ def lengths_of(phases: Mapping[str, Mapping[str, Any]], epochs: int) -> list[int
     rest = epochs - sum(lengths)
     told = phases[last].get('epochs', rest)
     if rest < 1:
+        one = ' (one by iterations counts as one epoch)' if epochs == 1 else ''
         raise ValueError(
-            f'the run has {epochs} epochs, and the phases before the last one, '
+            f'the run has {epochs} epochs{one}, and the phases before the last one, '
             f"'{last}', take {sum(lengths)}: it needs {sum(lengths) + 1} at least"
         )
     if told != rest:

@@ -446,3 +446,14 @@ def test_the_last_phase_gets_the_rest_of_the_run() -> None:
     assert [phase_at(epoch, [0, 1, 0, 2]) for epoch in range(3)] == [1, 3, 3]
     numbers = [phase_at(epoch, [2, 3, 7]) for epoch in range(12)]
     assert numbers == [0] * 2 + [1] * 3 + [2] * 7
+
+
+def test_a_run_by_iterations_has_no_phases(
+    tmp_path: Path, lists: tuple[str, str]
+) -> None:
+    config = cascade(tmp_path, lists, param_scheduler=[])
+    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=3)
+    runner = Runner.from_cfg(config)
+    (hook,) = (h for h in runner._hooks if isinstance(h, CascadeHook))
+    with pytest.raises(ValueError, match='by iterations counts as one epoch'):
+        hook.before_train(runner)

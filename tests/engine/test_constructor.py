@@ -17,6 +17,7 @@ from recognizer_toys import (
     tiny_slowfast,
     tiny_swin,
     tiny_tsn,
+    tiny_vit,
 )
 from torch import nn
 from toys import tiny_tsm
@@ -58,6 +59,14 @@ RECIPES = {
                 norm=NO_DECAY,
                 backbone=dict(lr_mult=0.1),
             ),
+        ),
+    ),
+    'vit': (
+        tiny_vit(),
+        dict(
+            optimizer=ADAMW,
+            constructor='LearningRateDecayOptimizerConstructor',
+            paramwise_cfg=dict(decay_rate=0.5, decay_type='layer_wise', num_layers=1),
         ),
     ),
 }
@@ -170,6 +179,14 @@ def test_a_teacher_that_learns_has_the_groups_that_it_would_have_alone(
     params = [id(p) for g in wrapper.optimizer.param_groups for p in g['params']]
     assert len(params) == len(set(params))
     assert set(params) == {id(p) for p in model.parameters()}
+
+
+def test_a_teacher_that_a_constructor_does_not_suit_is_named() -> None:
+    student, recipe = RECIPES['vit']
+    heads = dict(kd=dict(type='mmvkd.KDHead'))
+    model = distiller(student, dict(t=teacher(tiny_tsn())), heads, mutual=True)
+    with pytest.raises(ValueError, match=r"^LearningRateDecay.* of teacher 't', which"):
+        wrap(model, ours(recipe))
 
 
 def test_scales_of_a_balancer_do_not_decay() -> None:

@@ -165,6 +165,15 @@ def test_a_run_without_broken_clips_says_nothing(
     assert warned(logged) == []
 
 
+def test_clips_that_one_of_several_loaders_skipped_are_reported(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    hook, run = SeedingHook(), runner()
+    hook.before_train_iter(run, 0, (batch(None), batch(['a (bad)'])))
+    assert hook.skipped == 1
+    assert 'a (bad)' in warned(logged)[0]
+
+
 def test_clips_that_other_processes_skipped_are_reported_at_the_epochs_end(
     logged: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

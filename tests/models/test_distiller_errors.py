@@ -114,6 +114,12 @@ def test_several_modalities_are_refused() -> None:
         build(config()).data_preprocessor(data, training=True)
 
 
+def test_batches_of_several_loaders_are_refused() -> None:
+    data = (batch(), batch())
+    with pytest.raises(TypeError, match='a step has 2 batches.* takes one'):
+        build(config()).data_preprocessor(data, training=True)
+
+
 def test_a_head_without_a_teacher_is_refused() -> None:
     refused(ValueError, "head 'kd' has no teacher", teachers={})
     heads = dict(kd=dict(type='mmvkd.KDHead', teachers=[]))

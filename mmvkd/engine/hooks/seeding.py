@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
@@ -43,13 +43,15 @@ class SeedingHook(Hook):
         sampler.seed = self._seed(runner)
 
     def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Seed for this iteration and report skipped clips of its batch."""
         seed_all(runner.seed, runner.iter, get_rank())
         seed_shared(self._seed(runner), runner.iter)
-        for sample in (data_batch or {}).get('data_samples', ()):
-            self._fresh += sample.metainfo.get('skipped', ())
+        # several loaders give a batch each
+        for batch in data_batch if isinstance(data_batch, tuple) else [data_batch]:
+            for sample in (batch or {}).get('data_samples', ()):
+                self._fresh += sample.metainfo.get('skipped', ())
         if self._fresh and get_world_size() == 1:
             self._report(runner, self._fresh)
 

@@ -39,7 +39,11 @@ class DistillOptimWrapperConstructor:
         self.paramwise_cfg = paramwise_cfg
 
     def __call__(self, model: Any) -> OptimWrapper:
-        """Build the wrapper for a distiller, or for a plain recognizer as is."""
+        """Build the wrapper for a distiller, or for a plain recognizer as is.
+
+        Raises:
+            ValueError: if the constructor does not suit a teacher that learns.
+        """
         model = inner(model)
         config: dict[str, Any] = dict(
             type=self.student_constructor,
@@ -50,6 +54,9 @@ class DistillOptimWrapperConstructor:
         wrapper = constructor(getattr(model, 'student', model))
         if not hasattr(model, 'distill'):
             return wrapper
+        for group in wrapper.optimizer.param_groups:
+            # torch takes no further group without names beside one with them
+            group.pop('param_names', None)
         balancer = model.distill['balancer']
         others = _learning(model.distill['heads'])
         if others:
@@ -60,8 +67,15 @@ class DistillOptimWrapperConstructor:
             wrapper.optimizer.add_param_group(
                 dict(params=scales, lr=rate, weight_decay=0.0)
             )
-        for partner in model.partners.values():
-            for group in self(partner).optimizer.param_groups:
+        for name, partner in model.partners.items():
+            try:
+                groups = self(partner).optimizer.param_groups
+            except Exception as error:
+                raise ValueError(
+                    f"{self.student_constructor} cannot group the parameters of teacher "
+                    f"'{name}', which is to learn: {type(error).__name__} {error}"
+                ) from error
+            for group in groups:
                 wrapper.optimizer.add_param_group(group)
         return wrapper
 

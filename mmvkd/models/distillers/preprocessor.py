@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from mmaction.models.data_preprocessors import ActionDataPreprocessor
@@ -37,6 +37,11 @@ class DistillPreprocessor(BaseDataPreprocessor):
         """Stack a batch; in training, first read its targets, still on the host."""
         if not training:
             return self.student(data, training)
+        if not isinstance(data, Mapping):
+            raise TypeError(
+                f'a step has {len(data)} batches, as of MultiLoaderEpochBasedTrainLoop; '
+                'distillation takes one'
+            )
         targets = self.read_targets(data['data_samples'])
         data = self.cast_data(data)
         inputs, samples = data['inputs'], data['data_samples']
