@@ -203,16 +203,17 @@ class RepresentationGraphHead(DistillationHead):
             name: outputs.features[self.tap_of(name)]
             for name, outputs in teachers.items()
         }
-        size = [min(sides) for sides in zip(*(x.shape[2:] for x in features.values()))]
-        frames = min(length, size[0]) if self.pool == 'frame' else 1
+        time, *area = map(min, zip(*(x.shape[2:] for x in features.values())))
+        frames = 1
         if self.pool == 'frame':
-            size[0] = frames
-        # [N·T', C, positions]
-        maps = {
-            name: pooled(x.float(), size).unflatten(2, (frames, -1)).transpose(1, 2)
+            frames = time = min(time, length)
+        # [N, C, T', T / T', H, W]
+        parts = {
+            name: pooled(x.float(), (time, *area)).unflatten(2, (frames, -1))
             for name, x in features.items()
         }
-        maps = {name: x.flatten(0, 1).flatten(2) for name, x in maps.items()}
+        # [N·T', C, positions]
+        maps = {t: x.transpose(1, 2).flatten(0, 1).flatten(2) for t, x in parts.items()}
         sketches = [
             Sketch(getattr(self, f'place_{side}'), getattr(self, f'sign_{side}'))
             for side in range(len(self._sides))
