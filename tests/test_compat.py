@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import operator
 import os
-import pickle
 import subprocess
 import sys
 import types
@@ -17,14 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.dataset import BaseDataset
-from mmengine.evaluator import BaseMetric, Evaluator
-from mmengine.logging import HistoryBuffer
-from mmengine.model import BaseModel
-from mmengine.optim import OneCycleLR
-from mmengine.runner import Runner, load_checkpoint
 
 from mmvkd import compat, packages
 
@@ -262,163 +253,6 @@ def test_packages_are_found_without_pkg_resources() -> None:
     assert packages.get_installed_path('mmaction') == folder
     with pytest.raises(ModuleNotFoundError, match='no_such_package'):
         packages.get_installed_path('no_such_package')
-
-
-# --- checkpoints ----------------------------------------------------------------------
-
-
-class Tiny(BaseModel):
-    """A classifier of two numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = torch.nn.Sequential(
-            torch.nn.Linear(2, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)
-        )
-
-    def forward(self, x: Any, y: Any, mode: str = 'tensor') -> Any:
-        logits = self.body(torch.as_tensor(x).float())
-        if mode == 'loss':
-            labels = torch.as_tensor(y)
-            return dict(loss=torch.nn.functional.cross_entropy(logits, labels))
-        return [logits]
-
-
-class Numbers(BaseDataset):
-    """Eight pairs of numbers and their class."""
-
-    def load_data_list(self) -> list[dict]:
-        return [dict(x=np.array([i, -i], np.float32), y=i % 2) for i in range(8)]
-
-    def prepare_data(self, idx: int) -> tuple[np.ndarray, int]:
-        info = self.get_data_info(idx)
-        return info['x'], info['y']
-
-
-class Scalars(BaseMetric):
-    """Gives the kinds of scalars that metrics give."""
-
-    def process(self, data_batch: Any, data_samples: Any) -> None:
-        self.results.append(1.0)
-
-    def compute_metrics(self, results: list) -> dict:
-        return dict(top1=np.mean(results), count=np.int64(len(results)))
-
-
-def runner(work_dir: Path, epochs: int = 1, **settings: Any) -> Runner:
-    """A Runner with everything that leaves something in a checkpoint."""
-    loader: dict[str, Any] = dict(batch_size=4, collate_fn=dict(type='default_collate'))
-    metainfo = ConfigDict(classes=['a', 'b'], palette=dict(a=(1, 2)))
-    config: dict[str, Any] = dict(
-        work_dir=str(work_dir),
-        experiment_name=f'{work_dir.name}_{epochs}_{len(settings)}',
-        default_scope='mmengine',
-        model=Tiny(),
-        train_dataloader=dict(
-            dataset=Numbers(metainfo=metainfo),
-            sampler=dict(type='DefaultSampler', shuffle=True),
-            **loader,
-        ),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        val_dataloader=dict(
-            dataset=Numbers(), sampler=dict(type='DefaultSampler'), **loader
-        ),
-        val_cfg=dict(),
-        val_evaluator=Evaluator(Scalars()),
-        optim_wrapper=dict(
-            optimizer=dict(type='AdamW', lr=0.1), clip_grad=dict(max_norm=1.0)
-        ),
-        param_scheduler=[
-            dict(type='OneCycleLR', eta_max=0.1, total_steps=9, by_epoch=False),
-            dict(type='MultiStepLR', milestones=[1, 2]),
-            dict(type='ReduceOnPlateauLR', monitor='top1', rule='greater'),
-        ],
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='auto')),
-        custom_hooks=[dict(type='EMAHook')],
-        log_level='ERROR',
-    )
-    return Runner(**{**config, **settings})
-
-
-def test_a_real_checkpoint_is_resumed_with_safe_loading_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_forced_loading: None
-) -> None:
-    runner(tmp_path).train()
-    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
-    files = sorted(tmp_path.glob('*.pth'))
-    assert [file.name[:4] for file in files] == ['best', 'epoc']
-    checkpoint = torch.load(files[1], weights_only=True)
-    assert 'ema_state_dict' in checkpoint
-    history = checkpoint['message_hub']['log_scalars']['train/loss']
-    assert isinstance(history, HistoryBuffer)
-    assert isinstance(checkpoint['meta']['dataset_meta']['palette'], ConfigDict)
-    load_checkpoint(Tiny(), str(files[0]))
-    resumed = runner(tmp_path, epochs=2, resume=True)
-    resumed.train()
-    assert resumed.iter == 4
-    scalars = resumed.message_hub.log_scalars['train/loss'].data[0]
-    assert len(scalars) == 4
-
-
-def saved(thing: Any, tmp_path: Path) -> str:
-    file = str(tmp_path / 'thing.pth')
-    torch.save(thing, file)
-    return file
-
-
-@pytest.mark.parametrize('old', ['numpy.core.multiarray', 'numpy._core.multiarray'])
-def test_arrays_load_from_either_numpy(tmp_path: Path, old: str) -> None:
-    file = tmp_path / 'thing.pkl'
-    values = dict(array=np.arange(3.0), scalar=np.float64(2.5), name=np.array(['ab']))
-    data = pickle.dumps(values, protocol=2)
-    for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):
-        data = data.replace(f'c{module}\n'.encode(), f'c{old}\n'.encode())
-    assert old.encode() in data
-    file.write_bytes(data)
-    with open(file, 'rb') as f:
-        got = torch._weights_only_unpickler.load(f, encoding='ascii')
-    assert got['array'].tolist() == [0.0, 1.0, 2.0]
-    assert got['scalar'] == 2.5
-    assert got['name'].tolist() == ['ab']
-
-
-def test_a_one_cycle_schedule_keeps_its_curve_through_safe_loading(
-    tmp_path: Path,
-) -> None:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
-    schedule = OneCycleLR(optimizer, eta_max=0.1, total_steps=4)
-    state = schedule.state_dict()
-    again = torch.load(saved(state, tmp_path), weights_only=True)
-    assert again['anneal_func'] is state['anneal_func']
-
-
-class Calls:
-    """Pickles as a call."""
-
-    def __init__(self, function: Any, *args: Any) -> None:
-        self.call = (function, args)
-
-    def __reduce__(self) -> Any:
-        return self.call
-
-
-@pytest.mark.parametrize(
-    'evil',
-    [
-        Calls(getattr, HistoryBuffer, '__init__'),
-        Calls(getattr, OneCycleLR, '__init__'),
-        Calls(getattr, 'text', 'mean'),
-        Calls(OneCycleLR.__mro__[2], 'optimizer'),
-        Calls(os.getcwd),
-        Calls(operator.attrgetter, 'mean'),
-        Calls(functools.partial, print),
-    ],
-    ids=['method', 'init', 'text', 'class', 'os', 'operator', 'partial'],
-)
-def test_a_checkpoint_that_asks_for_more_is_refused(tmp_path: Path, evil: Any) -> None:
-    file = saved(dict(state_dict=evil), tmp_path)
-    with pytest.raises((pickle.UnpicklingError, AttributeError)):
-        torch.load(file, weights_only=True)
 
 
 # --- color jitter ---------------------------------------------------------------------

@@ -42,7 +42,6 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
         ValueError: if there is no cached teacher, or no views to cache.
         StoreError: if a folder holds a different store.
     """
-    rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     views = (config.train_dataloader.get('sampler') or {}).get('views')
     if views is None:
         raise ValueError(
@@ -54,23 +53,13 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     dataset = DATASETS.build(config.train_dataloader.dataset)
     data = data_fingerprint(dataset)
     writers = _writers(cached, distiller, dataset, views, data)
-    # by shard, the stores that lack it
-    lacking: dict[int, list[str]] = {}
-    for name, writer in writers.items():
-        for shard in writer.open_shards():
-            if shard % world == rank:
-                lacking.setdefault(shard, []).append(name)
     layout = next(iter(writers.values())).layout
-    plan = [
-        (shard, rows)
-        for shard in sorted(lacking)
-        for rows in _chunks(layout.shard(shard), config.train_dataloader.batch_size)
-    ]
+    plan = _plan(writers, config.train_dataloader.batch_size)
     loader = DataLoader(
         dataset,
         batch_sampler=[
             [cached_view(row % layout.clips, row // layout.clips) for row in rows]
-            for _, rows in plan
+            for _, rows, _ in plan
         ],
         num_workers=config.train_dataloader.get('num_workers', 0),
         collate_fn=pseudo_collate,
@@ -78,12 +67,12 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     entries: dict[str, list[np.ndarray]] = {name: [] for name in writers}
     started = told = time.monotonic()
     replaced = 0
-    for number, ((shard, rows), batch) in enumerate(zip(plan, loader), 1):
+    for number, ((shard, rows, names), batch) in enumerate(zip(plan, loader), 1):
         clips = [sample.metainfo['sample_id'] for sample in batch['data_samples']]
         # clips that cannot be read, which the dataset replaces by others
         empty = np.not_equal(clips, [row % layout.clips for row in rows])
         replaced += int(empty.sum())
-        for name, outputs in _outputs(distiller, lacking[shard], batch):
+        for name, outputs in _outputs(distiller, names, batch):
             made = writers[name].layout.encode(cached[name].kept(outputs))
             made[empty] = np.zeros((), made.dtype)
             entries[name].append(made)
@@ -98,7 +87,7 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     if replaced:
         say(f'{replaced} views of clips that cannot be read have no entry')
     for name, teacher in cached.items():
-        here = sum(name in names for names in lacking.values())
+        here = len({shard for shard, _, names in plan if name in names})
         say(f"'{teacher.folder}': {here} of {layout.shards} shards written")
 
 
@@ -139,6 +128,29 @@ def _writers(
         online: Any = distiller.frozen[name]
         writers[name] = cached[name].writer(online, outputs, len(dataset), views, data)
     return writers
+
+
+def _plan(
+    writers: Mapping[str, StoreWriter], size: int
+) -> list[tuple[int, range, list[str]]]:
+    """The batches of this process: shard, rows in it and the stores that lack it.
+
+    Args:
+        writers: By store; all have the same clips and views.
+        size: Most rows of a batch, which never crosses shards.
+    """
+    rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    lacking: dict[int, list[str]] = {}
+    for name, writer in writers.items():
+        for shard in writer.open_shards():
+            if shard % world == rank:
+                lacking.setdefault(shard, []).append(name)
+    layout = next(iter(writers.values())).layout
+    return [
+        (shard, rows, lacking[shard])
+        for shard in sorted(lacking)
+        for rows in _chunks(layout.shard(shard), size)
+    ]
 
 
 def _outputs(

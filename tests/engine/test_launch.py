@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from test_compat import runner
+from runner_toys import runner
 
 from mmvkd.engine import distributed
 from mmvkd.engine.distributed import prepare_distributed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from small_project import TOOLS, Project
 from toys import tiny_tsm
 
 CLASSES = ['a', 'b', 'c', 'd']
+RUNS = ['kd-seed0', 'kd-seed1', 'student-seed0', 'student-seed1', 'teacher-seed5']
 
 
 def slim() -> dict[str, Any]:
@@ -115,3 +118,14 @@ def call(folder: Path, *arguments: str, **more: str) -> tuple[int, str]:
     process = start(folder, *arguments, **more)
     output, _ = process.communicate(timeout=300)
     return process.returncode, output
+
+
+def results(folder: Path) -> dict:
+    """The results of the study that ran in ``folder``."""
+    return json.loads((folder / 'out' / 'results.json').read_text())
+
+
+def copy(finished: Path, folder: Path) -> Path:
+    """Copy what a study left to ``folder``, and give that."""
+    shutil.copytree(finished / 'out', folder / 'out')
+    return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Optional
 
 from mmengine.hooks import Hook
@@ -66,13 +67,12 @@ class CascadeHook(Hook):
         *_, last = self.phases
         if self.phases[last].get('train') is not None:
             raise ValueError(f"the last phase, '{last}', trains the whole student")
-        for schedulers in _lists(runner.param_schedulers):
-            for scheduler in schedulers:
-                if getattr(scheduler, 'lengths', self.lengths) != self.lengths:
-                    raise ValueError(
-                        f'the phases of the cascade last {self.lengths} epochs, those '
-                        f'of {type(scheduler).__name__} {scheduler.lengths}'
-                    )
+        for scheduler in chain(*_lists(runner.param_schedulers)):
+            if getattr(scheduler, 'lengths', self.lengths) != self.lengths:
+                raise ValueError(
+                    f'the phases of the cascade last {self.lengths} epochs, those '
+                    f'of {type(scheduler).__name__} {scheduler.lengths}'
+                )
         self._check_rates(runner)
         model.train()  # in which backbones freeze their first stages
         # the optimizer holds these, whatever a phase freezes
@@ -139,21 +139,17 @@ class CascadeHook(Hook):
     def _check_rates(self, runner: Runner) -> None:
         """Refuse rates of phases that no scheduler sets."""
         rates = {name: phase.get('lr', 1.0) for name, phase in self.phases.items()}
-        read = [
-            scheduler.factors
-            for schedulers in _lists(runner.param_schedulers)
-            for scheduler in schedulers
-            if isinstance(scheduler, PhaseLR)
-        ]
+        schedulers = chain(*_lists(runner.param_schedulers))
+        read = [s.factors for s in schedulers if isinstance(s, PhaseLR)]
         if any(rate != 1 for rate in rates.values()) and rates not in read:
             raise ValueError(
                 f'the phases have the rates {rates}, and no scheduler sets them; add '
                 "dict(type='mmvkd.PhaseLR', phases=…) with the same phases to "
                 'param_scheduler'
             )
-        for schedulers in _lists(runner.param_schedulers):
-            if any(isinstance(s, PhaseLR) and not s.is_constant for s in schedulers):
-                for scheduler in schedulers:
+        for together in _lists(runner.param_schedulers):
+            if any(isinstance(s, PhaseLR) and not s.is_constant for s in together):
+                for scheduler in together:
                     _check_floor(scheduler)
 
     def _modules(self, model: VideoDistiller, name: str) -> Optional[tuple[str, ...]]:
@@ -210,6 +206,7 @@ def _check_heads(model: VideoDistiller, name: str, phase: Mapping[str, Any]) -> 
 
 
 def _lists(schedulers: Any) -> list[list[Any]]:
+    """The schedulers of a Runner, those of each optimizer together."""
     if isinstance(schedulers, Mapping):
         return list(schedulers.values())
     return [schedulers or []]

@@ -1,4 +1,4 @@
-"""Seeds the model's generators before each iteration."""
+"""The Runner's side of SeededDataset: seeds iterations, reports clips it replaced."""
 
 from __future__ import annotations
 

@@ -10,8 +10,10 @@ from mmaction.models.heads import BaseHead
 from mmaction.models.recognizers import BaseRecognizer
 from torch import nn
 
+from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.outputs import ModelCard
 from mmvkd.models.recognizers import is_multi_label
+from mmvkd.models.teachers import Peer, Teacher
 
 # terms that belong to no head, but to the label losses and the balancer
 _TAKEN = ('cls', 'aux', 'scales')
@@ -61,6 +63,48 @@ def check_types(kind: str, configs: Mapping[str, Any]) -> None:
             near = get_close_matches(name, typed, cutoff=0.5) or typed
             others = f'; there is {", ".join(near)}' if near else ''
             raise ValueError(f"{kind} '{name}' has no type, but {config}{others}")
+
+
+def check_head(
+    name: str, head: DistillationHead, teachers: Mapping[str, Teacher]
+) -> None:
+    """Refuse a head whose name or teachers do not fit.
+
+    Args:
+        name: Of the head.
+        head: The head.
+        teachers: Those it has chosen, by name.
+
+    Raises:
+        ValueError: for a name with ``loss`` in it, no teacher, or one that learns
+            (``mutual``) and cannot through this head.
+    """
+    if 'loss' in name:
+        raise ValueError(
+            f"head '{name}': MMEngine sums every key with 'loss' in it; "
+            'give the head another name'
+        )
+    if not teachers:
+        raise ValueError(f"head '{name}' has no teacher; add one to `teachers`")
+    if head.one_way and any(isinstance(t, Peer) for t in teachers.values()):
+        raise ValueError(
+            f"head '{name}' is a {type(head).__name__}, from which no teacher "
+            f'can learn (mutual=True): {head.one_way}'
+        )
+
+
+def check_diagnostics(name: str, head: DistillationHead) -> None:
+    """Refuse a head that logs what MMEngine would take for a loss.
+
+    Raises:
+        ValueError: for a diagnostic with ``loss`` in its name.
+    """
+    for term in head.diagnostics:
+        if 'loss' in term:
+            raise ValueError(
+                f"head '{name}' logs '{term}': MMEngine sums every key with "
+                "'loss' in it; give the teacher another name"
+            )
 
 
 def check_keys(keys: Sequence[str]) -> None:

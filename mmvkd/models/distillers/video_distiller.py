@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from mmvkd.models.distillers.checks import (
     check_can_learn,
+    check_diagnostics,
+    check_head,
     check_keys,
     check_loss,
     check_types,
@@ -155,25 +157,13 @@ class VideoDistiller(BaseModel):
             t: {} for t in self.teachers
         }
         for name, head in self.heads.items():
-            if 'loss' in name:
-                raise ValueError(
-                    f"head '{name}': MMEngine sums every key with 'loss' in it; "
-                    'give the head another name'
-                )
-            self._teachers_of[name] = head.choose(tuple(self.teachers))
-            if not self._teachers_of[name]:
-                raise ValueError(f"head '{name}' has no teacher; add one to `teachers`")
-            chosen = [self.teachers[t] for t in self._teachers_of[name]]
-            if head.one_way and any(isinstance(t, Peer) for t in chosen):
-                raise ValueError(
-                    f"head '{name}' is a {type(head).__name__}, from which no teacher "
-                    f'can learn (mutual=True): {head.one_way}'
-                )
-            head.meet(
-                self.student, {t: self.teachers[t] for t in self._teachers_of[name]}
-            )
+            chosen = head.choose(tuple(self.teachers))
+            teachers = {t: self.teachers[t] for t in chosen}
+            check_head(name, head, teachers)
+            self._teachers_of[name] = chosen
+            head.meet(self.student, teachers)
             _add_taps(student_taps, head.student_taps())
-            for teacher in self._teachers_of[name]:
+            for teacher in chosen:
                 _add_taps(teacher_taps[teacher], head.teacher_taps(teacher))
         self.reader = TapReader(self.student, tuple(student_taps), student_taps)
         card = probe('student', self.student, self.view, self.reader)
@@ -183,12 +173,7 @@ class VideoDistiller(BaseModel):
         }
         for name, head in self.heads.items():
             head.attach(card, {t: self.cards[t] for t in self._teachers_of[name]})
-            for term in head.diagnostics:
-                if 'loss' in term:
-                    raise ValueError(
-                        f"head '{name}' logs '{term}': MMEngine sums every key with "
-                        "'loss' in it; give the teacher another name"
-                    )
+            check_diagnostics(name, head)
         heads = self.heads.items()
         terms = [_key(name, term) for name, h in heads for term in h.terms]
         of_labels = [_key(name, term) for name, h in heads for term in h.label_terms]
@@ -319,19 +304,19 @@ class VideoDistiller(BaseModel):
         views.clear()
         student, label = self.run_student(clip, data_samples, targets)
         # after the student, so that it draws the same random numbers as it would alone
-        learning = {
+        of_partners = {
             name: partner.run_student(others[name], data_samples, targets)
             for name, partner in self.partners.items()
         }
-        teachers.update({name: each.detached() for name, (each, _) in learning.items()})
+        teachers.update({name: o.detached() for name, (o, _) in of_partners.items()})
         for outputs in teachers.values():
             outputs.wait()
         if self.bank is not None:
             self.bank.observe(data_samples, student, teachers)
         entries = self._objective(student, label, teachers, targets)
-        peer = dict(student=student.detached())
-        for name, learned in learning.items():
-            back = self.partners[name]._objective(*learned, peer, targets)
+        their_teacher = dict(student=student.detached())
+        for name, own in of_partners.items():
+            back = self.partners[name]._objective(*own, their_teacher, targets)
             entries.update({f'{name}_{key}': value for key, value in back.items()})
         return entries
 

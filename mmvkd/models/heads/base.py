@@ -112,6 +112,11 @@ class DistillationHead(nn.Module):
         )
         return dict([name_and_layout(tap)]) if tap is not None else {}
 
+    def tap_of(self, teacher: Optional[str] = None) -> str:
+        """The only tap of a teacher, or of the student if it is None."""
+        (tap,) = self.student_taps() if teacher is None else self.teacher_taps(teacher)
+        return tap
+
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Check the models and build what is trained with them, before training.
 

@@ -42,15 +42,12 @@ class FitNetsHead(DistillationHead):
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Build the connectors."""
-        (self._student_tap,) = self.student_taps()
-        self._taps: dict[str, str] = {}
         for name, card in teachers.items():
-            (self._taps[name],) = self.teacher_taps(name)
             self.connectors[name] = MODELS.build(
                 dict(
                     self.connector,
-                    in_channels=student.shapes[self._student_tap][0],
-                    out_channels=card.shapes[self._taps[name]][0],
+                    in_channels=student.shapes[self.tap_of()][0],
+                    out_channels=card.shapes[self.tap_of(name)][0],
                 )
             )
 
@@ -58,11 +55,11 @@ class FitNetsHead(DistillationHead):
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
         """One term, averaged over the teachers."""
-        feature = student.features[self._student_tap]
+        feature = student.features[self.tap_of()]
         terms = []
         for name, outputs in teachers.items():
             # sizes first: the connector then works on the smaller map
-            mapped, target = match_size(feature, outputs.features[self._taps[name]])
+            mapped, target = match_size(feature, outputs.features[self.tap_of(name)])
             mapped = self.connectors[name](mapped)
             terms.append(clip_mean(feature_mse(mapped, target, self.normalize)))
         return {'': torch.stack(terms).mean()}

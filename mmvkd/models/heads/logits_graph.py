@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import LogitsHead, of_label
+from mmvkd.models.heads.base import DistillationHead, check_classes, of_label
 from mmvkd.models.heads.edge_network import EdgeNetwork
 from mmvkd.models.losses import (
     binary_transport,
@@ -30,7 +30,7 @@ _MOMENTUM = 0.9
 
 
 @MODELS.register_module()
-class LogitsGraphHead(LogitsHead):
+class LogitsGraphHead(DistillationHead):
     r"""Matches the student to a graph of teachers by optimal transport.
 
     After arXiv 1804.10069; our reading. With :math:`p_k` the softened distribution of
@@ -116,7 +116,7 @@ class LogitsGraphHead(LogitsHead):
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Refuse models whose logits do not compare, and build the edge network."""
-        super().attach(student, teachers)
+        check_classes(type(self).__name__, student, teachers, 'use a feature head')
         count = len(teachers)
         if count > 1 and self.self_loop is not None and self.self_loop < 1 / count:
             raise ValueError(

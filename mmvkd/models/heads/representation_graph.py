@@ -120,25 +120,23 @@ class RepresentationGraphHead(DistillationHead):
             ValueError: if edges are to be learned for multi-label models or teachers
                 of other classes, or a teacher's name has a ``+``.
         """
-        (self._student_tap,) = self.student_taps()
         names = list(teachers)
         if any('+' in name for name in names):
             raise ValueError(
                 f"a pair is logged as A+B, so no teacher's name has a +: "
                 f'{", ".join(names)}'
             )
-        self._taps = {name: next(iter(self.teacher_taps(name))) for name in names}
         # a lone teacher is paired with itself through a second sketch
         self._sides = names if len(names) > 1 else 2 * names
         self._pairs = list(combinations(range(len(self._sides)), 2))
         generator = torch.Generator().manual_seed(self.seed)
         for side, name in enumerate(self._sides):
-            channels = teachers[name].shapes[self._taps[name]][0]
+            channels = teachers[name].shapes[self.tap_of(name)][0]
             sketch = draw_sketch(channels, self.dim, generator)
             self.register_buffer(f'place_{side}', sketch.place)
             self.register_buffer(f'sign_{side}', sketch.sign)
         pairs = len(self._pairs)
-        channels = student.shapes[self._student_tap][0]
+        channels = student.shapes[self.tap_of()][0]
         self.projection = nn.Linear(channels, pairs * self.dim)
         if self.edges == 'learned':
             user = f"{type(self).__name__} with edges='learned'"
@@ -159,7 +157,7 @@ class RepresentationGraphHead(DistillationHead):
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
         """The matching term, the term of learned edges, and the edges for the log."""
-        feature = student.features[self._student_tap].float()
+        feature = student.features[self.tap_of()].float()
         # [N, T', E, D]
         theirs = self._ensembled(teachers, feature.shape[2])
         feature = pooled(feature, (theirs.shape[1], 1, 1)).flatten(2).mT
@@ -202,19 +200,20 @@ class RepresentationGraphHead(DistillationHead):
             length: Frames of the student's feature.
         """
         features = {
-            name: outputs.features[self._taps[name]]
+            name: outputs.features[self.tap_of(name)]
             for name, outputs in teachers.items()
         }
-        size = [min(sides) for sides in zip(*(x.shape[2:] for x in features.values()))]
-        frames = min(length, size[0]) if self.pool == 'frame' else 1
+        time, *area = map(min, zip(*(x.shape[2:] for x in features.values())))
+        frames = 1
         if self.pool == 'frame':
-            size[0] = frames
-        # [N·T', C, positions]
-        maps = {
-            name: pooled(x.float(), size).unflatten(2, (frames, -1)).transpose(1, 2)
+            frames = time = min(time, length)
+        # [N, C, T', T / T', H, W]
+        parts = {
+            name: pooled(x.float(), (time, *area)).unflatten(2, (frames, -1))
             for name, x in features.items()
         }
-        maps = {name: x.flatten(0, 1).flatten(2) for name, x in maps.items()}
+        # [N·T', C, positions]
+        maps = {t: x.transpose(1, 2).flatten(0, 1).flatten(2) for t, x in parts.items()}
         sketches = [
             Sketch(getattr(self, f'place_{side}'), getattr(self, f'sign_{side}'))
             for side in range(len(self._sides))

@@ -85,12 +85,9 @@ class SpectrumHead(DistillationHead):
         Raises:
             ValueError: if a feature has a single frame.
         """
-        (self._student_tap,) = self.student_taps()
-        self._taps: dict[str, str] = {}
-        own = _moving(student, self._student_tap)
+        own = _moving(student, self.tap_of())
         for name, card in teachers.items():
-            (self._taps[name],) = self.teacher_taps(name)
-            theirs = _moving(card, self._taps[name])
+            theirs = _moving(card, self.tap_of(name))
             if set(self.terms) != {_ANY_CHANNELS}:
                 self.connectors[name] = MODELS.build(
                     dict(self.connector, in_channels=own, out_channels=theirs)
@@ -104,16 +101,15 @@ class SpectrumHead(DistillationHead):
         Raises:
             ValueError: if a feature of these clips has a single frame.
         """
-        frames = student.features[self._student_tap].shape[2]
-        if frames < 2:
-            raise ValueError(_still(self._student_tap, 'student', frames))
-        feature = coarse(student.features[self._student_tap], self.grid)
+        feature = coarse(student.features[self.tap_of()], self.grid)
+        if feature.shape[2] < 2:
+            raise ValueError(_still(self.tap_of(), 'student', feature.shape[2]))
         found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
         for name, outputs in teachers.items():
             # sizes first: the connector then works on the smaller map
-            theirs = coarse(outputs.features[self._taps[name]], self.grid)
+            theirs = coarse(outputs.features[self.tap_of(name)], self.grid)
             if theirs.shape[2] < 2:
-                raise ValueError(_still(self._taps[name], name, theirs.shape[2]))
+                raise ValueError(_still(self.tap_of(name), name, theirs.shape[2]))
             plain, target = match_size(feature, theirs)
             if name in self.connectors:
                 mapped = self.connectors[name](plain)

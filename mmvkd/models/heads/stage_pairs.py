@@ -93,11 +93,11 @@ def _cut(cuts: Optional[Cuts], teacher: Optional[str], model: Any) -> dict[str, 
 
 def _named(cut: Mapping[str, Any], teacher: Optional[str]) -> _Taps:
     """The taps that an entry of the cuts names for the student, or for a teacher."""
-    side = cut['student']
-    if teacher is not None:
-        side = of_teacher(cut.get('teacher', side), teacher, 'substages')
-    one = isinstance(side, (str, Mapping))
-    return [name_and_layout(tap) for tap in ([side] if one else side)]
+    own = cut['student']
+    theirs = cut.get('teacher', own)
+    taps = own if teacher is None else of_teacher(theirs, teacher, 'substages')
+    one = isinstance(taps, (str, Mapping))
+    return [name_and_layout(tap) for tap in ([taps] if one else taps)]
 
 
 def _flat(stages: Mapping[str, _Taps]) -> dict[str, Optional[str]]:
