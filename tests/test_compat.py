@@ -72,6 +72,27 @@ def scratch():
     MobileNetV2TSM(pretrained=None).init_weights()
     ResNetTSM(depth=18, pretrained=None).init_weights()
 
+def tpn():
+    from types import SimpleNamespace
+    from mmaction.models.heads import TPNHead
+    from mmaction.models.necks.tpn import AuxHead
+    head = TPNHead(num_classes=2, in_channels=4).eval()
+    clip = torch.rand(1, 4, 1, 2, 2)
+    with torch.no_grad():
+        head(clip, fcn_test=True)
+        head.fc_cls.weight.mul_(-3)
+        scores = head(clip, fcn_test=True)
+        expected = head.fc_cls(clip.mean((2, 3, 4)))
+    assert torch.allclose(scores, expected, atol=1e-6), 'scores of then'
+    aux = AuxHead(in_channels=4, out_channels=2).eval()
+    for label in (torch.tensor([1]), torch.tensor([0.0, 1.0])):
+        sample = SimpleNamespace(gt_label=label)
+        losses = [
+            aux.loss(clip.repeat(n, 1, 2, 2, 2), n * [sample])['loss_aux'].item()
+            for n in (1, 2)
+        ]
+        assert abs(losses[0] - losses[1]) < 1e-6
+
 def config_text():
     import yapf.yapflib.yapf_api as yapf
     from mmengine.config import Config
@@ -95,6 +116,7 @@ USES = dict(
     restore_numpy_names=numpy_names,
     skip_unfit_multimodal=models,
     mend_backbones_from_scratch=scratch,
+    mend_tpn=tpn,
     remember_config_text=config_text,
     resolve_config_names=inherited,
 )
@@ -184,6 +206,7 @@ def test_a_stack_with_every_gap_works_with_all_mends(
         ('restore_numpy_names', 'np.Inf'),
         ('skip_unfit_multimodal', 'transformers'),
         ('mend_backbones_from_scratch', "got 'NoneType'"),
+        ('mend_tpn', 'scores of then'),
         ('remember_config_text', 'formatted 2 times'),
         ('resolve_config_names', 'does not support to load mmvkd config'),
     ],

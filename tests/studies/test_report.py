@@ -305,14 +305,14 @@ def test_curves_of_epochs_of_different_lengths_are_over_steps() -> None:
     found = results()
     assert drawn('curves', found).axes[0].get_xlabel() == 'epoch'
     runs = {name: run for name, run in found['runs'].items() if 'curve' in run}
-    for name, run in runs.items():
-        for point in run['curve']:
+    for name, found_run in runs.items():
+        for point in found_run['curve']:
             point['iter'] = point['epoch'] * (6 if name.startswith('student') else 53)
     axes = drawn('curves', found).axes[0]
     assert axes.get_xlabel() == 'step'
     assert {max(line.get_xdata()) for line in axes.lines} == {12 * 6, 12 * 53}
-    for run in runs.values():
-        for point in run['curve']:
+    for found_run in runs.values():
+        for point in found_run['curve']:
             point['iter'] = point['epoch'] * 53
     assert drawn('curves', found).axes[0].get_xlabel() == 'epoch'
 

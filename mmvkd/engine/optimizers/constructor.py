@@ -72,7 +72,7 @@ class DistillOptimWrapperConstructor:
                 groups = self(partner).optimizer.param_groups
             except Exception as error:
                 raise ValueError(
-                    f"{self.student_constructor} cannot group the parameters of teacher "
+                    f'{self.student_constructor} cannot group the parameters of teacher '
                     f"'{name}', which is to learn: {type(error).__name__} {error}"
                 ) from error
             for group in groups:
