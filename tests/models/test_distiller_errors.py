@@ -116,7 +116,7 @@ def test_several_modalities_are_refused() -> None:
 
 def test_batches_of_several_loaders_are_refused() -> None:
     data = (batch(), batch())
-    with pytest.raises(TypeError, match='a step has 2 batches.* takes one'):
+    with pytest.raises(TypeError, match=r'a step has 2 batches.* takes one'):
         build(config()).data_preprocessor(data, training=True)
 
 

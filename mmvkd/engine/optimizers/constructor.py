@@ -72,8 +72,9 @@ class DistillOptimWrapperConstructor:
                 groups = self(partner).optimizer.param_groups
             except Exception as error:
                 raise ValueError(
-                    f'{self.student_constructor} cannot group the parameters of teacher '
-                    f"'{name}', which is to learn: {type(error).__name__} {error}"
+                    f'{self.student_constructor} cannot group the parameters of '
+                    f"teacher '{name}', which is to learn: "
+                    f'{type(error).__name__} {error}'
                 ) from error
             for group in groups:
                 wrapper.optimizer.add_param_group(group)

@@ -39,8 +39,8 @@ class DistillPreprocessor(BaseDataPreprocessor):
             return self.student(data, training)
         if not isinstance(data, Mapping):
             raise TypeError(
-                f'a step has {len(data)} batches, as of MultiLoaderEpochBasedTrainLoop; '
-                'distillation takes one'
+                f'a step has {len(data)} batches, as MultiLoaderEpochBasedTrainLoop '
+                'gives it; distillation takes one'
             )
         targets = self.read_targets(data['data_samples'])
         data = self.cast_data(data)
