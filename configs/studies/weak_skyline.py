@@ -31,10 +31,8 @@ _rows = dict(
     dist=('DIST', _base_._tsm, _weak),
     staged_refined=('staged, labels refined', _base_._online, _refined),
     zscore_kd=('z-scored KD', _base_._tsm, _weak),
-    dist_refined=('DIST, labels refined', _base_._tsm, _refined),
     collaborative=('collaborative', _base_._tsm, _weak),
     kd=('KD', _base_._tsm, _weak),
-    staged=('staged', _base_._online, _weak),
 )
 methods = dict(
     **{
