@@ -58,7 +58,7 @@ def by_stage(
     if empty or not stages:
         stage = _listed(empty) or 'any numbered stage'
         raise ValueError(
-            f"'{model}' has no convolution in {stage}; name some for `stages`: "
+            f"'{model}' has no convolution in {stage}; name one in `stages`: "
             f'it has {_listed(list(found)) or "none at all"}'
         )
     return stages

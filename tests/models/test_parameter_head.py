@@ -168,9 +168,9 @@ def test_other_numbers_of_stages_are_told() -> None:
 
 def test_a_stage_without_convolution_is_told() -> None:
     own = Model(layer1=nn.Conv2d(3, 8, 3))
-    with pytest.raises(ValueError, match=r"'student' has no convolution in layer9; it"):
+    with pytest.raises(ValueError, match=r"'student' has no convolution in layer9; nam"):
         attached(own, own, stages=dict(layer9='layer1'))
-    with pytest.raises(ValueError, match=r"'t' has no convolution in layer8; it has"):
+    with pytest.raises(ValueError, match=r"'t' has no convolution in layer8; name one"):
         attached(own, own, stages=dict(layer1='layer8'))
 
 

@@ -20,7 +20,8 @@ from mmvkd.studies.summary import Row, Table, tables
 from mmvkd.visualization.pictures import COLORS, png
 
 _ROOT = Path(__file__).parents[2]
-PUBLISHED = sorted((_ROOT / 'configs' / 'studies' / 'results').iterdir())
+_RESULTS = _ROOT / 'configs' / 'studies' / 'results'
+PUBLISHED = sorted(folder for folder in _RESULTS.iterdir() if folder.is_dir())
 
 
 def table(found: dict[str, Any]) -> tuple[Table, dict[str, Row]]:
