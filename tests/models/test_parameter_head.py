@@ -168,7 +168,7 @@ def test_other_numbers_of_stages_are_told() -> None:
 
 def test_a_stage_without_convolution_is_told() -> None:
     own = Model(layer1=nn.Conv2d(3, 8, 3))
-    with pytest.raises(ValueError, match=r"'student' has no convolution in layer9; nam"):
+    with pytest.raises(ValueError, match=r"'student' has no convolution in layer9"):
         attached(own, own, stages=dict(layer9='layer1'))
     with pytest.raises(ValueError, match=r"'t' has no convolution in layer8; name one"):
         attached(own, own, stages=dict(layer1='layer8'))
