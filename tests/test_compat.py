@@ -205,7 +205,7 @@ def test_a_stack_with_every_gap_works_with_all_mends(
         ('allow_mmengine_checkpoints', 'HistoryBuffer'),
         ('restore_numpy_names', 'np.Inf'),
         ('skip_unfit_multimodal', 'transformers'),
-        ('mend_backbones_from_scratch', "got 'NoneType'"),
+        ('mend_backbones_from_scratch', 'expected string or bytes-like object'),
         ('mend_tpn', 'scores of then'),
         ('remember_config_text', 'formatted 2 times'),
         ('resolve_config_names', 'does not support to load mmvkd config'),

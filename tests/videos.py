@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 import cv2
 import numpy as np
+import pytest
 
 CLASSES = 4
 
@@ -67,6 +68,8 @@ def encode(
         if times is not None:
             encoder.time_base = Fraction(1, 1000)
         if turned:
+            if not hasattr(stream, 'set_display_rotation'):
+                pytest.skip(f'PyAV {av.__version__} writes no rotation')
             stream.set_display_rotation(turned)
         for t in range(frames):
             image = np.roll(scene, (t, 2 * t), (0, 1))[:height, :width].copy()
