@@ -322,9 +322,11 @@ def _mend_tpn_head(module: types.ModuleType) -> None:
 
 
 def _mend_tpn_aux(module: types.ModuleType) -> None:
+    import torch
+
     def loss(self: Any, x: Any, data_samples: Any) -> dict[str, Any]:
         """The auxiliary loss of labels, (N, 1), or of soft ones, (N, classes)."""
-        labels = vars(module)['torch'].stack([s.gt_label for s in data_samples])
+        labels = torch.stack([sample.gt_label for sample in data_samples])
         if labels.shape[1:] == (1,):
             labels = labels.squeeze(1)
         scores = self(x)
