@@ -1,16 +1,19 @@
-"""Exports a student as a checkpoint that needs nothing of this project."""
+"""Exports a student as files that need nothing of this project."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from mmaction.models import BaseRecognizer
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmvkd.evaluation.complexity import input_shape
 from mmvkd.files import replacing
 from mmvkd.models.recognizers import (
     find_checkpoint,
@@ -20,6 +23,7 @@ from mmvkd.models.recognizers import (
     student_config,
     without_pretrained,
 )
+from mmvkd.models.views import ClipView, to_clip
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -45,26 +49,94 @@ def export_student(
         RuntimeError: If it is unreadable, or does not fit ``config``.
         ValueError: If it holds no student.
     """
-    found = find_checkpoint(source)
-    if found is None:
-        raise FileNotFoundError(f"checkpoint '{source}' is missing")
-    source = found
-    if Path(target).exists() and Path(target).samefile(source):
-        raise ValueError(f"'{target}' is the checkpoint itself; name another file")
-    checkpoint = read_checkpoint(source)
+    source, checkpoint = _read(source, target)
     state = _student_state(source, checkpoint)
     if config is not None:
-        init_default_scope(config.get('default_scope') or 'mmaction')
-        model = MODELS.build(without_pretrained(student_config(config)))
-        problem = mismatch(model, state)
-        if problem:
-            raise RuntimeError(
-                f"checkpoint '{source}' does not fit the config's recognizer: {problem}"
-            )
+        _recognizer(source, state, config)
     exported = dict(state_dict=state, meta=_plain_meta(checkpoint.get('meta')))
     with replacing(Path(target)) as temporary:
         torch.save(exported, temporary)
     return exported
+
+
+def export_program(
+    source: str,
+    target: str,
+    config: Mapping[str, Any],
+    shape: Optional[Sequence[int]] = None,
+) -> torch.export.ExportedProgram:
+    """Write the student as a program of ``torch.export``, which needs torch alone.
+
+    It maps the frames of one view, uint8 (1, T, C, H, W) or for 3-D recognizers
+    (1, 1, C, T, H, W) as the validation pipeline packs them, to class scores (1, M) as
+    the recognizer's test gives them. Normalization is part of it.
+
+    Args:
+        source: A checkpoint of a distiller or of a plain recognizer.
+        target: The file to write, by custom ``.pt2``.
+        config: Of the recognizer, or of a distiller with it as the student.
+        shape: As :func:`~mmvkd.evaluation.complexity.complexity` takes it. Default: one
+            view of the validation pipeline.
+
+    Raises:
+        FileNotFoundError: If there is no ``source``.
+        RuntimeError: If it is unreadable, or does not fit ``config``.
+        ValueError: If it holds no student, or the shape does not fit.
+        TypeError: If the recognizer is not one of frames.
+    """
+    source, checkpoint = _read(source, target)
+    model = _recognizer(source, _student_state(source, checkpoint), config)
+    frames = torch.zeros(input_shape(model, config, shape), dtype=torch.uint8)
+    module = _Program(model).eval()
+    with torch.no_grad():
+        module(frames)  # makes the constants of its view, which tracing must not
+        program = torch.export.export(module, (frames,), strict=False)
+    written = io.BytesIO()
+    torch.export.save(program, written)
+    with replacing(Path(target)) as temporary:
+        temporary.write_bytes(written.getvalue())
+    return program
+
+
+class _Program(nn.Module):
+    """A recognizer as a function from frames to class scores, as its test has them."""
+
+    def __init__(self, recognizer: BaseRecognizer) -> None:
+        super().__init__()
+        self.recognizer = recognizer
+        self.view = ClipView.of(recognizer)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        inputs = self.view(to_clip(frames, self.view.format_shape))
+        features, settings = self.recognizer.extract_feat(inputs, test_mode=True)
+        head = self.recognizer.cls_head
+        scores = head(features, **settings)
+        return head.average_clip(scores, num_segs=len(scores))
+
+
+def _read(source: str, target: str) -> tuple[str, Any]:
+    """The file that ``source`` stands for, and what it holds."""
+    found = find_checkpoint(source)
+    if found is None:
+        raise FileNotFoundError(f"checkpoint '{source}' is missing")
+    if Path(target).exists() and Path(target).samefile(found):
+        raise ValueError(f"'{target}' is the checkpoint itself; name another file")
+    return found, read_checkpoint(found)
+
+
+def _recognizer(
+    source: str, state: Mapping[str, Tensor], config: Mapping[str, Any]
+) -> BaseRecognizer:
+    """The config's recognizer with these weights, which must fit it."""
+    init_default_scope(config.get('default_scope') or 'mmaction')
+    model = MODELS.build(without_pretrained(student_config(config)))
+    problem = mismatch(model, state)
+    if problem:
+        raise RuntimeError(
+            f"checkpoint '{source}' does not fit the config's recognizer: {problem}"
+        )
+    model.load_state_dict(state)
+    return model
 
 
 def _student_state(source: str, checkpoint: Any) -> dict[str, Tensor]:

@@ -64,22 +64,8 @@ def complexity(
     settings = student_config(config)
     if 'backbone' not in settings:
         raise TypeError(f'a {settings.get("type")} is not a recognizer: no backbone')
-    model = MODELS.build(without_pretrained(settings))
-    if not isinstance(model, (Recognizer2D, Recognizer3D)):
-        raise TypeError(
-            f'a {type(model).__name__} does not recognize clips of frames, as '
-            'Recognizer2D and Recognizer3D do'
-        )
-    shape = tuple(shape or ())
-    if min(shape, default=1) < 1:
-        raise ValueError(f'a shape of {shape}; each number is 1 or more')
-    solid = isinstance(model, Recognizer3D)
-    if len(shape) == (4 if solid else 5):
-        kind = type(model).__name__
-        expected = 'views C T H W' if solid else 'T C H W'
-        raise ValueError(f'a {kind} takes a shape {expected}, not {len(shape)} numbers')
-    model.eval()
-    inputs = torch.zeros((1, *view_shape(config, shape)))
+    model = MODELS.build(without_pretrained(settings)).eval()
+    inputs = torch.zeros(input_shape(model, config, shape))
     analyzer = FlopAnalyzer(_Forward(model), (inputs,))
     analyzer.unsupported_ops_warnings(False)
     return Complexity(
@@ -100,6 +86,33 @@ def cpu_latency(model: BaseRecognizer, inputs: Tensor, repeats: int = 10) -> flo
             forward(inputs)
             times.append(time.perf_counter() - start)
     return statistics.median(times[2:]) * 1e3
+
+
+def input_shape(
+    model: BaseRecognizer,
+    config: Mapping[str, Any],
+    shape: Optional[Sequence[int]] = None,
+) -> tuple[int, ...]:
+    """The shape of one view of one clip, batch included; see :func:`complexity`.
+
+    Raises:
+        ValueError: If the shape is not given and cannot be inferred, or does not fit.
+        TypeError: If the model is no recognizer of frames.
+    """
+    if not isinstance(model, (Recognizer2D, Recognizer3D)):
+        raise TypeError(
+            f'a {type(model).__name__} does not recognize clips of frames, as '
+            'Recognizer2D and Recognizer3D do'
+        )
+    shape = tuple(shape or ())
+    if min(shape, default=1) < 1:
+        raise ValueError(f'a shape of {shape}; each number is 1 or more')
+    solid = isinstance(model, Recognizer3D)
+    if len(shape) == (4 if solid else 5):
+        kind = type(model).__name__
+        expected = 'views C T H W' if solid else 'T C H W'
+        raise ValueError(f'a {kind} takes a shape {expected}, not {len(shape)} numbers')
+    return (1, *view_shape(config, shape))
 
 
 def view_shape(

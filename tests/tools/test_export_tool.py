@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, MODELS
+from mmaction.structures import ActionDataSample
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+from recognizer_toys import file_of, plain, tiny_slowfast
 from small_project import Project, tool
+from torch import Tensor
 from toys import tiny_tsm
 
 export = tool('export_student')
@@ -22,6 +27,14 @@ assert type(saved) is dict and type(saved['state_dict']) is dict
 assert all(type(x) is torch.Tensor for x in saved['state_dict'].values())
 assert 'mmvkd' not in sys.modules and 'mmengine' not in sys.modules
 print(len(saved['state_dict']))
+"""
+
+RUN = """
+import sys, torch
+program = torch.export.load(sys.argv[1]).module()
+clips = torch.load(sys.argv[2], weights_only=True)
+assert 'mmaction' not in sys.modules and 'mmengine' not in sys.modules
+torch.save([program(clip[None]) for clip in clips], sys.argv[3])
 """
 
 
@@ -115,4 +128,85 @@ def test_a_student_of_another_config_is_refused(
     with pytest.raises(SystemExit):
         export([checkpoint, str(out), '--config', other])
     assert 'checkpoint (4, 512), model (6, 512)' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def predicted(model: torch.nn.Module, frames: Tensor) -> Tensor:
+    """Class scores (1, M) by the recognizer's own test step."""
+    samples = [ActionDataSample()]
+    return model.test_step(dict(inputs=[frames], data_samples=samples))[0].pred_score
+
+
+def run_alone(program: Path, clips: list[Tensor], folder: Path) -> list[Tensor]:
+    """Class scores by the program in a process that has torch alone."""
+    frames, scores = folder / 'frames.pt', folder / 'scores.pt'
+    torch.save(clips, frames)
+    command = [sys.executable, '-c', RUN, str(program), str(frames), str(scores)]
+    subprocess.run(command, check=True)
+    return torch.load(scores, weights_only=True)
+
+
+def test_a_program_of_real_frames_needs_torch_alone(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    out, config = tmp_path / 'student.pt2', project.distiller('distilled')
+    export([checkpoint, str(out), '--config', config])
+    plain_config = Config.fromfile(project.config('plain'))
+    dataset = DATASETS.build(plain_config.test_dataloader.dataset)
+    clips = [dataset[index]['inputs'] for index in range(len(dataset))]
+    model = MODELS.build(plain_config.model).eval()
+    load_checkpoint(model, checkpoint)
+    scores = run_alone(out, clips, tmp_path)
+    assert len(scores) == 6
+    for clip, found in zip(clips, scores):
+        torch.testing.assert_close(found[0], predicted(model, clip))
+
+
+def test_a_program_of_a_3d_student(project: Project, tmp_path: Path) -> None:
+    model = plain(tiny_slowfast()).eval()
+    source = file_of(model, tmp_path / 'slowfast.pth')
+    config = project.config('slowfast', model=tiny_slowfast())
+    out = tmp_path / 'slowfast.pt2'
+    export([source, str(out), '--config', config, '--shape', '1', '3', '8', '32', '32'])
+    clip = torch.randint(0, 256, (1, 3, 8, 32, 32), dtype=torch.uint8)
+    [scores] = run_alone(out, [clip], tmp_path)
+    torch.testing.assert_close(scores[0], predicted(model, clip))
+
+
+def test_a_program_becomes_onnx(
+    project: Project, checkpoint: str, tmp_path: Path
+) -> None:
+    pytest.importorskip('onnxscript', reason='onnxscript makes ONNX files')
+    runtime = pytest.importorskip('onnxruntime', reason='onnxruntime runs ONNX files')
+    program, out = tmp_path / 'student.pt2', tmp_path / 'student.onnx'
+    export([checkpoint, str(program), '--config', project.distiller('distilled')])
+    exported = torch.export.load(program)
+    torch.onnx.export(exported, f=str(out), dynamo=True)
+    frames = torch.randint_like(exported.example_inputs[0][0], 256)
+    session = runtime.InferenceSession(out)
+    name = session.get_inputs()[0].name
+    found = torch.from_numpy(session.run(None, {name: frames.numpy()})[0])
+    torch.testing.assert_close(found, exported.module()(frames).detach())
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([], 'a program needs its --config'),
+        (['--config', 'CONFIG', '--shape', '1', '3', '8', '32', '32'], 'T C H W'),
+    ],
+)
+def test_a_program_without_config_or_of_another_shape_is_refused(
+    project: Project,
+    checkpoint: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    arguments: list[str],
+    message: str,
+) -> None:
+    config, out = project.distiller('distilled'), tmp_path / 'student.pt2'
+    given = [config if word == 'CONFIG' else word for word in arguments]
+    with pytest.raises(SystemExit):
+        export([checkpoint, str(out), *given])
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
     assert not out.exists()
