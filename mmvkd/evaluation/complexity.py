@@ -15,11 +15,14 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmvkd.models.recognizers import student_config, without_pretrained
+from mmvkd.models.recognizers import (
+    pipeline_of,
+    student_config,
+    without_pretrained,
+)
 from mmvkd.registry import short_type
 
 _CROPS = ('CenterCrop', 'ThreeCrop', 'TenCrop', 'RandomCrop')
-_STAGES = ('val', 'test', 'train')
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def view_shape(
         )
     frames, layout = 0, ''
     image: tuple[int, ...] = ()
-    for transform in _pipeline(config):
+    for transform in pipeline_of(config):
         kind = short_type(transform['type'])
         if 'Sample' in kind:
             clips, length = transform.get('num_clips', 1), transform.get('clip_len', 1)
@@ -174,16 +177,6 @@ class _Forward(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         stage = 'head' if self.recognizer.with_cls_head else 'neck'
         return self.recognizer.extract_feat(inputs, stage=stage)[0]
-
-
-def _pipeline(config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    for stage in _STAGES:
-        node = config.get(f'{stage}_dataloader') or {}
-        while 'dataset' in node:
-            node = node['dataset']
-        if 'pipeline' in node:
-            return node['pipeline']
-    return []
 
 
 def _pair(size: Any) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -20,6 +20,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmvkd.errors import reading_problem
+from mmvkd.registry import short_type
 from mmvkd.tool_commands import as_typed_here
 
 RecognizerConfig = Union[str, Mapping[str, Any]]
@@ -60,21 +61,50 @@ def student_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return recognizer_config(model.get('student', model))
 
 
+def sampled_frames(config: RecognizerConfig) -> Optional[int]:
+    """Frames of a clip that the validation pipeline of a named config samples.
+
+    Args:
+        config: Of a recognizer that takes clips, so a 3-D one.
+
+    Returns:
+        None if no config is named, or its pipeline does not tell.
+    """
+    source = config if isinstance(config, str) else config.get('config')
+    for transform in pipeline_of(_config_of_file(source)) if source else ():
+        if 'Sample' in short_type(transform['type']) and 'clip_len' in transform:
+            return int(transform['clip_len'])
+    return None
+
+
+def pipeline_of(config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The transforms of validation, or else of the test or of training, or none."""
+    for stage in ('val', 'test', 'train'):
+        node = config.get(f'{stage}_dataloader') or {}
+        while 'dataset' in node:
+            node = node['dataset']
+        if 'pipeline' in node:
+            return node['pipeline']
+    return []
+
+
 def _model_of_file(name: str) -> dict[str, Any]:
-    if '::' in name:
-        # resolved as MMEngine resolves a base
-        text = f"_base_ = ['{name}']"
-        loaded = Config.fromstring(text, '.py')
-    elif Path(name).is_file():
-        loaded = Config.fromfile(name)
-    else:
-        raise FileNotFoundError(
-            f"config '{name}' does not exist; give a path, or "
-            'mmaction::recognition/… for one of MMAction2'
-        )
+    loaded = _config_of_file(name)
     if 'model' not in loaded:
         raise ValueError(f"config '{name}' has no `model`")
     return student_config(dict(model=loaded.model.to_dict()))
+
+
+def _config_of_file(name: str) -> Config:
+    if '::' in name:
+        # resolved as MMEngine resolves a base
+        return Config.fromstring(f"_base_ = ['{name}']", '.py')
+    if Path(name).is_file():
+        return Config.fromfile(name)
+    raise FileNotFoundError(
+        f"config '{name}' does not exist; give a path, or "
+        'mmaction::recognition/… for one of MMAction2'
+    )
 
 
 def build_recognizer(

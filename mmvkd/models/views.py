@@ -68,13 +68,18 @@ class ClipView:
 
     @classmethod
     def of(
-        cls, recognizer: BaseRecognizer, overrides: Optional[Mapping[str, Any]] = None
+        cls,
+        recognizer: BaseRecognizer,
+        overrides: Optional[Mapping[str, Any]] = None,
+        frames: Optional[int] = None,
     ) -> ClipView:
         """The view that ``recognizer`` asks for by its own configuration.
 
         Args:
             recognizer: A 2-D or 3-D recognizer.
             overrides: Settings given in the config, which take precedence.
+            frames: Of the clips that a 3-D recognizer was made for, for one that does
+                not say how many it takes.
 
         Raises:
             ValueError: for a setting that does not exist, a size or a number of frames
@@ -86,7 +91,7 @@ class ClipView:
         segments = None if is_3d else _segments_of(recognizer)
         settings: dict[str, Any] = dict(
             format_shape='NCTHW' if is_3d else 'NCHW',
-            num_frames=_frames_of(recognizer) if is_3d else segments,
+            num_frames=_frames_of(recognizer) or frames if is_3d else segments,
             mean=_flat(getattr(preprocessor, 'mean', None)),
             std=_flat(getattr(preprocessor, 'std', None)),
             to_rgb=preprocessor.to_rgb,

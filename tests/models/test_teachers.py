@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from recognizer_toys import (
     backward,
     build,
@@ -54,6 +55,46 @@ def test_a_teacher_without_its_weights_says_nothing() -> None:
     made.attach('t', {})
     with pytest.raises(RuntimeError, match=r"'t' has not read .* call init_weights"):
         outputs(made, torch.zeros(1, 4, 3, 32, 32))
+
+
+def named(folder: Path, model: dict, *transforms: dict) -> dict[str, Any]:
+    """A teacher's settings that name a config with this validation pipeline."""
+    loaded = dict(dataset=dict(type='VideoDataset', pipeline=list(transforms)))
+    path = folder / 'teacher.py'
+    Config(dict(model=model, val_dataloader=loaded)).dump(str(path))
+    return dict(model=dict(config=str(path)))
+
+
+SAMPLES = dict(type='mmaction.SampleFrames', clip_len=16, frame_interval=2, num_clips=1)
+
+
+def test_a_3d_teacher_of_a_config_takes_the_frames_of_its_pipeline(
+    tmp_path: Path,
+) -> None:
+    settings = named(tmp_path, tiny_slowfast(), dict(type='DecordInit'), SAMPLES)
+    model = config(teachers=dict(t=teacher(**settings)))
+    told = 'takes 16 frames but the clip has 4; .* load more with oversample=4'
+    with pytest.raises(ValueError, match=told):
+        losses(build(model), batch(frames=4))
+    oversampled = losses(build(model), batch(frames=16))
+    assert oversampled['loss_kd'].isfinite()
+
+
+@pytest.mark.parametrize(
+    ('model', 'transforms', 'view', 'expected'),
+    [
+        (tiny_slowfast(), [SAMPLES], dict(num_frames=8), 8),
+        (tiny_slowfast(), [dict(type='UniformSample', clip_len=12)], {}, 12),
+        (tiny_slowfast(), [dict(type='DecordInit')], {}, None),
+        (tiny_tsn(), [SAMPLES], {}, None),
+    ],
+)
+def test_what_the_view_says_goes_first_and_a_2d_teacher_takes_any_number(
+    tmp_path: Path, model: dict, transforms: list, view: dict, expected: Any
+) -> None:
+    settings = named(tmp_path, model, *transforms)
+    made = RecognizerTeacher(settings['model'], 'random', view=view)
+    assert made.view.num_frames == expected
 
 
 def test_its_classifier_is_the_last_linear_layer_of_as_many_outputs() -> None:

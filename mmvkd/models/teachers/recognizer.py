@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Optional
 
 import torch
+from mmaction.models import Recognizer3D
 from mmaction.utils import SampleList
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from mmvkd.models.recognizers import (
     RecognizerConfig,
     build_recognizer,
     load_weights,
+    sampled_frames,
     without_pretrained,
 )
 from mmvkd.models.substages import is_complete
@@ -52,7 +54,8 @@ class RecognizerTeacher:
             ``https://`` address, read in :meth:`load`; or ``'random'`` for a teacher
             that knows nothing, as a control in experiments.
         view: Settings of :class:`~mmvkd.models.views.ClipView` that differ from the
-            model's own configuration, such as ``num_frames`` or ``size``.
+            model's own configuration, such as ``num_frames`` or ``size``. If a 3-D
+            model is named by its config, it takes the frames of that config's pipeline.
         precision: ``fp32``, ``fp16`` or ``bf16`` autocast, which overrides any other.
         recipe: The command that makes the checkpoint, shown if it is missing.
         channels_last: Keep 2-D and 3-D kernels in channels-last memory format, and so
@@ -99,7 +102,9 @@ class RecognizerTeacher:
         self.model.requires_grad_(False).eval()
         if channels_last:
             _put_channels_last(self.model)
-        self.view = ClipView.of(self.model, view)
+        solid = isinstance(self.model, Recognizer3D)
+        frames = sampled_frames(model) if solid else None
+        self.view = ClipView.of(self.model, view, frames)
         self.reader = TapReader(self.model, ())
         self.compile = compile
         self.micro_batch = micro_batch
