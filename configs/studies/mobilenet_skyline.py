@@ -8,12 +8,15 @@ _base_ = './skyline_main.py'
 
 name = 'mobilenet_skyline'
 title = 'A network for phones on skyline, motion: TSM-R50 to TSM-MobileNetV2'
-baselines = ['student', 'kd', 'zscore_kd', 'dist']
 labels = {'_delete_': True, 'all': _base_.labels['all']}
 _pair = 'mmvkd::distill/{}_tsm_r50_to_tsm_mobilenet_v2.py'
 runs = dict(kept=dict(config=_pair.format('collaborative')))
-_titles = dict(
-    collaborative='collaborative', dist='DIST', zscore_kd='z-scored KD', kd='KD'
+_rows = dict(
+    collaborative=('collaborative', _base_._kept),
+    dist=('DIST', _base_._kept),
+    zscore_kd=('z-scored KD', _base_._kept),
+    kd=('KD', _base_._kept),
+    fitnets=('FitNets', _base_._online),
 )
 _alone = dict(_base_.methods['student'], config='mmvkd::students/tsm_mobilenet_v2.py')
 _longer = {
@@ -24,10 +27,8 @@ _longer = {
 methods = {
     '_delete_': True,
     **{
-        name: dict(
-            _base_._kept, config=_pair.format(name), options=_base_._weak, title=title
-        )
-        for name, title in _titles.items()
+        name: dict(run, config=_pair.format(name), options=_base_._weak, title=title)
+        for name, (title, run) in _rows.items()
     },
     'student': _alone,
     'student_longer': dict(
