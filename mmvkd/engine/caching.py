@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from mmvkd.models.teachers import CachedTeacher
 from mmvkd.models.teachers.cached import is_cached
 from mmvkd.models.teachers.store import StoreWriter
 from mmvkd.registry import DATASETS, MODELS
-from mmvkd.seeding import cached_view
+from mmvkd.seeding import SampleKey, cached_view
 
 _TELL_EVERY = 10.0  # seconds
 
@@ -55,22 +55,22 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     writers = _writers(cached, distiller, dataset, views, data)
     layout = next(iter(writers.values())).layout
     plan = _plan(writers, config.train_dataloader.batch_size)
+    keys = [
+        [cached_view(row % layout.clips, row // layout.clips) for row in rows]
+        for _, rows, _ in plan
+    ]
     loader = DataLoader(
         dataset,
-        batch_sampler=[
-            [cached_view(row % layout.clips, row // layout.clips) for row in rows]
-            for _, rows, _ in plan
-        ],
+        batch_sampler=keys,
         num_workers=config.train_dataloader.get('num_workers', 0),
         collate_fn=pseudo_collate,
     )
     entries: dict[str, list[np.ndarray]] = {name: [] for name in writers}
     started = told = time.monotonic()
     replaced = 0
-    for number, ((shard, rows, names), batch) in enumerate(zip(plan, loader), 1):
-        clips = [sample.metainfo['sample_id'] for sample in batch['data_samples']]
-        # clips that cannot be read, which the dataset replaces by others
-        empty = np.not_equal(clips, [row % layout.clips for row in rows])
+    for number, (part, wanted, batch) in enumerate(zip(plan, keys, loader), 1):
+        shard, rows, names = part
+        empty = _unread(dataset, wanted, batch)
         replaced += int(empty.sum())
         for name, outputs in _outputs(distiller, names, batch):
             made = writers[name].layout.encode(cached[name].kept(outputs))
@@ -85,7 +85,10 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
             left = (now - started) / number * (len(plan) - number)
             say(f'{number} of {len(plan)} batches, about {left / 60:.0f} min to go')
     if replaced:
-        say(f'{replaced} views of clips that cannot be read have no entry')
+        say(
+            f'{replaced} views of clips that cannot be read have no entry; the same '
+            'command tries them again'
+        )
     for name, teacher in cached.items():
         here = len({shard for shard, _, names in plan if name in names})
         say(f"'{teacher.folder}': {here} of {layout.shards} shards written")
@@ -161,6 +164,24 @@ def _outputs(
     seen = distiller.views_of(data['inputs'])
     for name in names:
         yield name, distiller.frozen[name](seen, data['data_samples']).wait()
+
+
+def _unread(
+    dataset: SeededDataset, keys: Sequence[SampleKey], batch: dict[str, Any]
+) -> np.ndarray:
+    """Which clips of a batch cannot be read, so that the dataset gave others (bool).
+
+    Each is read once more, into the batch: a disk of a network may have failed once.
+    """
+    unread = np.zeros(len(keys), bool)
+    for place, key in enumerate(keys):
+        if batch['data_samples'][place].metainfo['sample_id'] != key.sample_id:
+            sample = dataset[key]
+            for name, value in sample.items():
+                batch[name][place] = value
+            info = sample['data_samples'].metainfo
+            unread[place] = info['sample_id'] != key.sample_id
+    return unread
 
 
 def _chunks(rows: range, size: int) -> Iterator[range]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -125,26 +126,32 @@ class LabelBank:
         Returns:
             How many labels were added or moved.
         """
-        rows, seen = self._agreed()
-        moved = seen & self.known & (rows.amax(1) > self.threshold)
-        if not refine:
-            moved = torch.zeros_like(moved)
-        fresh = seen & ~self.known & rows.isfinite().all(1)
-        if not self.teachers:
-            fresh = torch.zeros_like(fresh)
-        self.soft[fresh] = rows[fresh]
-        self.soft[moved] = (
-            self.momentum * self.soft[moved] + (1 - self.momentum) * rows[moved]
-        )
-        self.known |= fresh
-        return int((fresh | moved).sum())
+        changed = 0
+        for part, rows, seen in self._agreed():
+            soft, known = self.soft[part], self.known[part]
+            moved = seen & known & (rows.amax(1) > self.threshold)
+            if not refine:
+                moved = torch.zeros_like(moved)
+            fresh = seen & ~known & rows.isfinite().all(1)
+            if not self.teachers:
+                fresh = torch.zeros_like(fresh)
+            soft[fresh] = rows[fresh]
+            soft[moved] = (
+                self.momentum * soft[moved] + (1 - self.momentum) * rows[moved]
+            )
+            known |= fresh
+            changed += int((fresh | moved).sum())
+        return changed
 
     def forget(self) -> None:
         """Drop the noted predictions."""
         self._batches.clear()
 
-    def _agreed(self) -> tuple[Tensor, Tensor]:
-        """Predictions (n, M) by clip, and which clips were seen (n,), on all ranks."""
+    def _agreed(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Predictions (n', M) of n' clips at a time, and which were seen on any rank.
+
+        All at once would take several times the memory of the labels.
+        """
         count = len(self.given)
         if torch.cuda.is_initialized():
             # the copies to the host may still be under way
@@ -155,26 +162,28 @@ class LabelBank:
         first = torch.full((count,), _NOT_SEEN)
         first.scatter_reduce_(0, ids, places, 'amin')
         all_reduce(first, 'min')
-        rows = torch.zeros_like(self.soft)
-        start = 0
-        for batch in self._batches:
-            own = slice(start, start + len(batch.ids))
-            counts = first[ids[own]] == places[own]
-            # [N, M], by the clips' own classes
-            values = batch.rows.gather(1, self._shown_as(batch.maps))
-            rows[ids[own][counts]] = values[counts]
-            start = own.stop
+        noted = ((batch, i) for batch in self._batches for i in range(len(batch.ids)))
+        parts: dict[int, list[tuple[_Batch, int]]] = defaultdict(list)
+        for (batch, i), counts in zip(noted, (first[ids] == places).tolist()):
+            if counts:
+                parts[batch.ids[i] // _CHUNK].append((batch, i))
+        for start in range(0, count, _CHUNK):
+            part = slice(start, min(start + _CHUNK, count))
+            rows = torch.zeros(part.stop - start, self.soft.shape[1])
+            for batch, i in parts[start // _CHUNK]:
+                # by the clip's own classes
+                rows[batch.ids[i] - start] = batch.rows[i][self._order(batch.maps[i])]
+            # each row is filled by one process alone, so the sum is exact
+            all_reduce(rows)
+            yield part, rows, first[part] != _NOT_SEEN
         self.forget()
-        # each row is filled by one process alone, so the sum is exact
-        for part in rows.split(_CHUNK):
-            all_reduce(part)
-        return rows, first != _NOT_SEEN
 
     def _shown_as(self, maps: Sequence[Mapping[int, int]]) -> Tensor:
         """The class that each view shows for each of the clip's own classes, (N, M)."""
-        return torch.stack([self._order(tuple(sorted(m.items()))) for m in maps])
+        return torch.stack([self._order(m) for m in maps])
 
-    def _order(self, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    def _order(self, label_map: Mapping[int, int]) -> Tensor:
+        pairs = tuple(sorted(label_map.items()))
         if pairs not in self._shown:
             order = torch.arange(self.soft.shape[1])
             for label, shown in pairs:

@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from mmvkd.models.recognizers import find_checkpoint, plain_state, read_checkpoint
+from mmvkd.models.checkpoints import find_checkpoint, plain_state, read_checkpoint
 from mmvkd.visualization.curves import Curve, draw_curve, logged_curves, needed_logs
 from mmvkd.visualization.pictures import COLORS, GRAY
 
 _LOGGED = re.compile(r'(?P<head>[^/]+?)_(?P<kind>trust|edge)_(?P<name>.+)')
 _STUDENT = 'student'
+_MOST_NAMES = 60  # that can be read beside each other
 
 
 @dataclass
@@ -61,7 +62,7 @@ def read_graphs(folder: Path) -> list[Graph]:
         folder: The run's ``work_dir``.
 
     Raises:
-        FileNotFoundError: If the run has no log, or no graph in it.
+        FileNotFoundError: if the run has no log, or no graph in it.
     """
     needed_logs(folder)
     path = find_checkpoint(str(folder))
@@ -114,7 +115,7 @@ def draw_graph(
         classes: Names, for the trust by class; numbers if None.
 
     Raises:
-        ValueError: If there are more or fewer names than classes.
+        ValueError: if there are more or fewer names than classes.
     """
     tables = [(g, g.by_class) for g in graphs if g.by_class is not None]
     for _, trust in tables:
@@ -196,10 +197,13 @@ def _draw_classes(
     axes: Axes, graph: Graph, trust: np.ndarray, classes: Optional[Sequence[str]]
 ) -> None:
     count = trust.shape[1]
-    axes.imshow(trust, aspect='auto', cmap='Blues', vmin=0, vmax=1)
+    axes.imshow(
+        trust, aspect='auto', cmap='Blues', vmin=0, vmax=1, interpolation='nearest'
+    )
     axes.set_yticks(range(len(graph.trust)), list(graph.trust))
     if classes is not None:
-        axes.set_xticks(range(count), list(classes), rotation=90, size=7)
+        step = -(-count // _MOST_NAMES)
+        axes.set_xticks(range(0, count, step), classes[::step], rotation=90, size=7)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel('class of the clip')

@@ -79,12 +79,11 @@ def _matrix(axes: Axes, counts: np.ndarray, names: tuple[str, str]) -> None:
     image[..., :3] = to_rgb(COLORS[0])
     image[..., 3] = shares
     axes.imshow(image, aspect='auto', interpolation='nearest')
-    step = -(-len(labels) // 20)
-    for set_ticks, count in (
-        (axes.set_yticks, counts.shape[0]),
-        (axes.set_xticks, counts.shape[1]),
+    for set_ticks, count, most in (
+        (axes.set_yticks, counts.shape[0], 20),
+        (axes.set_xticks, counts.shape[1], 20 if len(labels) <= 100 else 10),
     ):
-        places = range(0, count, step)
+        places = range(0, count, -(-count // most))
         set_ticks(places, [labels[i] for i in places], fontsize=7.5)
     if counts.shape[1] <= 16:
         for (y, x), share in np.ndenumerate(shares):

@@ -17,7 +17,7 @@ from recognizer_toys import config, file_of, plain
 from toys import tiny_tsm
 from videos import dataset, pipeline, write_list, write_video
 
-from mmvkd.datasets import SeededSampler
+from mmvkd.datasets import SeededDataset, SeededSampler
 from mmvkd.engine import caching
 from mmvkd.engine.caching import write_stores
 from mmvkd.models.teachers import recognizer
@@ -278,11 +278,49 @@ def test_a_clip_that_could_not_be_read_has_no_entry(
     cfg = project(lines, weights, tmp_path / 's')
     told: list[str] = []
     write_stores(cfg, told.append)
-    assert '2 views of clips that cannot be read have no entry' in told
+    line = '2 views of clips that cannot be read have no entry; the same command tries'
+    assert f'{line} them again' in told
     store = Store(str(tmp_path / 's'))
     store.read([1, 2], [0, 1])
-    with pytest.raises(StoreError, match='clip 0 could not be read'):
+    with pytest.raises(StoreError, match='clip 0 could not be read; the command that'):
         store.read([1, 0], [0, 0])
+
+
+def test_the_same_command_adds_a_clip_that_can_be_read_now(
+    weights: str, tmp_path: Path
+) -> None:
+    lines = write_list(tmp_path / 'clips', 6)
+    first = sorted((tmp_path / 'clips').rglob('*.mp4'))[0]
+    cfg, whole = (project(lines, weights, tmp_path / name) for name in ('s', 'whole'))
+    write_stores(whole, quiet)
+    first.rename(tmp_path / 'away.mp4')
+    write_stores(cfg, quiet)
+    (tmp_path / 'away.mp4').rename(first)
+    write_stores(cfg, quiet)
+    files = [(tmp_path / name / 'entries.bin').read_bytes() for name in ('s', 'whole')]
+    assert files[0] == files[1]
+    told: list[str] = []
+    write_stores(cfg, told.append)
+    assert told == [f"'{tmp_path / 's'}': 0 of 1 shards written"]
+
+
+def test_a_clip_that_fails_once_is_read_again(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = write_list(tmp_path / 'clips', 6)
+    loads, failed = SeededDataset._load, []
+
+    def stale(dataset: SeededDataset, index: int) -> Any:
+        if index == 3 and not failed:
+            failed.append(index)
+            return None, 'Stale file handle'
+        return loads(dataset, index)
+
+    monkeypatch.setattr(SeededDataset, '_load', stale)
+    told: list[str] = []
+    write_stores(project(lines, weights, tmp_path / 's'), told.append)
+    assert len(failed) == 1 and not any('have no entry' in line for line in told)
+    Store(str(tmp_path / 's')).read([3, 3], [0, 1])
 
 
 def test_the_checkpoint_may_be_gone_once_the_store_is_there(

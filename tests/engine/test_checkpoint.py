@@ -305,3 +305,19 @@ def test_a_run_that_goes_on_in_another_folder_leaves_the_first_its_best(
     assert sorted(file.name for file in a.iterdir()) == there
     assert 'best_score_epoch_1.pth' in there
     assert [file.name for file in b.glob('best_*')] == ['best_score_epoch_3.pth']
+
+
+def test_checkpoints_hold_the_last_values_of_what_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logged(folder: Path) -> list[float]:
+        runner = build(folder, epochs=4)
+        runner.train()
+        return runner.message_hub.get_scalar('train/loss').data[0].tolist()
+
+    everything = logged(tmp_path / 'everything')
+    length = len(everything) // 4  # steps of an epoch
+    monkeypatch.setattr(module, '_MOST_LOGGED', length + 1)
+    assert logged(tmp_path / 'bounded') == everything[-length - 1 :]
+    monkeypatch.setattr(module, '_MOST_LOGGED', 0)
+    assert logged(tmp_path / 'an epoch') == everything[-length:]

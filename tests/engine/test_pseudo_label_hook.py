@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,13 @@ def train_killed_in_update(config: dict[str, Any], epoch: int) -> None:
     """Train, and die with half of the labels moved; the body of a child process."""
     agreed, updates = LabelBank._agreed, []
 
-    def dies(bank: LabelBank) -> tuple[Tensor, Tensor]:
-        rows, seen = agreed(bank)
-        updates.append(seen)
-        if len(updates) == epoch:
-            bank.soft[:6] = rows[:6]
-            die()
-        return rows, seen
+    def dies(bank: LabelBank) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        updates.append(bank)
+        for part, rows, seen in agreed(bank):
+            if len(updates) == epoch:
+                bank.soft[:6] = rows[:6]
+                die()
+            yield part, rows, seen
 
     LabelBank._agreed = dies
     train(config)
@@ -216,6 +217,7 @@ def other_teacher(classes: int) -> dict[str, Any]:
 
 
 BLENDING = dict(type='MixupBlending', num_classes=4)
+BINARY = dict(type='BCELossWithLogits')
 FEATURES = dict(
     _delete_=True,
     fitnets=dict(
@@ -232,6 +234,12 @@ FEATURES = dict(
             {},
             'MixupBlending blends clips',
             id='blending',
+        ),
+        pytest.param(
+            dict(student=dict(cls_head=dict(loss_cls=BINARY)), heads=FEATURES),
+            {},
+            r'is multi-label \(multi_class=True, or a binary loss\)',
+            id='a binary loss',
         ),
         pytest.param(
             {},

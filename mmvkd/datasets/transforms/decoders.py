@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import os
+import shutil
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -324,12 +325,25 @@ def _keep(data: bytes, num_threads: int, path: Path) -> Any:
     kind = np.dtype([('fps', 'f8'), ('frames', 'u1', frames.shape)])
     kept = np.array([(video.get_avg_fps(), frames)], kind)
     try:
+        _check_room(size)
         with replacing(path) as temporary, open(temporary, 'wb') as file:
             np.save(file, kept)
     except OSError as error:
         # not the clip's fault, so it must not be replaced by another
         warnings.warn(f"frames cannot be kept in '{KEPT}': {error}", stacklevel=2)
     return kept[0]
+
+
+def _check_room(size: int) -> None:
+    """Leave room on the disk, to which checkpoints are written, too.
+
+    Raises:
+        OSError: if less than a twentieth of the disk would remain.
+    """
+    KEPT.mkdir(parents=True, exist_ok=True)
+    disk = shutil.disk_usage(KEPT)
+    if disk.free - size < disk.total / 20:
+        raise OSError(f'{disk.free / 2**30:,.1f} GiB are left on this disk')
 
 
 _READERS: dict[str, Any] = dict(

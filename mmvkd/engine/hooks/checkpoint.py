@@ -14,6 +14,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmvkd.files import replacing
 from mmvkd.registry import HOOKS
 
+_MOST_LOGGED = 10_000  # values of a scalar
 _OUTDATED = 'mmvkd_outdated_checkpoints'
 
 
@@ -49,7 +50,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     A checkpoint is written under a temporary name and renamed; only then is the one
     that it replaces removed. Checkpoints are saved at epoch ends only: from one within
-    an epoch, a run could not resume exactly, so asking for it is refused.
+    an epoch, a run could not resume exactly, so asking for it is refused. They hold the
+    last 10,000 values of each scalar, or those of an epoch if it has more steps.
 
     Args:
         interval: Epochs between checkpoints.
@@ -94,6 +96,17 @@ class AtomicCheckpointHook(CheckpointHook):
             for name in ('*.pth', 'last_checkpoint'):
                 for leftover in Path(self.out_dir).glob(f'.{name}.*.tmp'):
                     leftover.unlink()
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Bound what is kept of the scalars of training.
+
+        MMEngine keeps a million values of each, copies them all in each step and
+        writes them into each checkpoint; logs average the last ones, at most an epoch.
+        """
+        longest = max(_MOST_LOGGED, len(runner.train_dataloader))
+        for name, history in runner.message_hub.log_scalars.items():
+            if name.startswith('train/'):
+                history.max_length = longest
 
     def after_val_epoch(
         self, runner: Runner, metrics: Optional[dict[str, float]] = None

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from mmvkd.models.connectors import pooled
@@ -69,7 +70,7 @@ class RepresentationGraphHead(DistillationHead):
         joint: Compare each vector only with that of the same frame or clip.
         edges: ``uniform``, or ``learned`` from the labeled clips.
         temperature: Softens the distributions whose mixture teaches the edge network.
-        min_clips: If the global batch has fewer vectors, past ones, which have no
+        min_vectors: If the global batch has fewer vectors, past ones, which have no
             gradient, fill it up. Not used with ``joint``.
         seed: Seed of the sketches.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
@@ -88,7 +89,7 @@ class RepresentationGraphHead(DistillationHead):
         joint: bool = True,
         edges: str = 'uniform',
         temperature: float = 4.0,
-        min_clips: int = 32,
+        min_vectors: int = 32,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -96,10 +97,10 @@ class RepresentationGraphHead(DistillationHead):
         check_known('edges', edges, _EDGES)
         check_known('pool', pool, _POOLS)
         check_positive(temperature, 'temperature')
-        if dim < 1 or min_clips < 0:
+        if dim < 1 or min_vectors < 0:
             raise ValueError(
-                f'dim must be 1 or more and min_clips 0 or more, got {dim} and '
-                f'{min_clips}'
+                f'dim must be 1 or more and min_vectors 0 or more, got {dim} and '
+                f'{min_vectors}'
             )
         self.dim = dim
         self.pool = pool
@@ -110,7 +111,7 @@ class RepresentationGraphHead(DistillationHead):
         self.label_terms = self.inner_terms
         self.terms = ('', *self.inner_terms)
         # with `joint`, each vector meets only its own
-        self.min_clips = 0 if joint else min_clips
+        self.min_vectors = 0 if joint else min_vectors
         self.seed = seed
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
@@ -142,9 +143,9 @@ class RepresentationGraphHead(DistillationHead):
             user = f"{type(self).__name__} with edges='learned'"
             check_classes(user, student, teachers, "set edges='uniform'")
             self.edge_network = EdgeNetwork(len(names), student.num_classes)
-        if self.min_clips:  # averaging buffers among ranks fails for empty ones
+        if self.min_vectors:  # averaging buffers among ranks fails for empty ones
             # newest first; of the global batch, so equal on all ranks
-            queue = torch.zeros(self.min_clips, pairs, self.dim)
+            queue = torch.zeros(self.min_vectors, pairs, self.dim)
             self.register_buffer('teacher_queue', queue)
             self.register_buffer('student_queue', queue.clone())
             self.register_buffer('queued', torch.zeros((), dtype=torch.long))
@@ -226,20 +227,24 @@ class RepresentationGraphHead(DistillationHead):
         """Discrepancy of each pair (E,), vector by vector, from (N, T', E, D)."""
         with torch.no_grad():
             # of all ranks, evenly spaced: [E, N', D]
+            local = theirs.shape[0] * theirs.shape[1]
+            step = -(-local * get_world_size() // _OF_BANDWIDTH)
+            # thinned before they are gathered, where that gives the same rows
+            before, after = (step, 1) if local % step == 0 else (1, step)
             rows = [
-                gather(x.detach().flatten(0, 1)).transpose(0, 1) for x in (theirs, own)
+                gather(x.detach().flatten(0, 1)[::before]).transpose(0, 1)[:, ::after]
+                for x in (theirs, own)
             ]
-            step = -(-rows[0].shape[1] // _OF_BANDWIDTH)
-            bandwidth = median_bandwidth(*(x[:, ::step] for x in rows))
+            bandwidth = median_bandwidth(*rows)
             # that of a lone vector shrinks with its distance, which it must not offset
             bandwidth = bandwidth.clamp_min(_LEAST_BANDWIDTH)
         return paired_mmd(theirs, own, bandwidth).mean((0, 1))
 
     def _discrepancy(self, theirs: Tensor, own: Tensor) -> Tensor:
-        """Discrepancy of each pair (E,), with past vectors to make up ``min_clips``."""
-        if not self.min_clips:
+        """Discrepancy of each pair (E,); past vectors make up ``min_vectors``."""
+        if not self.min_vectors:
             return mmd(theirs.transpose(0, 1), own.transpose(0, 1))
-        past = max(0, self.min_clips - len(theirs))
+        past = max(0, self.min_vectors - len(theirs))
         # [E, N', D]
         x = torch.cat([theirs, self.teacher_queue[:past]]).transpose(0, 1)
         y = torch.cat([own, self.student_queue[:past]]).transpose(0, 1)
@@ -256,6 +261,6 @@ class RepresentationGraphHead(DistillationHead):
         # an overflow would stay for many steps, though mixed precision skips its own
         whole = theirs.isfinite().all() & own.isfinite().all()
         for queue, now in ((self.teacher_queue, theirs), (self.student_queue, own)):
-            longer = torch.cat([now, queue])[: self.min_clips]
+            longer = torch.cat([now, queue])[: self.min_vectors]
             queue.copy_(torch.where(whole, longer, queue))
-        self.queued.add_(len(theirs) * whole).clamp_max_(self.min_clips)
+        self.queued.add_(len(theirs) * whole).clamp_max_(self.min_vectors)

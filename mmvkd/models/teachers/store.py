@@ -32,6 +32,7 @@ from mmvkd.models.outputs import Outputs
 
 _FORMAT = 1  # increase when older stores can no longer be read
 _SHARD = 512  # entries
+_WHOLE, _LACKING = 1, 2  # shards with all entries, or without those of some clips
 _CLASSIFIER = 'classifier.npy'
 
 
@@ -172,7 +173,7 @@ class Store:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.layout, self.fingerprint = described(self.folder)
-        done = _done(self.folder, self.layout)
+        done = _marks(self.folder, self.layout) > 0
         if not done.all():
             raise StoreError(
                 f"store '{folder}' has {int(done.sum())} of {len(done)} shards; the "
@@ -183,6 +184,9 @@ class Store:
             raise StoreError(f"store '{folder}' is cut; delete it and write it again")
         with data.open('rb') as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if hasattr(mmap, 'MADV_RANDOM'):
+            # or a cold disk reads far around each entry
+            self._map.madvise(mmap.MADV_RANDOM)
         self._entries = np.frombuffer(self._map, self.layout.dtype)
 
     @cached_property
@@ -202,13 +206,12 @@ class Store:
         for row, entry in zip(rows, entries):
             if _checksum(entry) != entry['checksum']:
                 why = (
-                    f'entry {row} is damaged'
+                    f'entry {row} is damaged; delete it and write it again'
                     if entry['checksum']
-                    else f'clip {row % self.layout.clips} could not be read'
+                    else f'clip {row % self.layout.clips} could not be read; the '
+                    'command that wrote it tries again'
                 )
-                raise StoreError(
-                    f"store '{self.folder}': {why}; delete it and write it again"
-                )
+                raise StoreError(f"store '{self.folder}': {why}")
         if hasattr(mmap, 'MADV_DONTNEED'):
             # or the pages read would count as this process's memory forever
             self._map.madvise(mmap.MADV_DONTNEED)
@@ -265,8 +268,8 @@ class StoreWriter:
         )
 
     def open_shards(self) -> list[int]:
-        """The shards that are not written yet."""
-        return np.flatnonzero(~_done(self.folder, self.layout)).tolist()
+        """The shards that are not written yet, or lack an entry."""
+        return np.flatnonzero(_marks(self.folder, self.layout) != _WHOLE).tolist()
 
     def write(self, shard: int, entries: np.ndarray) -> None:
         """Write all entries of a shard, which can be read from then on.
@@ -287,7 +290,8 @@ class StoreWriter:
             os.fsync(file.fileno())
         with open(self._shards, 'r+b') as file:
             file.seek(shard)
-            file.write(b'\1')
+            whole = entries['checksum'].all()
+            file.write(bytes([_WHOLE if whole else _LACKING]))
 
 
 def is_store(folder: str) -> bool:
@@ -342,11 +346,11 @@ def described(folder: Path) -> tuple[Layout, dict[str, Any]]:
     return Layout(**layout), header['fingerprint']
 
 
-def _done(folder: Path, layout: Layout) -> np.ndarray:
-    """Which shards are written (bool)."""
+def _marks(folder: Path, layout: Layout) -> np.ndarray:
+    """The state of each shard; 0 if it is not written."""
     marks = np.fromfile(folder / 'shards.bin', np.uint8, layout.shards)
     # a truncated file has fewer marks
-    return np.pad(marks, (0, layout.shards - len(marks))) == 1
+    return np.pad(marks, (0, layout.shards - len(marks)))
 
 
 def _sized(path: Path, size: int) -> Path:
