@@ -37,14 +37,14 @@ from mmvkd.packages import (
 )
 from mmvkd.safe_loading import allow_mmengine_checkpoints
 
-Mend = Callable[[types.ModuleType], None]
+ModuleMend = Callable[[types.ModuleType], None]
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
     """Runs a mend right after the module that it is for has been imported."""
 
     def __init__(self) -> None:
-        self.mends: dict[str, Mend] = {}
+        self.mends: dict[str, ModuleMend] = {}
 
     def find_spec(
         self,
@@ -72,7 +72,7 @@ class _AfterImport(importlib.abc.MetaPathFinder):
 _AFTER_IMPORT = _AfterImport()
 
 
-def _after_import(name: str, mend: Mend) -> None:
+def _after_import(name: str, mend: ModuleMend) -> None:
     """Call ``mend(module)`` now if ``name`` is imported, else once it is."""
     if name in sys.modules:
         mend(sys.modules[name])

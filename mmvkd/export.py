@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from mmvkd.evaluation.complexity import input_shape
 from mmvkd.files import replacing
-from mmvkd.models.recognizers import (
+from mmvkd.models.checkpoints import (
     find_checkpoint,
     mismatch,
     plain_state,
     read_checkpoint,
-    student_config,
-    without_pretrained,
 )
+from mmvkd.models.recognizers import student_config, without_pretrained
 from mmvkd.models.views import ClipView, to_clip
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -45,9 +44,9 @@ def export_student(
         What was written: ``state_dict`` and ``meta``.
 
     Raises:
-        FileNotFoundError: If there is no ``source``.
-        RuntimeError: If it is unreadable, or does not fit ``config``.
-        ValueError: If it holds no student.
+        FileNotFoundError: if there is no ``source``.
+        RuntimeError: if it is unreadable, or does not fit ``config``.
+        ValueError: if it holds no student.
     """
     source, checkpoint = _read(source, target)
     state = _student_state(source, checkpoint)
@@ -79,10 +78,10 @@ def export_program(
             view of the validation pipeline.
 
     Raises:
-        FileNotFoundError: If there is no ``source``.
-        RuntimeError: If it is unreadable, or does not fit ``config``.
-        ValueError: If it holds no student, or the shape does not fit.
-        TypeError: If the recognizer is not one of frames.
+        FileNotFoundError: if there is no ``source``.
+        RuntimeError: if it is unreadable, or does not fit ``config``.
+        ValueError: if it holds no student, or the shape does not fit.
+        TypeError: if the recognizer is not one of frames.
     """
     source, checkpoint = _read(source, target)
     model = _recognizer(source, _student_state(source, checkpoint), config)
@@ -141,12 +140,8 @@ def _recognizer(
 
 def _student_state(source: str, checkpoint: Any) -> dict[str, Tensor]:
     """The recognizer's tensors, each in memory of its own."""
-    found: Any = checkpoint
-    if isinstance(checkpoint, Mapping):
-        found = checkpoint.get('state_dict', checkpoint)
-    if not isinstance(found, Mapping) or not all(
-        isinstance(x, Tensor) for x in found.values()
-    ):
+    found = checkpoint.get('state_dict', checkpoint)
+    if not all(isinstance(x, Tensor) for x in found.values()):
         raise ValueError(f"'{source}' holds no student: it is not a state dict")
     state = plain_state(checkpoint)
     for part in ('backbone', 'cls_head'):

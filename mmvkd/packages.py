@@ -61,8 +61,8 @@ def config_file(name: str) -> str:
         beside the package when that is a checkout.
 
     Raises:
-        FileNotFoundError: If the package has no such config; names similar ones.
-        ModuleNotFoundError: If the package is not installed.
+        FileNotFoundError: if the package has no such config; names similar ones.
+        ModuleNotFoundError: if the package is not installed.
     """
     scope, colons, path = name.partition('::')
     if not colons:

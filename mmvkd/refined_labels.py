@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmvkd.datasets import SeededDataset
 from mmvkd.files import replacing, write_text
-from mmvkd.models.recognizers import read_checkpoint
+from mmvkd.models.checkpoints import read_checkpoint
 
 LABELS = 'mmvkd_labels'
 """Key of a checkpoint: ``soft`` (n, M) and ``known`` (n,), the labels; ``given`` (n,)

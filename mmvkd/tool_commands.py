@@ -13,7 +13,7 @@ def tools_folder() -> Path:
     """The tools of the checkout, or else of the installed package.
 
     Raises:
-        FileNotFoundError: If the package has no tools.
+        FileNotFoundError: if the package has no tools.
     """
     package = Path(__file__).resolve().parent
     for folder in (package.parent / 'tools', package / '.mim' / 'tools'):

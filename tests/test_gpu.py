@@ -17,9 +17,9 @@ from tools.small_project import TOOLS, Project
 from torch import Tensor
 from toys import batch, tiny_tsm
 
-from mmvkd.files import logged
+from mmvkd.models.checkpoints import read_checkpoint
 from mmvkd.models.losses import prototype_cost, sinkhorn, sinkhorn_barycentre
-from mmvkd.models.recognizers import read_checkpoint
+from mmvkd.run_logs import logged
 
 GPU = 'cuda'
 

@@ -1,4 +1,4 @@
-"""mmvkd/engine/host_memory.py: what a process frees, it keeps."""
+"""mmvkd/host_memory.py: what a process frees, it keeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmvkd.engine import host_memory
 # [MiB] that stay with the process when tensors of 256 MiB are gone
 FREED = """
 import sys, torch
-from mmvkd.engine.host_memory import keep_freed_memory
+from mmvkd.host_memory import keep_freed_memory
 if sys.argv[1] == 'kept':
     assert keep_freed_memory()
 def resident():

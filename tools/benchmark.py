@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import add_cfg_options, load_config
 from mmvkd.evaluation.benchmark import measure, table

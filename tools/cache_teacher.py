@@ -9,7 +9,6 @@ import argparse
 from collections.abc import Sequence
 from typing import Optional
 
-import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.caching import write_stores
 from mmvkd.engine.launch import add_cfg_options, load_config

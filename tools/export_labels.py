@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
-import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.refined_labels import export_labels, read_labels
 from mmvkd.visualization.labels import draw_labels

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import load_config
 from mmvkd.export import export_program, export_student

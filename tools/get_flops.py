@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Optional
 
 import torch
 
-import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import load_config
 from mmvkd.evaluation.complexity import Complexity, complexity
-from mmvkd.files import write_text
+from mmvkd.files import write_json
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -41,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> Complexity:
     with ClearErrors(args.traceback):
         cost = complexity(load_config(args.config), args.shape, args.latency)
         if args.out is not None:
-            write_text(Path(args.out), json.dumps(asdict(cost)) + '\n')
+            write_json(Path(args.out), asdict(cost))
     print(f'input       {" x ".join(map(str, cost.shape))} (one view)')
     print(f'parameters  {cost.parameters / 1e6:.2f} M')
     print(f'operations  {cost.gflops:.2f} GFLOPs (multiply-adds)')

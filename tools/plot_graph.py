@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
-import mmvkd  # noqa: F401  (checkpoints of MMEngine need its mends)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.visualization.graph import draw_graph, read_graphs
 from mmvkd.visualization.pictures import write_png

@@ -24,7 +24,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parse_args(argv)
     with ClearErrors(args.traceback):
-        line = read_time_line(args.run)
+        line = read_time_line(Path(args.run))
         path = Path(args.out or Path(args.run) / 'phases.png')
         write_png(path, partial(draw_phases, line=line))
     print(path)

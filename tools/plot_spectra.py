@@ -10,12 +10,11 @@ from typing import Optional
 
 from mmengine.logging import MMLogger
 
-import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import add_cfg_options, load_config
+from mmvkd.evaluation.compared import compare, run_folder
+from mmvkd.evaluation.mimicry import MEASURES
 from mmvkd.files import write_json
-from mmvkd.visualization.compared import compare, run_folder
-from mmvkd.visualization.mimicry import MEASURES
 from mmvkd.visualization.pictures import write_png
 from mmvkd.visualization.spectra import draw_spectra, read_scales, table
 

@@ -16,7 +16,6 @@ os.environ.setdefault('PYTORCH_NVML_BASED_CUDA_CHECK', '1')
 
 from mmengine.logging import MMLogger
 
-import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.files import write_text
 from mmvkd.studies.commands import make_step, run_folder

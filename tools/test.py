@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -11,10 +10,9 @@ from typing import Any, Optional
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine import distributed, launch
-from mmvkd.files import write_text
+from mmvkd.files import write_json
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -59,7 +57,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
             for key, value in runner.test().items()
         }
         if args.out is not None and is_main_process():
-            write_text(Path(args.out), json.dumps(metrics) + '\n')
+            write_json(Path(args.out), metrics)
         del runner
         distributed.shut_down()
     return metrics

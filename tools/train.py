@@ -8,10 +8,9 @@ from typing import Any, Optional
 
 from mmengine.config import Config
 
-import mmvkd  # noqa: F401  (`mmvkd::` bases need it before a config is read)
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine import distributed, launch
-from mmvkd.models.recognizers import find_checkpoint
+from mmvkd.models.checkpoints import find_checkpoint
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:

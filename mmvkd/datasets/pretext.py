@@ -45,7 +45,9 @@ class PretextDataset(SeededDataset):
         super().__init__(dataset, recipe=recipe)
         self.task = TRANSFORMS.build(dict(task))
         if not isinstance(self.task, PretextTask):
-            raise TypeError(f'task={task}, expected a pretext task')
+            raise TypeError(
+                f'task={task} is no pretext task, such as mmvkd.FrameSorting'
+            )
         transforms = self.dataset.pipeline.transforms
         self.task.insert_into(transforms)
         transforms.insert(0, _unlabeled)

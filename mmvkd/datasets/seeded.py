@@ -161,7 +161,7 @@ class SeededDataset:
             if not _is_of_reading(error):
                 raise
             return None, _first_line(error)
-        return sample, 'its pipeline gave nothing'
+        return sample, 'its pipeline gave nothing' if sample is None else ''
 
 
 class NamingPipeline:

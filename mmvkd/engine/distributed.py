@@ -27,7 +27,7 @@ def prepare_distributed(cfg: Any) -> None:
         cfg: The config that goes to the Runner; changed in place.
 
     Raises:
-        ValueError: If the launcher cannot be used without an accelerator, or has
+        ValueError: if the launcher cannot be used without an accelerator, or has
             started more processes here than there are GPUs.
     """
     launcher = cfg.get('launcher', 'none')

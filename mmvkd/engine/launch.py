@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.distributed import prepare_distributed
-from mmvkd.engine.host_memory import keep_freed_memory
-from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
+from mmvkd.host_memory import keep_freed_memory
+from mmvkd.models.checkpoints import find_checkpoint, read_checkpoint
 from mmvkd.packages import config_file
 from mmvkd.registry import short_type
 from mmvkd.safe_loading import force_safe_loading
@@ -66,8 +66,8 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
         options: Settings that replace those of the config, by dotted key.
 
     Raises:
-        FileNotFoundError: If there is no such file, or a base of it is missing.
-        ValueError: If it or a base of it is not Python.
+        FileNotFoundError: if there is no such file, or a base of it is missing.
+        ValueError: if it or a base of it is not Python.
     """
     path = config_file(name)
     if not Path(path).is_file():
@@ -127,9 +127,9 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
         local_rank: For launchers that do not set ``LOCAL_RANK``.
 
     Raises:
-        FileNotFoundError: If the checkpoint to start from is missing.
-        RuntimeError: If it cannot be read.
-        ValueError: If ``val_interval`` is 0.
+        FileNotFoundError: if the checkpoint to start from is missing.
+        RuntimeError: if it cannot be read.
+        ValueError: if ``val_interval`` is 0.
     """
     if (config.get('train_cfg') or {}).get('val_interval') == 0:
         raise ValueError('val_interval=0: --no-validate trains without validation')

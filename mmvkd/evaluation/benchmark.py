@@ -118,9 +118,9 @@ def ratios_of(times: Mapping[str, Sequence[float]], plain_kd: bool) -> list[Rati
         times: Seconds by variant, round by round.
         plain_kd: Whether KD is the only head.
     """
-    whole = _BOUND_KD if plain_kd else _BOUND_HEADS
+    bound_of_step = _BOUND_KD if plain_kd else _BOUND_HEADS
     wanted = [
-        (DISTILLATION, needed(times), whole),
+        (DISTILLATION, needed(times), bound_of_step),
         (CACHED, (STUDENT,), _BOUND_CACHED),
         (f'{CACHED}{LOADED}', (f'{STUDENT}{LOADED}',), _BOUND_CACHED),
     ]
@@ -129,10 +129,10 @@ def ratios_of(times: Mapping[str, Sequence[float]], plain_kd: bool) -> list[Rati
         if of not in times or any(name not in times for name in over):
             continue
         sums = [sum(parts) for parts in zip(*(times[name] for name in over))]
-        rounds = [whole / parts for whole, parts in zip(times[of], sums)]
+        rounds = [step / parts for step, parts in zip(times[of], sums)]
         of_means, of_fastest = (
-            middle(times[of]) / sum(middle(times[name]) for name in over)
-            for middle in (statistics.fmean, min)
+            typical(times[of]) / sum(typical(times[name]) for name in over)
+            for typical in (statistics.fmean, min)
         )
         found.append(Ratio(of, over, Spread.of(rounds), of_means, of_fastest, bound))
     return found

@@ -20,17 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import SeededDataset
-from mmvkd.models import VideoDistiller
-from mmvkd.models.connectors import match_size
-from mmvkd.models.kernels import kernels
-from mmvkd.models.probe import probe
-from mmvkd.models.recognizers import load_weights
-from mmvkd.models.substages import belongs, substages
-from mmvkd.models.taps import TapReader
-from mmvkd.models.teachers import RecognizerTeacher
-from mmvkd.models.teachers.cached import is_cached
-from mmvkd.registry import MODELS
-from mmvkd.visualization.mimicry import (
+from mmvkd.evaluation.mimicry import (
     BEFORE,
     Mimicry,
     Stage,
@@ -39,6 +29,16 @@ from mmvkd.visualization.mimicry import (
     kernel_shares,
     temporal_distances,
 )
+from mmvkd.models import VideoDistiller
+from mmvkd.models.checkpoints import load_weights
+from mmvkd.models.connectors import match_size
+from mmvkd.models.kernels import kernels
+from mmvkd.models.probe import probe
+from mmvkd.models.substages import belongs, substages
+from mmvkd.models.taps import TapReader
+from mmvkd.models.teachers import RecognizerTeacher
+from mmvkd.models.teachers.cached import is_cached
+from mmvkd.registry import MODELS
 
 _BATCH = 8  # clips
 

@@ -15,11 +15,7 @@ from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmvkd.models.recognizers import (
-    pipeline_of,
-    student_config,
-    without_pretrained,
-)
+from mmvkd.models.recognizers import pipeline_of, student_config, without_pretrained
 from mmvkd.registry import short_type
 
 _CROPS = ('CenterCrop', 'ThreeCrop', 'TenCrop', 'RandomCrop')
@@ -60,8 +56,8 @@ def complexity(
         latency: Measure the time as well.
 
     Raises:
-        ValueError: If the shape is not given and cannot be inferred, or does not fit.
-        TypeError: If the model is no recognizer of frames.
+        ValueError: if the shape is not given and cannot be inferred, or does not fit.
+        TypeError: if the model is no recognizer of frames.
     """
     init_default_scope(config.get('default_scope') or 'mmaction')
     settings = student_config(config)
@@ -99,8 +95,8 @@ def input_shape(
     """The shape of one view of one clip, batch included; see :func:`complexity`.
 
     Raises:
-        ValueError: If the shape is not given and cannot be inferred, or does not fit.
-        TypeError: If the model is no recognizer of frames.
+        ValueError: if the shape is not given and cannot be inferred, or does not fit.
+        TypeError: if the model is no recognizer of frames.
     """
     if not isinstance(model, (Recognizer2D, Recognizer3D)):
         raise TypeError(
@@ -129,7 +125,7 @@ def view_shape(
         shape: See :func:`complexity`.
 
     Raises:
-        ValueError: If it cannot be inferred from the pipeline.
+        ValueError: if it cannot be inferred from the pipeline.
     """
     if len(shape) in (4, 5):
         return shape

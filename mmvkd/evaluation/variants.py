@@ -20,9 +20,9 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmvkd.engine.host_memory import keep_freed_memory
 from mmvkd.evaluation.clips import Clips
 from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.host_memory import keep_freed_memory
 from mmvkd.models.distillers import VideoDistiller
 from mmvkd.models.heads import DistillationHead
 from mmvkd.models.outputs import Outputs, Targets

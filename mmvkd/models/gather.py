@@ -39,19 +39,10 @@ def gather(x: Tensor) -> Tensor:
     return x if get_world_size() == 1 else _Gather.apply(x)
 
 
-def global_count(mask: Tensor) -> Tensor:
-    """Clips of the global batch in ``mask`` (N,), divided by W: a mean's divisor.
-
-    At least 1/W, so that a batch without any gives zero, not NaN.
-    """
-    return global_sum(mask).clamp_min(1.0) / get_world_size()
-
-
 def global_sum(values: Tensor) -> Tensor:
     """Sum of ``values`` over the global batch, without a graph."""
     total = values.detach().sum(dtype=torch.float32)
     if get_world_size() > 1:
-        total = total.clone()
         dist.all_reduce(total)
     return total
 
@@ -65,6 +56,6 @@ def clip_mean(values: Tensor, mask: Optional[Tensor] = None) -> Tensor:
     """
     if mask is None:
         return values.mean()
-    return torch.where(mask, values, torch.zeros_like(values)).sum() / global_count(
-        mask
-    )
+    # a batch without any gives zero, not NaN
+    count = global_sum(mask).clamp_min(1.0) / get_world_size()
+    return torch.where(mask, values, torch.zeros_like(values)).sum() / count

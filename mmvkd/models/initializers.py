@@ -8,7 +8,7 @@ from mmaction.models.backbones.resnet import BasicBlock, Bottleneck
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmvkd.models.recognizers import find_checkpoint, read_checkpoint
+from mmvkd.models.checkpoints import find_checkpoint, read_checkpoint
 from mmvkd.registry import WEIGHT_INITIALIZERS
 from mmvkd.tool_commands import as_typed_here
 

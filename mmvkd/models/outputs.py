@@ -114,3 +114,20 @@ class Targets:
         labels = self.labels.to(device, non_blocking=fast)
         soft = None if self.soft is None else self.soft.to(device, non_blocking=fast)
         return Targets(labels, self.complete, self.labeled, soft)
+
+
+def video_logits(scores: Tensor, batch: int) -> Tensor:
+    """Video-level logits (N, M) from a head's scores (N·V, M), averaged over V clips.
+
+    Raises:
+        ValueError: if the scores have another shape.
+    """
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[0] % batch:
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores)
+        raise ValueError(
+            f'a classification head gave {shape} for {batch} clips; '
+            'one row of class scores per clip is needed'
+        )
+    if scores.shape[0] == batch:
+        return scores
+    return scores.unflatten(0, (batch, -1)).mean(1)

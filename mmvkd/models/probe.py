@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from itertools import product
 
 import torch
@@ -18,23 +19,6 @@ _BATCH = 2
 # unequal sides tell (T, H, W, C) from (C, T, H, W); some models take one size only
 _IMAGES = ((192, 320), (224, 224), (112, 112))
 _FRAMES = (32, 16, 8)
-
-
-def video_logits(scores: Tensor, batch: int) -> Tensor:
-    """Video-level logits (N, M) from a head's scores (N·V, M), averaged over V clips.
-
-    Raises:
-        ValueError: if the scores have another shape.
-    """
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[0] % batch:
-        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores)
-        raise ValueError(
-            f'a classification head gave {shape} for {batch} clips; '
-            'one row of class scores per clip is needed'
-        )
-    if scores.shape[0] == batch:
-        return scores
-    return scores.unflatten(0, (batch, -1)).mean(1)
 
 
 def probe(
@@ -73,7 +57,7 @@ def probe(
             reader.learn(taps, _BATCH, image, volumes)
             features = reader.recast(taps, _BATCH)
             shapes = {tap: tuple(x.shape[1:]) for tap, x in features.items()}
-            return ModelCard(card.name, card.num_classes, card.multi_label, shapes)
+            return replace(card, shapes=shapes)
     tried = ', '.join(f'{t}×{h}×{w}' for t, (h, w) in _clips(view))
     setting = 'student_view' if name == 'student' else 'view'
     raise RuntimeError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmvkd.engine.launch import Options
-from mmvkd.models.recognizers import find_checkpoint
+from mmvkd.models.checkpoints import find_checkpoint
 from mmvkd.studies.study import Run, Study, StudyError
 from mmvkd.tool_commands import tools_folder
 
@@ -90,7 +90,7 @@ def test_step(study: Study, run: Run) -> Step:
     """The test of the best checkpoint, or of the last one where no best is kept.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: if there is none.
     """
     folder = run_folder(study, run.name)
     found = find_checkpoint(str(folder))
@@ -145,7 +145,7 @@ def option(key: str, value: Any) -> str:
     """A value as ``--cfg-options`` reads it.
 
     Raises:
-        StudyError: If a command line cannot hold it.
+        StudyError: if a command line cannot hold it.
     """
     text = _text(value)
     try:

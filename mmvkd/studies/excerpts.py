@@ -44,8 +44,8 @@ def filled(text: str, folder: Path) -> str:
         folder: The folder of the text.
 
     Raises:
-        FileNotFoundError: If results that it names do not exist.
-        ValueError: If a comment names what the results do not have.
+        FileNotFoundError: if results that it names do not exist.
+        ValueError: if a comment names what the results do not have.
     """
 
     def table(block: re.Match[str]) -> str:

@@ -18,7 +18,9 @@ from mmengine.config import Config
 import mmvkd
 from mmvkd.datasets.fingerprint import CLIP_PACKAGES, DECODERS, installed, size_of
 from mmvkd.engine.launch import load_config
-from mmvkd.models.recognizers import find_checkpoint, recognizer_config
+from mmvkd.files import file_hash
+from mmvkd.models.checkpoints import find_checkpoint
+from mmvkd.models.recognizers import recognizer_config
 from mmvkd.studies.machine import visible_devices
 from mmvkd.studies.study import Run, Study
 from mmvkd.tool_commands import tools_folder
@@ -227,7 +229,7 @@ def _mappings(node: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _clip_bytes(name: str, folder: str, delimiter: Optional[str]) -> int:
-    """Bytes of up to 100 clips, evenly spread over a list; frame folders count 0."""
+    """Bytes of up to 100 clips, files or folders of frames, spread over a list."""
     lines = Path(name).read_text().splitlines() if Path(name).is_file() else []
     clips = [line.strip().split(delimiter)[0] for line in lines if line.strip()]
     chosen = clips[:: -(-len(clips) // 100)] if clips else []
@@ -235,10 +237,7 @@ def _clip_bytes(name: str, folder: str, delimiter: Optional[str]) -> int:
 
 
 def _hash_file(name: str) -> Optional[str]:
-    file = Path(name)
-    if not file.is_file():
-        return None
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return file_hash(Path(name)) if Path(name).is_file() else None
 
 
 def _short(value: Mapping[str, Any]) -> str:

@@ -78,7 +78,7 @@ class Keeper:
             return 0
 
         pid = processes.fork(body, self._folder / LOG)
-        return _plain(processes.keep(pid, self.parent))
+        return _shell_status(processes.keep(pid, self.parent))
 
     def _recheck(self) -> None:
         if not self.in_process or self.run.processes > 1:
@@ -120,9 +120,9 @@ class Keeper:
         )
         with open(self._folder / ATTEMPTS, 'a', encoding='utf-8') as file:
             file.write(json.dumps(entry) + '\n')
-        return _plain(status)
+        return _shell_status(status)
 
 
-def _plain(status: int) -> int:
+def _shell_status(status: int) -> int:
     """An exit status that encodes a signal as shells do."""
     return 128 - status if status < 0 else status

@@ -30,7 +30,7 @@ def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, s
         The digest of each run's fingerprint.
 
     Raises:
-        StudyError: If runs in its folder are of other code, config or data.
+        StudyError: if runs in its folder are of other code, config or data.
     """
     marks: dict[str, str] = {}
     stale: dict[str, str] = {}
@@ -83,7 +83,7 @@ def recheck(study: Study, run: Run, marks: Mapping[str, str]) -> None:
         marks: What :func:`settle` gave then.
 
     Raises:
-        StudyError: If they differ; the next call then sees a run of other origin.
+        StudyError: if they differ; the next call then sees a run of other origin.
     """
     needs = {need: mark_of(run_folder(study, need)) for need in run.needs.values()}
     now = fingerprint(study, run, needs)

@@ -11,8 +11,9 @@ from typing import Any, Optional
 import numpy as np
 
 from mmvkd.evaluation.complexity import complexity, view_shape
-from mmvkd.files import logged, read_json, write_json
+from mmvkd.files import read_json, write_json
 from mmvkd.models.recognizers import student_config, without_pretrained
+from mmvkd.run_logs import logged
 from mmvkd.studies.commands import (
     METRICS,
     PREDICTIONS,

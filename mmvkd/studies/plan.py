@@ -83,8 +83,8 @@ def load_study(path: str, folder: Optional[str] = None) -> Study:
             ``work_dirs/studies/NAME``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        StudyError: If something in it is wrong.
+        FileNotFoundError: if there is no such file.
+        StudyError: if something in it is wrong.
     """
     file = packages.config_file(path)
     if not Path(file).is_file():
@@ -133,7 +133,7 @@ def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The declaration, without private variables of its file.
 
     Raises:
-        StudyError: If a field is not known or of another type than it must be.
+        StudyError: if a field is not known or of another type than it must be.
     """
     settings = {k: v for k, v in settings.items() if not k.startswith('_')}
     _check('the study', settings, _STUDY)

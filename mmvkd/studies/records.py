@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mmvkd.files import read_json, read_lines
-from mmvkd.models.recognizers import find_checkpoint
+from mmvkd.files import read_json
+from mmvkd.models.checkpoints import find_checkpoint
+from mmvkd.run_logs import read_lines
 from mmvkd.studies import outcome
 from mmvkd.studies.commands import run_folder, test_step
 from mmvkd.studies.fingerprint import versions
@@ -100,7 +101,7 @@ def stored(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         source: A results file, or the folder that has it.
 
     Raises:
-        FileNotFoundError: If there are no results.
+        FileNotFoundError: if there are no results.
     """
     file = source / RESULTS if source.is_dir() else source
     found = read_json(file)

@@ -27,7 +27,7 @@ def write_report(source: Path, folder: Optional[Path] = None) -> list[Path]:
         The files.
 
     Raises:
-        FileNotFoundError: If there are no results.
+        FileNotFoundError: if there are no results.
     """
     results, times = stored(source)
     folder = folder or (source if source.is_dir() else source.parent)

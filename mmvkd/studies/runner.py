@@ -79,7 +79,7 @@ class StudyRunner:
         """Execute the open runs; return whether all succeeded.
 
         Raises:
-            StudyError: If another process runs the study, or if runs in its folder are
+            StudyError: if another process runs the study, or if runs in its folder are
                 of other code, config or data.
         """
         self._wanted = self.study.runs_of(self.only)
@@ -142,7 +142,8 @@ class StudyRunner:
             return max(1, self.jobs)
         if has_accelerator():
             return self.study.per_device * len(devices())
-        return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
+        usable = getattr(os, 'sched_getaffinity', None)
+        return len(usable(0)) if usable else os.cpu_count() or 1
 
     # a run
 

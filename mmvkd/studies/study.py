@@ -22,7 +22,7 @@ def require_known(what: str, name: str, known: Collection[str]) -> None:
         known: All names that there are.
 
     Raises:
-        StudyError: If it is none of them.
+        StudyError: if it is none of them.
     """
     if name not in known:
         names = [str(key) for key in known]
@@ -119,7 +119,7 @@ class Study:
         They are in the order of the cells, each after what it needs.
 
         Raises:
-            StudyError: If there is no such method.
+            StudyError: if there is no such method.
         """
         for name in methods:
             require_known(f"method '{name}'", name, self.methods)

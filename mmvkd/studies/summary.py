@@ -152,7 +152,7 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
         )
     best = _compare(rows, labels)
     notes = _gap(rows)
-    gains, earlier = _gains(rows, labels, results), _earlier(results, of_setting)
+    gains, earlier = _gains(rows, labels), _earlier(results, of_setting)
     return Table(setting, rows, notes, best, labels, gains, earlier)
 
 
@@ -248,9 +248,10 @@ def _compare(rows: Sequence[Row], labels: np.ndarray) -> str:
                 for of in (row, best)
             )
             p_values[row.name] = sign_flip_p(clip_differences(right, other))
+    adjusted = holm(p_values)
     for row in rows:
-        if row.name in p_values and row.kind != 'teacher':
-            row.p = holm(p_values)[row.name]
+        if row.name in adjusted and row.kind != 'teacher':
+            row.p = adjusted[row.name]
             spreads = [x for x in (row.spread, best.spread) if not math.isnan(x)]
             noise = max(spreads, default=math.inf)
             row.better = row.p < 0.05 and (row.difference or 0) > noise
@@ -302,9 +303,7 @@ def _no_better(told: str, gap: float) -> str:
     )
 
 
-def _gains(
-    rows: Sequence[Row], labels: np.ndarray, results: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
+def _gains(rows: Sequence[Row], labels: np.ndarray) -> dict[str, np.ndarray]:
     student = next((row for row in rows if row.kind == 'student'), None)
     if student is None or not student.predictions:
         return {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from mmvkd.files import logged, run_logs
+from mmvkd.run_logs import logged, run_logs
 
 Curve = dict[float, float]
 """A value by iteration, or by epochs done."""
@@ -20,7 +20,7 @@ def needed_logs(folder: Path) -> list[Path]:
         folder: The run's ``work_dir``.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: if there is none.
     """
     logs = run_logs(folder)
     if not logs:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from mmengine.config import Config
 
-from mmvkd.engine.phases import lengths_of
-from mmvkd.files import logged
+from mmvkd.phases import lengths_of
+from mmvkd.registry import short_type
+from mmvkd.run_logs import logged
 from mmvkd.visualization.curves import Curve, draw_curve, needed_logs
 from mmvkd.visualization.pictures import COLORS
 
@@ -33,7 +34,7 @@ class TimeLine:
     distances: dict[str, Curve] = field(default_factory=dict)
 
 
-def read_time_line(folder: str) -> TimeLine:
+def read_time_line(folder: Path) -> TimeLine:
     """Read the log of a run, and of those that resumed it.
 
     Args:
@@ -43,16 +44,16 @@ def read_time_line(folder: str) -> TimeLine:
         FileNotFoundError: if no run has written there.
         ValueError: if it was no cascade.
     """
-    last = needed_logs(Path(folder))[-1]
+    last = needed_logs(folder)[-1]
     config = Config.fromfile(last.with_name('config.py'))
     hooks: list[Any] = [*config.get('default_hooks', {}).values()]
     hooks += config.get('custom_hooks') or []
-    cascades = [h for h in hooks if h and str(h['type']).endswith('CascadeHook')]
+    cascades = [h for h in hooks if h and short_type(h['type']) == 'CascadeHook']
     if not cascades:
         raise ValueError(f"the run in '{folder}' has no CascadeHook")
     phases = cascades[0]['phases']
     lengths = lengths_of(phases, config.train_cfg.max_epochs)
-    lines = list(logged(Path(folder)))
+    lines = list(logged(folder))
     # the last line of an epoch is that of its last iteration
     length = max((x['step'] / x['epoch'] for x in lines if x.get('epoch')), default=1)
     accuracy: Curve = {}

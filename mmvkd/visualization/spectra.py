@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from mmvkd.evaluation.mimicry import BEFORE, MEASURES, Mimicry, Stage
 from mmvkd.visualization.curves import Curve, draw_curve, logged_curves
-from mmvkd.visualization.mimicry import BEFORE, MEASURES, Mimicry, Stage
 from mmvkd.visualization.pictures import COLORS, GRAY
 
 _SCALE = 'scale_'

@@ -195,7 +195,9 @@ def test_a_head_of_other_classes_is_refused_before_training(clips: Path) -> None
 
 
 def test_only_a_task_for_a_pipeline_of_frames_is_taken(clips: Path) -> None:
-    with pytest.raises(TypeError, match=r'task=.*RandomWindow.*a pretext task'):
+    with pytest.raises(
+        TypeError, match=r'task=.*RandomWindow.*no pretext task, such as mmvkd.Fra'
+    ):
         build(clips, 'RandomWindow')
     steps = pipeline(augment=False)
     del steps[-2]

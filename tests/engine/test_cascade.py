@@ -21,7 +21,7 @@ from torch import Tensor
 from videos import write_list
 
 from mmvkd.engine.hooks import CascadeHook
-from mmvkd.engine.phases import lengths_of, phase_at
+from mmvkd.phases import lengths_of, phase_at
 
 PHASES: dict[str, Any] = dict(
     front=dict(

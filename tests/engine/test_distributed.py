@@ -23,7 +23,7 @@ from toys import tiny_tsm
 from videos import write_list
 
 from mmvkd.engine.distributed import prepare_distributed
-from mmvkd.models.gather import clip_mean, gather, global_count
+from mmvkd.models.gather import clip_mean, gather
 from mmvkd.models.heads.edge_network import EdgeNetwork
 
 RANKS = 2
@@ -94,7 +94,7 @@ def distiller(norm: str, mutual: bool = False, blended: bool = False) -> nn.Modu
             pool='clip',
             joint=False,
             dim=32,
-            min_clips=8,
+            min_vectors=8,
             edges='learned',
         ),
         places=dict(
@@ -281,7 +281,6 @@ def seen_through_gather(rank: int, folder: str) -> None:
             x=x.grad,
             weight=weight.grad / RANKS,
             whole=gather(x.detach()),
-            count=global_count(mask),
             mean=clip_mean(rows, mask),
             empty=clip_mean(rows, torch.zeros(3, dtype=torch.bool)),
         ),
@@ -318,7 +317,6 @@ def test_a_mean_over_labeled_clips_is_the_global_one_after_averaging(
     calls = [(seen_through_gather, (rank, str(tmp_path))) for rank in (0, 1)]
     assert fork(*calls) == [0, 0]
     ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1)]
-    assert [float(rank['count']) for rank in ranks] == [0.5, 0.5]
     assert [float(rank['mean']) for rank in ranks] == [2.0, 0.0]
     assert [float(rank['empty']) for rank in ranks] == [0.0, 0.0]
 

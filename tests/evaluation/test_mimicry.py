@@ -10,10 +10,8 @@ from recognizer_toys import tiny_slowfast, tiny_swin
 from torch import Tensor
 from toys import tiny_tsm
 
-from mmvkd.models.losses import spectrum_energy
-from mmvkd.models.recognizers import build_recognizer
-from mmvkd.visualization.compared import pairs
-from mmvkd.visualization.mimicry import (
+from mmvkd.evaluation.compared import pairs
+from mmvkd.evaluation.mimicry import (
     Mimicry,
     Stage,
     energy_shares,
@@ -21,6 +19,8 @@ from mmvkd.visualization.mimicry import (
     kernel_shares,
     temporal_distances,
 )
+from mmvkd.models.losses import spectrum_energy
+from mmvkd.models.recognizers import build_recognizer
 
 
 def feature(*shape: int, seed: int = 0) -> Tensor:

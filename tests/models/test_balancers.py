@@ -212,7 +212,7 @@ def test_heads_say_which_terms_need_a_label(head: dict, terms: list[str]) -> Non
     for term in terms:
         assert entries[f'loss_{term}'] == 0
     backward(model, data)
-    scales = model.distill['balancer'].scales
+    scales = model.balancer.scales
     zero = [name for name, scale in scales.items() if scale.grad == 0]
     assert sorted(zero) == sorted(['cls', *terms])
 
@@ -265,7 +265,7 @@ NAMES = ['cls', 'dist_inter', 'dist_intra', 'kd']
 def test_every_term_of_every_head_has_a_scale_that_is_logged() -> None:
     model = distiller(heads=HEADS, balancer=UNCERTAIN)
     values = step(model, batch())
-    assert list(model.distill['balancer'].scales) == NAMES
+    assert list(model.balancer.scales) == NAMES
     for name in NAMES:
         assert f'scale_{name}' in values
 
@@ -283,7 +283,7 @@ def test_a_weight_within_a_head_counts_whatever_the_scales_learn() -> None:
     for heads in (HEADS, light):
         model = distiller(heads=heads, balancer=UNCERTAIN)
         backward(model, batch())
-        gradients.append(model.distill['balancer'].scales['dist_intra'].grad)
+        gradients.append(model.balancer.scales['dist_intra'].grad)
     torch.testing.assert_close(gradients[1], 0.25 * gradients[0])
 
 
@@ -305,7 +305,7 @@ def test_scales_learn_faster_and_do_not_decay() -> None:
         ),
     )
     group = wrapper.optimizer.param_groups[-1]
-    own = list(model.distill['balancer'].parameters())
+    own = list(model.balancer.parameters())
     assert [id(p) for p in group['params']] == [id(p) for p in own]
     assert group['weight_decay'] == 0 and group['lr'] == pytest.approx(0.14)
 

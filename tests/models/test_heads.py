@@ -216,3 +216,29 @@ def test_a_new_head_needs_its_forward_alone() -> None:
     assert 'loss_mine_norm' in values and 'mine_seen' in values
     total = values['loss_cls'] + values['loss_mine_norm']
     torch.testing.assert_close(values['loss'], total)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'match'),
+    [
+        (dict(type='mmvkd.KDHead', temperature=0), 'temperature must be above 0'),
+        (dict(type='mmvkd.DISTHead', temperature=-1), 'temperature must be above 0'),
+        (dict(type='mmvkd.DISTHead', inter_weight=-1), 'inter_weight must not be'),
+        (dict(type='mmvkd.DKDHead', temperature=0), 'temperature must be above 0'),
+        (
+            dict(type='mmvkd.FitNetsHead', tap='backbone', normalize='l3'),
+            "normalize 'l3' is unknown; known: None, standardize, l2",
+        ),
+        (
+            dict(type='mmvkd.SpectrumHead', tap='backbone', static_weight=3),
+            'static_weight is a share between 0 and 1',
+        ),
+        (dict(type='mmvkd.SubstageHead', grid=0), 'grid is 1 or more'),
+        (dict(type='mmvkd.SubstageHead', temperature=0), 'temperature must be above'),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_when_the_head_is_built(
+    settings: dict, match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        MODELS.build(settings)

@@ -22,12 +22,14 @@ from recognizer_toys import (
 )
 from toys import CLASSES, batch, tiny_tsm
 
-from mmvkd.models.recognizers import (
-    build_recognizer,
+from mmvkd.models.checkpoints import (
     find_checkpoint,
     load_weights,
     mismatch,
     plain_state,
+)
+from mmvkd.models.recognizers import (
+    build_recognizer,
     recognizer_config,
     without_pretrained,
 )

@@ -355,6 +355,18 @@ def test_a_truncated_checkpoint_is_refused_in_a_line(tmp_path: Path) -> None:
     refused(str(path), 'cannot be read in safe mode')
 
 
+def test_an_address_that_gives_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = 'https://nowhere.example/weights.pth'
+
+    def unavailable(*args: Any, **kwargs: Any) -> None:
+        raise OSError('HTTP Error 404: Not Found')
+
+    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', unavailable)
+    refused(address, f"'{address}' of the teacher 't' cannot be fetched .*404")
+
+
 @pytest.mark.parametrize('content', [torch.zeros(2), [1, 2], 3, {0: 1}])
 def test_a_file_that_holds_no_state_is_refused_in_a_line(
     content: Any, tmp_path: Path

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from mmvkd.files import logged
+from mmvkd.run_logs import logged
 from mmvkd.visualization.curves import draw_curve
 
 

@@ -47,7 +47,7 @@ def test_phases_accuracy_and_distances_are_those_of_the_log(tmp_path: Path) -> N
     # resumed within the second epoch
     write_run(tmp_path, '20260102', second, custom_hooks=[hook])
     write_run(tmp_path, '20260101', first, custom_hooks=[hook])
-    line = read_time_line(str(tmp_path))
+    line = read_time_line(tmp_path)
     assert line.phases == [('front', 1), ('whole', 2)]
     assert line.accuracy == {1: 0.25, 2: 0.5}
     assert line.distances == {
@@ -58,10 +58,10 @@ def test_phases_accuracy_and_distances_are_those_of_the_log(tmp_path: Path) -> N
 
 def test_a_run_that_is_none_or_no_cascade_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='has no log such as'):
-        read_time_line(str(tmp_path))
+        read_time_line(tmp_path)
     write_run(tmp_path, '20260101', [])
     with pytest.raises(ValueError, match='has no CascadeHook'):
-        read_time_line(str(tmp_path))
+        read_time_line(tmp_path)
 
 
 def test_each_phase_has_its_band_and_each_substage_its_curve(tmp_path: Path) -> None:

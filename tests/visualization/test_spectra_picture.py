@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmvkd.visualization.mimicry import Mimicry, Stage
+from mmvkd.evaluation.mimicry import Mimicry, Stage
 from mmvkd.visualization.pictures import png
 from mmvkd.visualization.spectra import draw_spectra, read_scales, table
 

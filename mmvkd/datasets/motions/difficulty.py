@@ -21,7 +21,7 @@ class Difficulty:
         camera_jitter: Amplitude of the smooth camera shake, in sides.
 
     Raises:
-        ValueError: If a value is out of range.
+        ValueError: if a value is out of range.
     """
 
     distractors: int = 2

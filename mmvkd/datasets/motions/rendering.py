@@ -38,7 +38,7 @@ def render_clip(
         ``(T, size, size, 3)`` uint8 RGB frames.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: if an argument is out of range.
     """
     difficulty = difficulty or Difficulty()
     check_shape(size, num_frames)

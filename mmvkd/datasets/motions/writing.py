@@ -57,9 +57,9 @@ def write_motions(
         ``root`` as a path.
 
     Raises:
-        ValueError: If an argument is out of range.
-        FileExistsError: If ``root`` holds anything but Motions of these settings.
-        OSError: If a video cannot be written, or a process is killed.
+        ValueError: if an argument is out of range.
+        FileExistsError: if ``root`` holds anything but Motions of these settings.
+        OSError: if a video cannot be written, or a process is killed.
     """
     root = Path(root)
     difficulty = difficulty or Difficulty()

@@ -11,12 +11,12 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmvkd.engine.phases import lengths_of, phase_at
 from mmvkd.engine.schedulers import PhaseLR
 from mmvkd.engine.wrapping import inner
 from mmvkd.models import VideoDistiller
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import find_module
+from mmvkd.phases import lengths_of, phase_at
 from mmvkd.registry import HOOKS
 
 
@@ -101,7 +101,7 @@ class CascadeHook(Hook):
         if is_model_wrapper(runner.model):
             # its buckets hold the parameters that learned when it was made
             settings = runner.cfg.get('model_wrapper_cfg')
-            if not model.label_loss:
+            if not model.uses_labels:
                 # heads may not give a gradient to all that learns
                 settings = settings or dict(
                     type='MMDistributedDataParallel', broadcast_buffers=False
@@ -120,14 +120,14 @@ class CascadeHook(Hook):
             on = modules is None or belongs(key, modules)
             parameter.requires_grad = on and id(parameter) in learnable
         model.learning = modules
-        model.label_loss = bool(phase.get('label', True))
+        model.uses_labels = bool(phase.get('label', True))
         chosen = phase.get('heads')
         for key, head in model.heads.items():
             head.enabled = chosen is None or key in chosen
             head.requires_grad_(head.enabled)
             if head.enabled:
                 head.focus(**((chosen or {}).get(key) or {}))
-        model.distill['balancer'].focus(model.active_terms)
+        model.balancer.focus(model.active_terms)
         for parameter in model.distill.parameters():
             if id(parameter) not in learnable:
                 parameter.requires_grad = False

@@ -7,7 +7,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
 from mmvkd.engine.wrapping import inner
-from mmvkd.models.recognizers import mismatch, plain_state
+from mmvkd.models.checkpoints import mismatch, plain_state
 from mmvkd.registry import HOOKS
 
 

@@ -14,6 +14,7 @@ from mmvkd.datasets import SeededDataset
 from mmvkd.engine.wrapping import inner
 from mmvkd.models import VideoDistiller
 from mmvkd.models.label_bank import LabelBank
+from mmvkd.models.recognizers import is_multi_label
 from mmvkd.refined_labels import LABELS, accuracy, list_lines
 from mmvkd.registry import HOOKS
 
@@ -173,10 +174,10 @@ def _checked(model: Any, dataloader: DataLoader) -> SeededDataset:
             'PseudoLabelHook needs samples with an id; the train_dataloader has a '
             f'{type(dataset).__name__}: wrap it in mmvkd.SeededDataset'
         )
-    if model.student.cls_head.multi_class:
+    if is_multi_label(model.student):
         raise ValueError(
             'PseudoLabelHook needs classes that exclude each other; the student is '
-            'multi-label (multi_class=True)'
+            'multi-label (multi_class=True, or a binary loss)'
         )
     blending = model.student.data_preprocessor.blending
     if blending is not None:

@@ -27,6 +27,9 @@ class ExactResumeHook(Hook):
     # after CheckpointHook, which must have found its folder before the validation
     priority = 'LOWEST'
 
+    def __init__(self) -> None:
+        self._gradients: Optional[list] = None
+
     def before_train(self, runner: Runner) -> None:
         """Restore what the run had; validate if its last epoch was not validated."""
         self._give_back(runner)
@@ -73,8 +76,8 @@ class ExactResumeHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse what cannot be resumed exactly; keep gradients for the first step."""
-        self._gradients: Optional[list] = None
-        if not getattr(runner, '_resume', False):
+        self._gradients = None
+        if not runner._resume:
             return
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise RuntimeError(
@@ -100,10 +103,9 @@ class ExactResumeHook(Hook):
 
     def _give_back(self, runner: Runner) -> None:
         """Restore accumulated gradients, once."""
-        gradients = getattr(self, '_gradients', None)
+        gradients, self._gradients = self._gradients, None
         if gradients is None:
             return
-        self._gradients = None
         parameters = [p for g in runner.optim_wrapper.param_groups for p in g['params']]
         for parameter, gradient in zip(parameters, gradients):
             if gradient is not None:

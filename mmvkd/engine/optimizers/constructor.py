@@ -57,7 +57,7 @@ class DistillOptimWrapperConstructor:
         for group in wrapper.optimizer.param_groups:
             # torch takes no further group without names beside one with them
             group.pop('param_names', None)
-        balancer = model.distill['balancer']
+        balancer = model.balancer
         others = _learning(model.distill['heads'])
         if others:
             wrapper.optimizer.add_param_group(dict(params=others))

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 
-from mmvkd.engine.phases import lengths_of, phase_at
+from mmvkd.phases import lengths_of, phase_at
 from mmvkd.registry import PARAM_SCHEDULERS
 
 

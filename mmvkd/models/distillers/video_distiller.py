@@ -24,12 +24,9 @@ from mmvkd.models.distillers.label_loss import label_loss
 from mmvkd.models.distillers.preprocessor import DistillPreprocessor
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.label_bank import LabelBank
-from mmvkd.models.outputs import Outputs, Targets
-from mmvkd.models.probe import probe, video_logits
-from mmvkd.models.recognizers import (
-    RecognizerConfig,
-    build_recognizer,
-)
+from mmvkd.models.outputs import Outputs, Targets, video_logits
+from mmvkd.models.probe import probe
+from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
 from mmvkd.models.substages import belongs
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import CachedTeacher, FrozenTeacher, Peer, Teacher
@@ -66,7 +63,7 @@ class VideoDistiller(BaseModel):
     Attributes:
         learning: Dotted names of the student's modules that learn, None for all; the
             others stay in eval mode. Whoever sets this also sets ``requires_grad``.
-        label_loss: Whether the losses of the student's own head count.
+        uses_labels: Whether the losses of the student's own head count.
     """
 
     student: BaseRecognizer
@@ -90,7 +87,7 @@ class VideoDistiller(BaseModel):
         self.bank: Optional[LabelBank] = None
         self.view = ClipView.of(recognizer, student_view)
         self.learning: Optional[tuple[str, ...]] = None
-        self.label_loss = True
+        self.uses_labels = True
         # so that the student draws the same random numbers as without a teacher
         with torch.random.fork_rng(devices=[]):
             self.teachers: dict[str, Teacher] = {
@@ -107,7 +104,9 @@ class VideoDistiller(BaseModel):
             )
             self._attach()
             peer = dict(type=Peer, model=recognizer, view=student_view)
-            for name, config in (teachers or {}).items() if mutual else ():
+            for name, teacher in self.teachers.items():
+                if not isinstance(teacher, Peer):
+                    continue
                 check_can_learn(self.cards[name], recognizer)
                 back = {
                     key: type(self.heads[key]).reverse(c, name)
@@ -115,11 +114,11 @@ class VideoDistiller(BaseModel):
                     if name in self._teachers_of[key]
                 }
                 self.partners[name] = VideoDistiller(
-                    student=self.teachers[name].model,
+                    student=teacher.model,
                     teachers=dict(student=peer),
                     heads=back,
                     balancer=balancer,
-                    student_view=config.get('view'),
+                    student_view=(teachers or {})[name].get('view'),
                 )
         self._register_state_dict_hook(_as_student)
         self._register_load_state_dict_pre_hook(_from_student)
@@ -130,6 +129,11 @@ class VideoDistiller(BaseModel):
     def heads(self) -> Mapping[str, DistillationHead]:
         """The distillation heads by name."""
         return self.distill['heads']
+
+    @property
+    def balancer(self) -> Any:
+        """What makes one objective of the heads' terms."""
+        return self.distill['balancer']
 
     @property
     def partners(self) -> MutableMapping[str, VideoDistiller]:
@@ -179,7 +183,7 @@ class VideoDistiller(BaseModel):
         of_labels = [_key(name, term) for name, h in heads for term in h.label_terms]
         logs = [_key(name, log) for name, h in heads for log in h.diagnostics]
         check_keys([*terms, *logs])
-        self.distill['balancer'].attach(terms, of_labels)
+        self.balancer.attach(terms, of_labels)
 
     @property
     def active_terms(self) -> list[str]:
@@ -187,7 +191,7 @@ class VideoDistiller(BaseModel):
         terms = [
             _key(n, term) for n, h in self.heads.items() for term in h.active_terms
         ]
-        return ['cls', *terms] if self.label_loss else terms
+        return ['cls', *terms] if self.uses_labels else terms
 
     def refuse_blending(self, cached: Sequence[str]) -> None:
         """Refuse to blend the student's clips if teachers are cached.
@@ -302,7 +306,7 @@ class VideoDistiller(BaseModel):
         clip = views[self.own_view(views, data_samples)]
         others = {name: views[partner.view] for name, partner in self.partners.items()}
         views.clear()
-        student, label = self.run_student(clip, data_samples, targets)
+        student, own = self.run_student(clip, data_samples, targets)
         # after the student, so that it draws the same random numbers as it would alone
         of_partners = {
             name: partner.run_student(others[name], data_samples, targets)
@@ -313,10 +317,10 @@ class VideoDistiller(BaseModel):
             outputs.wait()
         if self.bank is not None:
             self.bank.observe(data_samples, student, teachers)
-        entries = self._objective(student, label, teachers, targets)
+        entries = self._objective(student, own, teachers, targets)
         their_teacher = dict(student=student.detached())
-        for name, own in of_partners.items():
-            back = self.partners[name]._objective(*own, their_teacher, targets)
+        for name, theirs in of_partners.items():
+            back = self.partners[name]._objective(*theirs, their_teacher, targets)
             entries.update({f'{name}_{key}': value for key, value in back.items()})
         return entries
 
@@ -385,7 +389,7 @@ class VideoDistiller(BaseModel):
         terms: dict[str, Tensor] = {}
         logs: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
-        if not self.label_loss:
+        if not self.uses_labels:
             own = {key: value for key, value in own.items() if 'loss' not in key}
         for name, head in self.heads.items():
             if not head.enabled:
@@ -397,7 +401,7 @@ class VideoDistiller(BaseModel):
                     logs[key] = value.detach()
                 else:
                     terms[key], weights[key] = value, head.weight_of(term)
-        return {**self.distill['balancer'](own, terms, weights), **logs}
+        return {**self.balancer(own, terms, weights), **logs}
 
 
 def _frozen_in_training(model: nn.Module) -> list[str]:

@@ -12,6 +12,8 @@ from mmvkd.models.connectors import match_size
 from mmvkd.models.gather import clip_mean
 from mmvkd.models.heads.base import DistillationHead, TapConfig
 from mmvkd.models.losses import feature_mse
+from mmvkd.models.losses.feature import NORMALIZATIONS
+from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
 
@@ -36,6 +38,7 @@ class FitNetsHead(DistillationHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(tap=tap, **kwargs)
+        check_known('normalize', normalize, NORMALIZATIONS)
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
         self.normalize = normalize
         self.connectors = nn.ModuleDict()

@@ -15,6 +15,7 @@ from mmvkd.models.losses import (
     kd_loss,
     zscore_kd_loss,
 )
+from mmvkd.models.losses.numerics import check_positive
 from mmvkd.models.outputs import Targets
 from mmvkd.registry import MODELS
 
@@ -32,6 +33,7 @@ class KDHead(LogitsHead):
 
     def __init__(self, temperature: float = 4.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_positive(temperature, 'temperature')
         self.temperature = temperature
 
     def compare(
@@ -77,6 +79,10 @@ class DISTHead(LogitsHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_positive(temperature, 'temperature')
+        for name, weight in (('inter', inter_weight), ('intra', intra_weight)):
+            if weight < 0:
+                raise ValueError(f'{name}_weight must not be negative, got {weight}')
         self.temperature = temperature
         self.terms = dict(inter=inter_weight, intra=intra_weight)
 
@@ -116,6 +122,7 @@ class DKDHead(LogitsHead):
         super().__init__(**kwargs)
         self.alpha = alpha
         self.beta = beta
+        check_positive(temperature, 'temperature')
         self.temperature = temperature
 
     def compare(

@@ -16,6 +16,7 @@ from mmvkd.models.losses import (
     spectrum_coherence,
     spectrum_energy,
 )
+from mmvkd.models.losses.numerics import check_share
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
 
@@ -73,6 +74,7 @@ class SpectrumHead(DistillationHead):
         super().__init__(tap=tap, **kwargs)
         if grid < 1:
             raise ValueError(f'SpectrumHead: grid is 1 or more, got {grid}')
+        check_share(static_weight, 'static_weight')
         self.terms = chosen_terms(self, terms or _DEFAULT, tuple(_TERMS))
         self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
         self.settings: dict[str, Any] = dict(static_weight=static_weight, bands=bands)

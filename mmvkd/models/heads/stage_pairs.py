@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from mmaction.models.recognizers import BaseRecognizer
-from torch import nn
 
 from mmvkd.models.heads.base import name_and_layout, of_teacher
 from mmvkd.models.substages import substages
@@ -54,7 +53,11 @@ class StagePairs:
                 are not as many.
         """
         own = _cut(cuts, None, student)
-        theirs = {name: _cut(cuts, name, t.model) for name, t in teachers.items()}
+        theirs = {
+            # one that is cached has no model
+            name: _cut(cuts, name, getattr(teacher, 'model', None))
+            for name, teacher in teachers.items()
+        }
         for name, stages in theirs.items():
             if len(stages) != len(own):
                 raise ValueError(
@@ -76,14 +79,16 @@ class StagePairs:
         )
 
 
-def _cut(cuts: Optional[Cuts], teacher: Optional[str], model: Any) -> dict[str, _Taps]:
+def _cut(
+    cuts: Optional[Cuts], teacher: Optional[str], model: Optional[BaseRecognizer]
+) -> dict[str, _Taps]:
     """Taps by substage of the student, or of a teacher."""
     if cuts is not None:
         return {stage: _named(cut, teacher) for stage, cut in cuts.items()}
-    known = substages(model) if isinstance(model, nn.Module) else {}
+    known = substages(model) if model is not None else {}
     if not known:
         who = f"teacher '{teacher}'" if teacher else 'the student'
-        kind = type(getattr(model, 'backbone', model)).__name__
+        kind = 'a store' if model is None else type(model.backbone).__name__
         raise ValueError(
             f'where to cut {who} ({kind}) is not known; name the taps: substages='
             "dict(early=dict(student='backbone.…', teacher='backbone.…'), …)"

@@ -23,7 +23,7 @@ from mmvkd.models.losses import (
     mmd,
     pearson_distance,
 )
-from mmvkd.models.losses.numerics import check_known
+from mmvkd.models.losses.numerics import check_known, check_positive
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.teachers import RecognizerTeacher, Teacher
 from mmvkd.registry import MODELS
@@ -128,6 +128,9 @@ class SubstageHead(DistillationHead):
             ('weighting', weighting, _WEIGHTINGS),
         ):
             check_known(name, value, known)
+        check_positive(temperature, 'temperature')
+        if grid < 1:
+            raise ValueError(f'SubstageHead: grid is 1 or more, got {grid}')
         self.substages = substages
         self.terms = chosen_terms(self, terms or {}, tuple(_TERMS), _TERMS)
         if (

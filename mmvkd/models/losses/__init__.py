@@ -1,8 +1,9 @@
 """The mathematics of distillation: pure functions on tensors.
 
-Nothing here knows configs, modules, state or process groups. The mean over clips
-is up to the caller: losses are returned per clip, ``(N,)``, to be reduced over the
-global batch (see :func:`mmvkd.models.gather.clip_mean`).
+Nothing here knows configs, modules, state or process groups. Losses that look at one
+clip at a time are returned per clip, ``(N,)``, and the caller takes the mean over the
+global batch (:func:`mmvkd.models.gather.clip_mean`). Those that compare clips take the
+gathered batch and say what they return; those on kernels need no batch.
 """
 
 from __future__ import annotations

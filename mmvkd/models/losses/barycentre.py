@@ -60,7 +60,7 @@ def sinkhorn_barycentre(
         The barycentre of each clip with its error and iteration count.
 
     Raises:
-        ValueError: If shapes do not fit or a number is not above 0.
+        ValueError: if shapes do not fit or a number is not above 0.
     """
     if vertices.ndim != 3 or weight.shape != vertices.shape[:2]:
         raise ValueError(

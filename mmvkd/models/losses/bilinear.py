@@ -87,7 +87,7 @@ def bilinear_sketch(
         One vector for each clip and pair, ``(N, E, D)``.
 
     Raises:
-        ValueError: If the features differ in clips or positions.
+        ValueError: if the features differ in clips or positions.
     """
     sizes = {(len(x), *x.shape[2:]) for x in features}
     if len(sizes) != 1 or features[0].ndim != 3:

@@ -84,7 +84,7 @@ def paired_mmd(x: Tensor, y: Tensor, bandwidth: Tensor) -> Tensor:
         One value for each row, ``(...)``.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: if the shapes differ.
     """
     check_same_shape(y, x, 'rows', x.ndim)
     x, y = full_precision(x), full_precision(y)
@@ -121,7 +121,7 @@ def mmd(
         One value for each pair of samples, ``(...)``.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: if the shapes differ.
     """
     if x.shape != y.shape or x.ndim < 2:
         raise ValueError(

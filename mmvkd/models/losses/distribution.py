@@ -29,9 +29,10 @@ def channel_moments(
         Mean and variance, ``(C,)`` each, in float32 at least.
 
     Raises:
-        ValueError: If ``feature`` does not have 5 axes.
+        ValueError: if ``feature`` does not have 5 axes.
     """
-    check_same_shape(feature, feature, 'feature', ndim=5)
+    if feature.ndim != 5:
+        raise ValueError(f'a feature is (N, C, T, H, W), got {tuple(feature.shape)}')
     feature = full_precision(feature)
     mean = feature.mean(dim=(0, 2, 3, 4))
     if average is not None:
@@ -61,7 +62,7 @@ def gaussian_distance(student: Moments, teacher: Moments, eps: float = 1e-2) -> 
         A scalar, at least 0.
 
     Raises:
-        ValueError: If the channels differ.
+        ValueError: if the channels differ.
     """
     check_same_shape(student[0], teacher[0], 'means', ndim=1)
     floor = eps * teacher[1].mean() + 1e-8

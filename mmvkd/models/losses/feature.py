@@ -6,7 +6,7 @@ from typing import Optional
 
 from torch import Tensor
 
-from .numerics import check_same_shape, full_precision
+from .numerics import check_known, check_same_shape, full_precision
 
 NORMALIZATIONS = (None, 'standardize', 'l2')
 
@@ -49,14 +49,11 @@ def feature_mse(
         batch.
 
     Raises:
-        ValueError: If the shapes differ, ``normalize`` is unknown, or one
+        ValueError: if the shapes differ, ``normalize`` is unknown, or one
             position per channel is to be standardized, which leaves nothing.
     """
     check_same_shape(student, teacher, 'feature', ndim=5)
-    if normalize not in NORMALIZATIONS:
-        raise ValueError(
-            f'normalize must be one of {NORMALIZATIONS}, got {normalize!r}'
-        )
+    check_known('normalize', normalize, NORMALIZATIONS)
     if normalize == 'standardize' and student.shape[2:].numel() < 2:
         raise ValueError(
             f"normalize='standardize' needs 2 positions or more per channel, got a "

@@ -51,7 +51,7 @@ def prototype_cost(
         Symmetric costs in [0, 1], zero on the diagonal, ``(M, M)`` in float64.
 
     Raises:
-        ValueError: If the metric is unknown, class counts differ, a row is zero
+        ValueError: if the metric is unknown, class counts differ, a row is zero
             or not finite, or all prototypes coincide.
     """
     if metric not in METRICS:
@@ -96,7 +96,7 @@ def check_conditionally_negative_definite(cost: Tensor, tol: float = 1e-6) -> No
         tol: Slack for rounding, relative to the largest cost.
 
     Raises:
-        ValueError: If the cost is not square, finite, symmetric, non-negative
+        ValueError: if the cost is not square, finite, symmetric, non-negative
             and zero on the diagonal, or the eigenvalue above exceeds the slack.
     """
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1]:

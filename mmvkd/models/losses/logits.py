@@ -39,7 +39,7 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
         mean over the global batch.
 
     Raises:
-        ValueError: If the shapes differ or the temperature is not above 0.
+        ValueError: if the shapes differ or the temperature is not above 0.
     """
     check_same_shape(student, teacher, 'logits', ndim=2)
     check_positive(temperature, 'temperature')
@@ -91,7 +91,7 @@ def zscore_kd_loss(
         batch.
 
     Raises:
-        ValueError: If the shapes differ or the temperature is not above 0.
+        ValueError: if the shapes differ or the temperature is not above 0.
     """
     check_same_shape(student, teacher, 'logits', ndim=2)
     return kd_loss(zscore(student), zscore(teacher), temperature)
@@ -140,7 +140,7 @@ def dkd_loss(
         clips of the global batch.
 
     Raises:
-        ValueError: If shapes do not fit or the temperature is not above 0.
+        ValueError: if shapes do not fit or the temperature is not above 0.
     """
     check_same_shape(student, teacher, 'logits', ndim=2)
     check_positive(temperature, 'temperature')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Optional
 
 import torch
 from torch import Tensor
@@ -31,10 +32,19 @@ def check_same_shape(student: Tensor, teacher: Tensor, what: str, ndim: int) -> 
         )
 
 
-def check_known(setting: str, value: str, known: Collection[str]) -> None:
+def check_known(
+    setting: str, value: Optional[str], known: Collection[Optional[str]]
+) -> None:
     """Raise ``ValueError`` unless a setting has one of its known values."""
     if value not in known:
-        raise ValueError(f"{setting} '{value}' is unknown; known: {', '.join(known)}")
+        listed = ', '.join(map(str, known))
+        raise ValueError(f"{setting} '{value}' is unknown; known: {listed}")
+
+
+def check_share(value: float, name: str) -> None:
+    """Raise ``ValueError`` unless the number is between zero and one."""
+    if not 0 <= value <= 1:
+        raise ValueError(f'{name} is a share between 0 and 1, got {value}')
 
 
 def check_positive(value: float, name: str) -> None:

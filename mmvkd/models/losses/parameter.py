@@ -44,7 +44,7 @@ def kernel_spectrum(kernels: Tensor) -> Tensor:
         Coefficients, ``(F, k²)`` or ``(F, t·k²)``, the filter's (scaled) mean first.
 
     Raises:
-        ValueError: If they have another number of axes.
+        ValueError: if they have another number of axes.
     """
     if kernels.ndim not in (3, 4):
         raise ValueError(
@@ -89,7 +89,7 @@ def jensen_shannon(p: Tensor, q: Tensor, eps: float = 1e-8) -> Tensor:
         A scalar between 0 and log 2.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: if the shapes differ.
     """
     check_same_shape(p, q, 'distribution', ndim=1)
     p, q = full_precision(p) + eps, full_precision(q) + eps
@@ -138,7 +138,7 @@ def quantile_distance(student: Tensor, teacher: Tensor) -> Tensor:
         A scalar, at least 0.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: if the shapes differ.
     """
     check_same_shape(student, teacher, 'quantiles', ndim=2)
     return (full_precision(student) - full_precision(teacher)).square().mean()

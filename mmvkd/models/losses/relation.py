@@ -75,7 +75,7 @@ def dist_inter(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
         over the global batch.
 
     Raises:
-        ValueError: If the shapes differ or the temperature is not above 0.
+        ValueError: if the shapes differ or the temperature is not above 0.
     """
     q, p = _soften(student, teacher, temperature)
     return correlation_distance(q, p, dim=1)
@@ -99,7 +99,7 @@ def dist_intra(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Te
         Loss of each class, ``(M,)``, between 0 and 2; its mean is the term.
 
     Raises:
-        ValueError: If the shapes differ or the temperature is not above 0.
+        ValueError: if the shapes differ or the temperature is not above 0.
     """
     q, p = _soften(student, teacher, temperature)
     return correlation_distance(q, p, dim=0)

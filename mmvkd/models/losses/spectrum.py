@@ -8,7 +8,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from .numerics import check_same_shape, full_precision
+from .numerics import check_same_shape, check_share, full_precision
 
 # Power that is negligible next to any feature's.
 _SILENCE = 1e-8
@@ -27,7 +27,7 @@ def temporal_spectrum(feature: Tensor) -> Tensor:
         Complex, ``(N, C, F, H, W)``, f in cycles per clip.
 
     Raises:
-        ValueError: If there is a single frame, which has no motion.
+        ValueError: if there is a single frame, which has no motion.
     """
     if feature.ndim != 5 or feature.shape[2] < 2:
         raise ValueError(
@@ -51,7 +51,7 @@ def band_weights(frames: int, bands: Optional[Sequence[float]] = None) -> Tensor
         Weights that sum to 1, ``(T // 2,)``, on the host.
 
     Raises:
-        ValueError: If the number of factors is wrong, one is negative, or none is
+        ValueError: if the number of factors is wrong, one is negative, or none is
             positive.
     """
     twins = torch.full((frames // 2,), 2.0)
@@ -103,7 +103,7 @@ def spectrum_amplitude(
         Loss of each clip, ``(N,)``, between 0 and 1.
 
     Raises:
-        ValueError: If the shapes differ or there is a single frame.
+        ValueError: if the shapes differ or there is a single frame.
     """
     check_same_shape(student, teacher, 'feature', ndim=5)
     powers = _power(student), _power(teacher)
@@ -133,7 +133,7 @@ def spectrum_energy(
         Loss of each clip, ``(N,)``, between 0 and 1.
 
     Raises:
-        ValueError: If T, H or W differ or there is a single frame.
+        ValueError: if T, H or W differ or there is a single frame.
     """
     own, other = (_power(x).sum(dim=1, keepdim=True) for x in (student, teacher))
     check_same_shape(own, other, 'spectrum', ndim=5)
@@ -173,7 +173,7 @@ def spectrum_coherence(
         Loss of each clip, ``(N,)``, between 0 and 2; about 1 for unrelated features.
 
     Raises:
-        ValueError: If the shapes differ or there is a single frame.
+        ValueError: if the shapes differ or there is a single frame.
     """
     check_same_shape(student, teacher, 'feature', ndim=5)
     # [N, C, F, H, W, 2]
@@ -227,8 +227,5 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _blend(static: Tensor, motion: Tensor, static_weight: float) -> Tensor:
-    if not 0 <= static_weight <= 1:
-        raise ValueError(
-            f'static_weight is a share between 0 and 1, got {static_weight}'
-        )
+    check_share(static_weight, 'static_weight')
     return static_weight * static + (1 - static_weight) * motion

@@ -26,7 +26,7 @@ def pearson_distance(student: Tensor, teacher: Tensor) -> Tensor:
         Loss of each clip, ``(N,)``, between 0 and 2.
 
     Raises:
-        ValueError: If the shapes differ, or there is only one position.
+        ValueError: if the shapes differ, or there is only one position.
     """
     check_same_shape(student, teacher, 'feature', ndim=5)
     _check_positions(teacher)
@@ -72,7 +72,7 @@ def cka_distance(student: Tensor, teacher: Tensor) -> Tensor:
         A scalar between 0 and 1.
 
     Raises:
-        ValueError: If the numbers of clips differ.
+        ValueError: if the numbers of clips differ.
     """
     if student.shape[0] != teacher.shape[0]:
         raise ValueError(
@@ -105,7 +105,7 @@ def gram_distance(student: Tensor, teacher: Tensor) -> Tensor:
         Loss of each clip, ``(N,)``, between 0 and 1.
 
     Raises:
-        ValueError: If clips or positions differ, or there is only one position.
+        ValueError: if clips or positions differ, or there is only one position.
     """
     check_same_shape(student[:, :1], teacher[:, :1], 'positions', ndim=5)
     _check_positions(teacher)

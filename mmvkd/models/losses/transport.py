@@ -46,7 +46,7 @@ def default_epsilon(cost: Tensor, fraction: float = 0.2) -> float:
         The entropic regularization, in units of the cost.
 
     Raises:
-        ValueError: If there is a single class.
+        ValueError: if there is a single class.
     """
     if len(cost) < 2:
         raise ValueError(f'transport needs 2 classes or more, got {len(cost)}')
@@ -237,7 +237,7 @@ def sinkhorn(
         The divergence of each clip with its error and iteration count.
 
     Raises:
-        ValueError: If shapes do not fit or a number is not above 0.
+        ValueError: if shapes do not fit or a number is not above 0.
     """
     check_same_shape(q, p, 'probabilities', ndim=2)
     if cost.shape != (p.shape[1], p.shape[1]):
@@ -280,7 +280,7 @@ def binary_transport(p: Tensor, q: Tensor, delta: Optional[float] = None) -> Ten
         batch.
 
     Raises:
-        ValueError: If the shapes differ or ``delta`` is not above 0.
+        ValueError: if the shapes differ or ``delta`` is not above 0.
     """
     check_same_shape(q, p, 'probabilities', ndim=2)
     if delta is None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
+from mmvkd.files import file_hash
+from mmvkd.models.checkpoints import find_checkpoint, read_weights
 from mmvkd.models.kernels import kernels
 from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.recognizers import (
     RecognizerConfig,
-    find_checkpoint,
     is_multi_label,
-    read_weights,
     without_pretrained,
 )
 from mmvkd.models.teachers.recognizer import RecognizerTeacher
@@ -82,13 +83,13 @@ class CachedTeacher:
     ) -> None:
         check_known('pool', pool, _POOLS)
         self.name = 'teacher'
-        self.model = model
+        self._config = model
         self.checkpoint = checkpoint
         self.folder = store
         self.topk = topk
         self.temperature = temperature
         self.pool = pool
-        self.view = view
+        self._view_settings = view
         self.precision = precision
         self.recipe = recipe
         self.engine = engine
@@ -100,9 +101,9 @@ class CachedTeacher:
         """Config of the teacher whose outputs are stored."""
         return dict(
             type='mmvkd.RecognizerTeacher',
-            model=self.model,
+            model=self._config,
             checkpoint=self.checkpoint,
-            view=self.view,
+            view=self._view_settings,
             precision=self.precision,
             recipe=self.recipe,
             **self.engine,
@@ -119,7 +120,7 @@ class CachedTeacher:
             # for testing a student, or writing the store
             card = MODELS.build(self.online_config()).attach(name, taps)
             shapes = {tap: self._pooled(shape) for tap, shape in card.shapes.items()}
-            return ModelCard(name, card.num_classes, card.multi_label, shapes)
+            return replace(card, shapes=shapes)
         # even if the store is unfinished, for testing a student
         layout, _ = described(Path(self.folder))
         for tap in taps:
@@ -261,12 +262,14 @@ class CachedTeacher:
 
         ``weights`` is None if the checkpoint does not exist.
         """
-        plain = json.dumps(without_pretrained(self.model), sort_keys=True, default=str)
+        plain = json.dumps(
+            without_pretrained(self._config), sort_keys=True, default=str
+        )
         return dict(
             model=hashlib.sha256(plain.encode()).hexdigest()[:16],
             weights=_hash_of(self.checkpoint),
             # as read back from the store's file: without tuples
-            view=json.loads(json.dumps(dict(self.view or {}))),
+            view=json.loads(json.dumps(dict(self._view_settings or {}))),
             precision=self.precision,
             pool=self.pool,
             topk=self.topk,
@@ -330,7 +333,11 @@ def is_cached(teacher: Mapping[str, Any]) -> bool:
 
 
 def _hash_of(checkpoint: str) -> Optional[str]:
-    """Hash of a file's bytes, or the address as it is; None if there is no file."""
+    """Hash of a file's bytes, or the address as it is; None if there is no file.
+
+    Raises:
+        ValueError: for a random teacher.
+    """
     if checkpoint == 'random':
         raise ValueError(
             "a teacher with checkpoint='random' is another one in each run; only one "
@@ -339,10 +346,4 @@ def _hash_of(checkpoint: str) -> Optional[str]:
     if checkpoint.startswith(('http://', 'https://')):
         return checkpoint
     found = find_checkpoint(checkpoint)
-    if found is None:
-        return None
-    digest = hashlib.sha256()
-    with open(found, 'rb') as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()[:16]
+    return file_hash(Path(found)) if found else None

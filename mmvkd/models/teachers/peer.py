@@ -8,13 +8,13 @@ from typing import Any, Optional, Union
 from mmaction.models.recognizers import BaseRecognizer
 from torch import Tensor
 
+from mmvkd.models.checkpoints import load_weights
 from mmvkd.models.kernels import kernels
 from mmvkd.models.outputs import ModelCard
 from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     build_recognizer,
-    load_weights,
     without_pretrained,
 )
 from mmvkd.models.taps import TapReader

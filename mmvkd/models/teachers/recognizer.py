@@ -15,14 +15,14 @@ from mmaction.utils import SampleList
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmvkd.models.checkpoints import load_weights
 from mmvkd.models.kernels import kernels
 from mmvkd.models.losses.numerics import check_known
-from mmvkd.models.outputs import ModelCard, Outputs
-from mmvkd.models.probe import probe, video_logits
+from mmvkd.models.outputs import ModelCard, Outputs, video_logits
+from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     build_recognizer,
-    load_weights,
     sampled_frames,
     without_pretrained,
 )
@@ -129,7 +129,7 @@ class RecognizerTeacher:
         return probe(name, self.model, self.view, self.reader)
 
     def load(self) -> None:
-        """Read the weights; see :func:`~mmvkd.models.recognizers.load_weights`."""
+        """Read the weights; see :func:`~mmvkd.models.checkpoints.load_weights`."""
         role = f"teacher '{self.name}'"
         if self.checkpoint == 'random':
             # seeded by its name: the same on all ranks and in a resumed run

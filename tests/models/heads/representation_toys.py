@@ -21,7 +21,7 @@ def feature(shape: tuple[int, ...], clips: int = 4, seed: int = 0) -> Tensor:
 
 def graph(names: str = 'abc', classes: int = 3, **settings: Any) -> Any:
     """A head for teachers a, b, …, and a student with 7 channels."""
-    samples = dict(pool='clip', joint=False, dim=16, min_clips=0)
+    samples = dict(pool='clip', joint=False, dim=16, min_vectors=0)
     settings = dict(samples, **settings)
     head = RepresentationGraphHead(tap='x', **settings)
     cards = {t: ModelCard(t, classes, False, dict(x=SHAPES[t])) for t in names}

@@ -78,7 +78,7 @@ class Told(nn.Module):
 @pytest.mark.parametrize('names', ['a', 'ab', 'abc'])
 @pytest.mark.parametrize(
     'settings',
-    [dict(min_clips=0), dict(min_clips=8), dict(pool='frame'), PLACES],
+    [dict(min_vectors=0), dict(min_vectors=8), dict(pool='frame'), PLACES],
     ids=['clips', 'queue', 'frames', 'places'],
 )
 def test_a_student_that_sees_what_its_teachers_see_has_nothing_to_learn(
@@ -242,7 +242,7 @@ def test_a_seed_draws_the_sketches_and_a_checkpoint_keeps_them() -> None:
 
 
 def test_past_clips_fill_up_a_small_batch() -> None:
-    head = graph('ab', min_clips=6)
+    head = graph('ab', min_vectors=6)
     seen: list[tuple[Tensor, Tensor]] = []
     for seed, used in ((0, 4), (10, 6), (20, 6)):
         own, teachers = student(seed=seed), outputs('ab', seed=seed)
@@ -254,7 +254,7 @@ def test_past_clips_fill_up_a_small_batch() -> None:
 
 
 def test_past_clips_have_no_gradient_and_none_join_a_large_batch() -> None:
-    head = graph('ab', min_clips=4)
+    head = graph('ab', min_vectors=4)
     alone = graph('ab')
     head(student(), outputs('ab'), targets())
     for clips in (4, 6):
@@ -268,7 +268,7 @@ def test_past_clips_have_no_gradient_and_none_join_a_large_batch() -> None:
 
 
 def test_an_overflow_of_one_step_does_not_join_the_queue() -> None:
-    head, twin = graph('ab', min_clips=9), graph('ab', min_clips=9)
+    head, twin = graph('ab', min_vectors=9), graph('ab', min_vectors=9)
     for each in (head, twin):
         each(student(), outputs('ab'), targets())
     broken = student()
@@ -280,7 +280,7 @@ def test_an_overflow_of_one_step_does_not_join_the_queue() -> None:
 
 
 def test_evaluation_leaves_the_queue_alone() -> None:
-    head = graph('ab', min_clips=6).eval()
+    head = graph('ab', min_vectors=6).eval()
     head(student(), outputs('ab'), targets())
     assert head.queued == 0
     assert head.teacher_queue.count_nonzero() == 0
@@ -319,7 +319,7 @@ def test_a_checkpoint_holds_the_past_clips() -> None:
         (dict(edges='confidence'), "'confidence' is unknown; known: uniform, learned"),
         (dict(pool='space'), "pool 'space' is unknown; known: clip, frame"),
         (dict(dim=0), 'dim must be 1 or more'),
-        (dict(min_clips=-1), 'min_clips 0 or more, got 16 and -1'),
+        (dict(min_vectors=-1), 'min_vectors 0 or more, got 16 and -1'),
     ],
 )
 def test_a_wrong_graph_is_told(wrong: dict, match: str) -> None:
@@ -337,14 +337,14 @@ def test_a_teacher_whose_name_would_split_a_pair_is_refused() -> None:
         head.attach(student, cards)
 
 
-@pytest.mark.parametrize('min_clips', [0, 4])
-def test_no_buffer_is_empty(min_clips: int) -> None:
+@pytest.mark.parametrize('min_vectors', [0, 4])
+def test_no_buffer_is_empty(min_vectors: int) -> None:
     """torch 2.4 cannot average an empty buffer among ranks."""
-    head = RepresentationGraphHead(tap='a', dim=8, joint=False, min_clips=min_clips)
+    head = RepresentationGraphHead(tap='a', dim=8, joint=False, min_vectors=min_vectors)
     card = ModelCard('s', 3, False, {'a': (4, 2, 3, 3)})
     head.attach(card, {'t': card})
     assert all(buffer.numel() for buffer in head.buffers())
-    assert hasattr(head, 'teacher_queue') is (min_clips > 0)
+    assert hasattr(head, 'teacher_queue') is (min_vectors > 0)
 
 
 def test_a_lone_vector_is_drawn_to_its_teachers_to_the_end() -> None:
