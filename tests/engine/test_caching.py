@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -286,16 +287,32 @@ def test_a_clip_that_could_not_be_read_has_no_entry(
         store.read([1, 0], [0, 0])
 
 
+def failing(
+    patch: pytest.MonkeyPatch, clip: int, times: int = sys.maxsize
+) -> list[int]:
+    """Let a clip fail to load; returns what failed, a list that grows."""
+    loads, failed = SeededDataset._load, []
+
+    def stale(dataset: SeededDataset, index: int) -> Any:
+        if index == clip and len(failed) < times:
+            failed.append(index)
+            return None, 'Stale file handle'
+        return loads(dataset, index)
+
+    patch.setattr(SeededDataset, '_load', stale)
+    return failed
+
+
 def test_the_same_command_adds_a_clip_that_can_be_read_now(
-    weights: str, tmp_path: Path
+    clips: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = write_list(tmp_path / 'clips', 6)
-    first = sorted((tmp_path / 'clips').rglob('*.mp4'))[0]
-    cfg, whole = (project(lines, weights, tmp_path / name) for name in ('s', 'whole'))
+    cfg, whole = (project(clips, weights, tmp_path / name) for name in ('s', 'whole'))
     write_stores(whole, quiet)
-    first.rename(tmp_path / 'away.mp4')
-    write_stores(cfg, quiet)
-    (tmp_path / 'away.mp4').rename(first)
+    with monkeypatch.context() as patch:
+        failing(patch, clip=3)
+        write_stores(cfg, quiet)
+    with pytest.raises(StoreError, match='clip 3 could not be read'):
+        Store(str(tmp_path / 's')).read([3], [0])
     write_stores(cfg, quiet)
     files = [(tmp_path / name / 'entries.bin').read_bytes() for name in ('s', 'whole')]
     assert files[0] == files[1]
@@ -305,20 +322,11 @@ def test_the_same_command_adds_a_clip_that_can_be_read_now(
 
 
 def test_a_clip_that_fails_once_is_read_again(
-    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = write_list(tmp_path / 'clips', 6)
-    loads, failed = SeededDataset._load, []
-
-    def stale(dataset: SeededDataset, index: int) -> Any:
-        if index == 3 and not failed:
-            failed.append(index)
-            return None, 'Stale file handle'
-        return loads(dataset, index)
-
-    monkeypatch.setattr(SeededDataset, '_load', stale)
+    failed = failing(monkeypatch, clip=3, times=1)
     told: list[str] = []
-    write_stores(project(lines, weights, tmp_path / 's'), told.append)
+    write_stores(project(clips, weights, tmp_path / 's'), told.append)
     assert len(failed) == 1 and not any('have no entry' in line for line in told)
     Store(str(tmp_path / 's')).read([3, 3], [0, 1])
 
