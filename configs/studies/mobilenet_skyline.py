@@ -34,7 +34,6 @@ methods = {
     'student_longer': dict(
         _alone,
         options={**_base_._labeled_only, **_longer},
-        seeds=[0],
         title='student alone, 38 epochs',
     ),
 }
