@@ -104,9 +104,8 @@ class VideoDistiller(BaseModel):
             )
             self._attach()
             peer = dict(type=Peer, model=recognizer, view=student_view)
-            for name, teacher in self.teachers.items():
-                if not isinstance(teacher, Peer):
-                    continue
+            for name, config in (teachers or {}).items() if mutual else ():
+                learner: Any = self.teachers[name]
                 check_can_learn(self.cards[name], recognizer)
                 back = {
                     key: type(self.heads[key]).reverse(c, name)
@@ -114,11 +113,11 @@ class VideoDistiller(BaseModel):
                     if name in self._teachers_of[key]
                 }
                 self.partners[name] = VideoDistiller(
-                    student=teacher.model,
+                    student=learner.model,
                     teachers=dict(student=peer),
                     heads=back,
                     balancer=balancer,
-                    student_view=(teachers or {})[name].get('view'),
+                    student_view=config.get('view'),
                 )
         self._register_state_dict_hook(_as_student)
         self._register_load_state_dict_pre_hook(_from_student)
