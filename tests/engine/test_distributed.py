@@ -23,6 +23,7 @@ from toys import tiny_tsm
 from videos import write_list
 
 from mmvkd.engine.distributed import prepare_distributed
+from mmvkd.models import RepresentationGraphHead
 from mmvkd.models.gather import clip_mean, gather
 from mmvkd.models.heads.edge_network import EdgeNetwork
 
@@ -319,6 +320,30 @@ def test_a_mean_over_labeled_clips_is_the_global_one_after_averaging(
     ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1)]
     assert [float(rank['mean']) for rank in ranks] == [2.0, 0.0]
     assert [float(rank['empty']) for rank in ranks] == [0.0, 0.0]
+
+
+def vectors(clips: int) -> list[Tensor]:
+    """Vectors of teachers and student, (N, T', E, D), of a global batch."""
+    generator = torch.Generator().manual_seed(4)
+    return [torch.randn(clips, 3, 2, 5, generator=generator) for _ in range(2)]
+
+
+def discrepancy_of_rank(rank: int, folder: str, clips: int) -> None:
+    """Save the discrepancy of a rank's share; the body of a child process."""
+    join(rank, folder)
+    own_share = [x.chunk(RANKS)[rank] for x in vectors(clips)]
+    head = RepresentationGraphHead(tap='a')
+    torch.save(head._discrepancy_by_place(*own_share), f'{folder}/rank{rank}.pth')
+
+
+# 24 vectors are few; of 84 each rank gives every second; of 78, or 39 each, all
+@pytest.mark.parametrize('clips', [8, 28, 26])
+def test_the_bandwidth_is_that_of_the_global_batch(clips: int, tmp_path: Path) -> None:
+    whole = RepresentationGraphHead(tap='a')._discrepancy_by_place(*vectors(clips))
+    calls = [(discrepancy_of_rank, (rank, str(tmp_path), clips)) for rank in (0, 1)]
+    assert fork(*calls) == [0, 0]
+    ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1)]
+    torch.testing.assert_close(torch.stack(ranks).mean(0), whole)
 
 
 def train_as_rank(rank: int, port: int, config: dict[str, Any]) -> None:
