@@ -72,7 +72,7 @@ def export_program(
 
     Args:
         source: A checkpoint of a distiller or of a plain recognizer.
-        target: The file to write, by custom ``.pt2``.
+        target: The file to write, usually ``.pt2``.
         config: Of the recognizer, or of a distiller with it as the student.
         shape: As :func:`~mmvkd.evaluation.complexity.complexity` takes it. Default: one
             view of the validation pipeline.
