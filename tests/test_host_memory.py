@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mmvkd.engine import host_memory
+from mmvkd import host_memory
 
 # [MiB] that stay with the process when tensors of 256 MiB are gone
 FREED = """
