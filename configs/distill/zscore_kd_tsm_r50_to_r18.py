@@ -1,4 +1,4 @@
-"""KD on z-scored logits (arXiv 2403.01053), TSM-R50 to TSM-R18."""
+"""KD on z-scored logits (arXiv 2403.01427), TSM-R50 to TSM-R18."""
 
 _base_ = '../_base_/pairs/tsm_r50_to_r18.py'
 

@@ -1,4 +1,4 @@
-"""KD on z-scored logits (arXiv 2403.01053): TSM-R50 teaches TSM-MobileNetV2."""
+"""KD on z-scored logits (arXiv 2403.01427): TSM-R50 teaches TSM-MobileNetV2."""
 
 _base_ = '../_base_/pairs/tsm_r50_to_tsm_mobilenet_v2.py'
 

@@ -45,7 +45,7 @@ class KDHead(LogitsHead):
 
 @MODELS.register_module()
 class ZScoreKDHead(KDHead):
-    """KD on logits of mean 0 and variance 1 in each clip (arXiv 2403.01053).
+    """KD on logits of mean 0 and variance 1 in each clip (arXiv 2403.01427).
 
     Args:
         temperature: Base temperature, after standardization.

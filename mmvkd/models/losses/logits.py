@@ -48,7 +48,7 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
 
 
 def zscore(logits: Tensor, eps: float = 1e-6) -> Tensor:
-    r"""Standardize the logits of each clip (arXiv 2403.01053).
+    r"""Standardize the logits of each clip (arXiv 2403.01427).
 
     .. math:: \hat z_n = (z_n - \mathrm{mean}\,z_n) /
               \sqrt{\mathrm{var}\,z_n + \epsilon}
@@ -73,7 +73,7 @@ def zscore(logits: Tensor, eps: float = 1e-6) -> Tensor:
 def zscore_kd_loss(
     student: Tensor, teacher: Tensor, temperature: float = 2.0
 ) -> Tensor:
-    r"""Compare softened predictions of standardized logits (arXiv 2403.01053).
+    r"""Compare softened predictions of standardized logits (arXiv 2403.01427).
 
     .. math:: L_n = \tau^2\,\mathrm{KL}(\mathrm{softmax}(\hat z^T_n/\tau)\,\|\,
               \mathrm{softmax}(\hat z^S_n/\tau))
