@@ -76,6 +76,38 @@ def tiny_slowfast(depth: int = 18, num_classes: int = CLASSES) -> dict:
     )
 
 
+def tiny_i3d() -> dict:
+    """Config of a ResNet3d that halves the frames behind its first stage."""
+    config = tiny_slowfast()
+    config['backbone'] = dict(
+        type='ResNet3d',
+        depth=18,
+        pretrained=None,
+        pretrained2d=False,
+        conv1_stride_t=1,
+        pool1_stride_t=1,
+        norm_eval=False,
+    )
+    config['cls_head'] = dict(
+        type='I3DHead', num_classes=4, in_channels=512, average_clips='prob'
+    )
+    return config
+
+
+def tiny_mobilenet() -> dict:
+    """Config of a TSM-MobileNetV2."""
+    config = tiny_tsm()
+    config['backbone'] = dict(
+        type='MobileNetV2TSM',
+        num_segments=4,
+        shift_div=8,
+        pretrained=None,
+        pretrained2d=False,
+    )
+    config['cls_head']['in_channels'] = 1280
+    return config
+
+
 def tiny_swin(num_classes: int = CLASSES, drop_path: float = 0.2) -> dict:
     """Config of a Swin-3D of four blocks."""
     return dict(

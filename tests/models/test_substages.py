@@ -4,45 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from recognizer_toys import plain, tiny_mmpretrain, tiny_slowfast, tiny_swin, tiny_tsn
+from recognizer_toys import (
+    plain,
+    tiny_i3d,
+    tiny_mmpretrain,
+    tiny_mobilenet,
+    tiny_slowfast,
+    tiny_swin,
+    tiny_tsn,
+)
 from torch import nn
 from toys import tiny_tsm
 
 from mmvkd.models.recognizers import build_recognizer
 from mmvkd.models.substages import belongs, is_complete, substages
-
-
-def tiny_i3d() -> dict:
-    """Config of a ResNet3d that halves the frames behind its first stage."""
-    config = tiny_slowfast()
-    config['backbone'] = dict(
-        type='ResNet3d',
-        depth=18,
-        pretrained=None,
-        pretrained2d=False,
-        conv1_stride_t=1,
-        pool1_stride_t=1,
-        norm_eval=False,
-    )
-    config['cls_head'] = dict(
-        type='I3DHead', num_classes=4, in_channels=512, average_clips='prob'
-    )
-    return config
-
-
-def tiny_mobilenet() -> dict:
-    """Config of a TSM-MobileNetV2."""
-    config = tiny_tsm()
-    config['backbone'] = dict(
-        type='MobileNetV2TSM',
-        num_segments=4,
-        shift_div=8,
-        pretrained=None,
-        pretrained2d=False,
-    )
-    config['cls_head']['in_channels'] = 1280
-    return config
-
 
 CUT = {
     'tsn': tiny_tsn(),

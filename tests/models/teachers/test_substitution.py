@@ -7,9 +7,16 @@ from typing import Any, Optional
 import pytest
 import torch
 from mmengine.structures import BaseDataElement
-from recognizer_toys import teacher, tiny_mmpretrain, tiny_slowfast, tiny_swin, tiny_tsn
+from recognizer_toys import (
+    teacher,
+    tiny_i3d,
+    tiny_mmpretrain,
+    tiny_mobilenet,
+    tiny_slowfast,
+    tiny_swin,
+    tiny_tsn,
+)
 from recognizer_toys import tiny_vit as vit
-from test_substages import tiny_i3d, tiny_mobilenet
 from torch import Tensor, nn
 from toys import batch, tiny_tsm
 
