@@ -134,7 +134,9 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
     if (config.get('train_cfg') or {}).get('val_interval') == 0:
         raise ValueError('val_interval=0: --no-validate trains without validation')
     keep_freed_memory()
-    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    # mpirun numbers the processes of a node in a variable of its own
+    local = os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(local_rank))
+    os.environ.setdefault('LOCAL_RANK', local)
     force_safe_loading()
     _add_guards(config)
     _check_checkpoint(config)

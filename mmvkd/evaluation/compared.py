@@ -31,9 +31,9 @@ from mmvkd.evaluation.mimicry import (
 )
 from mmvkd.models import VideoDistiller
 from mmvkd.models.checkpoints import load_weights
-from mmvkd.models.connectors import match_size
 from mmvkd.models.kernels import kernels
 from mmvkd.models.probe import probe
+from mmvkd.models.resizing import match_size
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import TapReader
 from mmvkd.models.teachers import RecognizerTeacher

@@ -9,7 +9,6 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from mmvkd.models.connectors import match_size
 from mmvkd.models.kernels import filters
 from mmvkd.models.losses import (
     band_weights,
@@ -20,6 +19,7 @@ from mmvkd.models.losses import (
     spectrum_energy,
     temporal_spectrum,
 )
+from mmvkd.models.resizing import match_size
 
 BEFORE = 'before'
 """The student as training starts from it."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvkd.models.gather import gather
+from mmvkd.models.losses.numerics import check_at_least, check_positive
 from mmvkd.registry import MODELS
 
 
@@ -24,6 +25,7 @@ class FixedBalancer(nn.Module):
 
     def __init__(self, cls_weight: float = 1.0) -> None:
         super().__init__()
+        check_at_least(0, cls_weight, 'cls_weight')
         self.cls_weight = cls_weight
 
     def attach(self, terms: Sequence[str], of_labels: Collection[str] = ()) -> None:
@@ -102,8 +104,8 @@ class UncertaintyBalancer(nn.Module):
         super().__init__()
         if anchor not in ('cls', None):
             raise ValueError(f"anchor is 'cls' or None, got '{anchor}'")
-        if limit <= 0:
-            raise ValueError(f'limit must be above 0, got {limit}')
+        check_positive(limit, 'limit')
+        check_at_least(0, lr_mult, 'lr_mult')
         self.anchor = anchor
         self.limit = limit
         self.lr_mult = lr_mult

@@ -90,8 +90,7 @@ class LabelBank:
         for place in labeled:
             data_samples[place].set_gt_label(soft[place])
         labels = torch.where(known, soft.argmax(1), -1)
-        complete = len(labeled) == len(infos)
-        return Targets(labels, complete, () if complete else labeled, soft)
+        return Targets(labels, None if len(labeled) == len(infos) else labeled, soft)
 
     @torch.no_grad()
     def observe(

@@ -70,17 +70,20 @@ class Targets:
     Args:
         labels: (N,) class indices with −1 for an unlabeled clip; None for blended or
             multi-label targets.
-        complete: Whether every clip of this process has a label; known on the host, so
-            that no step has to ask the device.
-        labeled: If not complete, positions of the labeled clips; also on the host.
+        labeled: Positions of this process's labeled clips, None if all have a label;
+            on the host, so that no step has to ask the device.
         soft: (N, M) distributions whose modes are ``labels``, rows of zeros for
             unlabeled clips; None if the labels are hard.
     """
 
     labels: Optional[Tensor]
-    complete: bool = True
-    labeled: Sequence[int] = ()
+    labeled: Optional[Sequence[int]] = None
     soft: Optional[Tensor] = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every clip of this process has a label."""
+        return self.labeled is None
 
     @classmethod
     def of(cls, data_samples: Sequence) -> Targets:
@@ -90,8 +93,7 @@ class Targets:
             return cls(None)
         stacked = torch.stack(labels).flatten()
         labeled = [place for place, label in enumerate(stacked.tolist()) if label >= 0]
-        complete = len(labeled) == len(labels)
-        return cls(stacked, complete, () if complete else labeled)
+        return cls(stacked, None if len(labeled) == len(labels) else labeled)
 
     def one_per_clip(self, what: str) -> Tensor:
         """The labels (N,), needed by ``what``.
@@ -113,7 +115,7 @@ class Targets:
         fast = device.type != 'cpu'
         labels = self.labels.to(device, non_blocking=fast)
         soft = None if self.soft is None else self.soft.to(device, non_blocking=fast)
-        return Targets(labels, self.complete, self.labeled, soft)
+        return Targets(labels, self.labeled, soft)
 
 
 def video_logits(scores: Tensor, batch: int) -> Tensor:

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from runner_toys import runner
 
-from mmvkd.engine import distributed
+from mmvkd.engine import distributed, launch
 from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.engine.launch import add_cfg_options
 from mmvkd.safe_loading import force_safe_loading
@@ -110,6 +110,16 @@ def test_more_processes_than_gpus_are_refused_in_a_line(
     monkeypatch.setenv('LOCAL_RANK', '1')
     with pytest.raises(ValueError, match='2 processes, and torch sees 1 GPU here'):
         prepare_distributed(config)
+
+
+def test_mpirun_says_which_process_of_its_node_this_is(
+    monkeypatch: pytest.MonkeyPatch, no_forced_loading: None
+) -> None:
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_RANK', '3')
+    monkeypatch.setattr(launch.RUNNERS, 'build', lambda config: config)
+    launch.build_runner(Config(dict(launcher='none', runner_type='any')))
+    assert os.environ.pop('LOCAL_RANK') == '3'
 
 
 def test_options_keep_the_blanks_of_a_path() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmvkd.models.connectors import match_size, pooled, to_size
+from mmvkd.models.resizing import match_size, pooled, to_size
 
 
 @pytest.fixture(params=[False, True], ids=['any', 'deterministic'])

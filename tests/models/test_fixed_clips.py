@@ -10,9 +10,10 @@ import torch
 from recognizer_toys import distiller, losses, teacher, tiny_swin, volumes
 from toys import CLASSES, batch, tiny_tsm
 
+from mmvkd.models.layouts import TapError
 from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import build_recognizer
-from mmvkd.models.taps import TapError, TapReader
+from mmvkd.models.taps import TapReader
 from mmvkd.models.views import ClipView
 
 BLOCK = 'backbone.blocks.1'
@@ -143,6 +144,18 @@ def test_a_teacher_that_is_given_a_clip_it_cannot_take_says_so() -> None:
     message = re.escape("teacher 't' does not run on clips (2, 1, 3, 4, 32, 32)")
     with pytest.raises(RuntimeError, match=rf'{message}.*view=dict\(num_frames=…'):
         losses(model.train(), batch(frames=4))
+
+
+def test_an_error_of_the_device_is_not_taken_for_one_of_the_view(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError('CUDA error: device-side assert triggered')
+
+    model = distiller(teachers=dict(t=teacher(tiny_tsm())))
+    monkeypatch.setattr(model.teachers['t'].model, 'extract_feat', fail)
+    with pytest.raises(RuntimeError, match=r'^CUDA error'):
+        losses(model.train(), batch())
 
 
 def test_a_view_of_another_modality_is_told() -> None:

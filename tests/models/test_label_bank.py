@@ -160,14 +160,14 @@ def test_targets_tell_the_modes_and_which_clips_have_a_label() -> None:
     clips = [sample(0, -1), sample(1, 2)]
     targets = bank.targets(clips)
     assert targets.labels.tolist() == [-1, 2]
-    assert (targets.complete, targets.labeled) == (False, [1])
+    assert targets.labeled == [1] and not targets.complete
     assert targets.soft.tolist() == [[0, 0, 0], [0, 0, 1]]
     assert clips[0].gt_label.tolist() == [-1]
     noted(bank, [0, 1], *[outputs([0.2, 0.7, 0.1], [0.1, 0.3, 0.6])] * 2)
     bank.update()
     targets = bank.targets([sample(0, -1), sample(1, 2)]).to(torch.device('cpu'))
     assert targets.labels.tolist() == [1, 2]
-    assert (targets.complete, targets.labeled) == (True, ())
+    assert targets.labeled is None and targets.complete
     torch.testing.assert_close(targets.soft[1], torch.tensor([0.1, 0.3, 0.6]))
 
 

@@ -24,15 +24,10 @@ from recognizer_toys import (
 from torch import Tensor, nn
 from toys import batch, tiny_tsm
 
+from mmvkd.models.layouts import TapError, canonical, infer_layout, native
 from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import build_recognizer
-from mmvkd.models.taps import (
-    TapError,
-    TapReader,
-    canonical,
-    infer_layout,
-    native,
-)
+from mmvkd.models.taps import TapReader
 from mmvkd.models.views import ClipView
 
 IMAGE = (192, 320)

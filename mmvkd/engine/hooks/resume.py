@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+from mmengine.dist import all_gather_object
 from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
@@ -21,7 +22,7 @@ class ExactResumeHook(Hook):
     * Gradients that are still accumulating at an epoch's end go into the checkpoint.
     * ``EarlyStoppingHook`` is shown the scores of the run again.
     * A checkpoint from within an epoch is refused, and so is one without an optimizer,
-      such as the best ones.
+      such as the best ones. So are processes that begin at different steps.
     """
 
     # after CheckpointHook, which must have found its folder before the validation
@@ -31,7 +32,12 @@ class ExactResumeHook(Hook):
         self._gradients: Optional[list] = None
 
     def before_train(self, runner: Runner) -> None:
-        """Restore what the run had; validate if its last epoch was not validated."""
+        """Restore what the run had; validate if its last epoch was not validated.
+
+        Raises:
+            RuntimeError: if the processes do not begin at one step.
+        """
+        _require_one_start(runner)
         self._give_back(runner)
         for hook in runner.hooks:
             if isinstance(hook, EarlyStoppingHook):
@@ -110,6 +116,18 @@ class ExactResumeHook(Hook):
         for parameter, gradient in zip(parameters, gradients):
             if gradient is not None:
                 parameter.grad = gradient.to(parameter.device)
+
+
+def _require_one_start(runner: Runner) -> None:
+    """Refuse processes of which some resume, and others do not see the checkpoint."""
+    starts = all_gather_object(runner.iter)
+    if len(set(starts)) > 1:
+        told = ', '.join(f'process {rank} at {at}' for rank, at in enumerate(starts))
+        raise RuntimeError(
+            f'the processes begin at different iterations ({told}): all nodes must see '
+            f"the same checkpoints, so put work_dir '{runner.work_dir}' where all can "
+            'read it'
+        )
 
 
 def _count_again(hook: EarlyStoppingHook, runner: Runner) -> None:

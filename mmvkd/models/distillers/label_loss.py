@@ -28,7 +28,7 @@ def label_loss(
     """
     # bfloat16 cannot become NumPy, with which MMAction2 counts the hits
     scores = full_precision(scores)
-    if targets.complete:
+    if targets.labeled is None:
         entries = head.loss_by_feat(scores, data_samples)
     elif targets.labeled:
         # positions rather than a mask, whose count the host would have to wait for
@@ -61,4 +61,5 @@ def _counted(head: BaseHead, data_samples: SampleList, targets: Targets) -> Tens
     if rows is None:
         rows = F.one_hot(labels.clamp_min(0), head.num_classes)
     rows = (1 - eps) * rows + eps / head.num_classes
-    return labeled * (rows @ loss.class_weight.to(labeled.device))
+    # not a matrix product, which mixed precision would round to half
+    return labeled * (rows * loss.class_weight.to(labeled.device)).sum(dim=1)

@@ -33,6 +33,9 @@ from mmvkd.models.teachers import CachedTeacher, FrozenTeacher, Peer, Teacher
 from mmvkd.models.views import ClipView, Views, to_clip
 from mmvkd.registry import MODELS
 
+Layouts = dict[str, Optional[str]]
+"""Layouts by tap; None for one that is to be inferred."""
+
 
 @MODELS.register_module()
 class VideoDistiller(BaseModel):
@@ -78,8 +81,9 @@ class VideoDistiller(BaseModel):
         student_view: Optional[Mapping[str, Any]] = None,
         mutual: bool = False,
     ) -> None:
-        check_types('teacher', teachers or {})
-        check_types('head', heads or {})
+        teachers, heads = dict(teachers or {}), dict(heads or {})
+        check_types('teacher', teachers)
+        check_types('head', heads)
         recognizer = build_recognizer('student', student)
         check_loss(recognizer)
         super().__init__(DistillPreprocessor(recognizer.data_preprocessor))
@@ -92,9 +96,9 @@ class VideoDistiller(BaseModel):
         with torch.random.fork_rng(devices=[]):
             self.teachers: dict[str, Teacher] = {
                 name: MODELS.build(Peer.config(name, c) if mutual else dict(c))
-                for name, c in (teachers or {}).items()
+                for name, c in teachers.items()
             }
-            built = {name: MODELS.build(dict(c)) for name, c in (heads or {}).items()}
+            built = {name: MODELS.build(dict(c)) for name, c in heads.items()}
             self.distill = nn.ModuleDict(
                 dict(
                     heads=nn.ModuleDict(built),
@@ -103,22 +107,13 @@ class VideoDistiller(BaseModel):
                 )
             )
             self._attach()
-            peer = dict(type=Peer, model=recognizer, view=student_view)
-            for name, config in (teachers or {}).items() if mutual else ():
-                learner: Any = self.teachers[name]
-                check_can_learn(self.cards[name], recognizer)
-                back = {
-                    key: type(self.heads[key]).reverse(c, name)
-                    for key, c in (heads or {}).items()
-                    if name in self._teachers_of[key]
-                }
-                self.partners[name] = VideoDistiller(
-                    student=learner.model,
-                    teachers=dict(student=peer),
-                    heads=back,
-                    balancer=balancer,
-                    student_view=config.get('view'),
-                )
+            if mutual:
+                peer = dict(type=Peer, model=recognizer, view=student_view)
+                for name, config in teachers.items():
+                    view = config.get('view')
+                    self.partners[name] = self._partner(
+                        name, view, peer, heads, balancer
+                    )
         self._register_state_dict_hook(_as_student)
         self._register_load_state_dict_pre_hook(_from_student)
         # read by DDP, which wraps before MMAction2's backbones freeze their stages
@@ -145,6 +140,30 @@ class VideoDistiller(BaseModel):
         teachers = self.teachers.items()
         return {name: t for name, t in teachers if not isinstance(t, Peer)}
 
+    def _partner(
+        self,
+        name: str,
+        view: Optional[Mapping[str, Any]],
+        peer: Mapping[str, Any],
+        heads: Mapping[str, Any],
+        balancer: Optional[Mapping[str, Any]],
+    ) -> VideoDistiller:
+        """The distiller through which a teacher learns from this student, its peer."""
+        learner: Any = self.teachers[name]
+        check_can_learn(self.cards[name], self.student)
+        reversed_heads = {
+            key: type(self.heads[key]).reverse(config, name)
+            for key, config in heads.items()
+            if name in self._teachers_of[key]
+        }
+        return VideoDistiller(
+            student=learner.model,
+            teachers=dict(student=peer),
+            heads=reversed_heads,
+            balancer=balancer,
+            student_view=view,
+        )
+
     def _attach(self) -> None:
         """Tap the models, tell the heads about them and let them build what they need.
 
@@ -155,19 +174,13 @@ class VideoDistiller(BaseModel):
             [n for n, t in self.teachers.items() if isinstance(t, CachedTeacher)]
         )
         self._teachers_of: dict[str, tuple[str, ...]] = {}
-        student_taps: dict[str, Optional[str]] = {}
-        teacher_taps: dict[str, dict[str, Optional[str]]] = {
-            t: {} for t in self.teachers
-        }
         for name, head in self.heads.items():
             chosen = head.choose(tuple(self.teachers))
             teachers = {t: self.teachers[t] for t in chosen}
             check_head(name, head, teachers)
             self._teachers_of[name] = chosen
-            head.meet(self.student, teachers)
-            _add_taps(student_taps, head.student_taps())
-            for teacher in chosen:
-                _add_taps(teacher_taps[teacher], head.teacher_taps(teacher))
+            head.inspect_models(self.student, teachers)
+        student_taps, teacher_taps = self._taps_of_heads()
         self.reader = TapReader(self.student, tuple(student_taps), student_taps)
         card = probe('student', self.student, self.view, self.reader)
         self.cards = {
@@ -183,6 +196,16 @@ class VideoDistiller(BaseModel):
         logs = [_key(name, log) for name, h in heads for log in h.diagnostics]
         check_keys([*terms, *logs])
         self.balancer.attach(terms, of_labels)
+
+    def _taps_of_heads(self) -> tuple[Layouts, dict[str, Layouts]]:
+        """The taps of the student, and those of each teacher."""
+        of_student: Layouts = {}
+        of_teachers: dict[str, Layouts] = {name: {} for name in self.teachers}
+        for name, head in self.heads.items():
+            _add_taps(of_student, head.student_taps())
+            for teacher in self._teachers_of[name]:
+                _add_taps(of_teachers[teacher], head.teacher_taps(teacher))
+        return of_student, of_teachers
 
     @property
     def active_terms(self) -> list[str]:
@@ -421,9 +444,7 @@ def _key(head: str, term: str) -> str:
     return f'{head}_{term}' if term else head
 
 
-def _add_taps(
-    known: dict[str, Optional[str]], more: Mapping[str, Optional[str]]
-) -> None:
+def _add_taps(known: Layouts, more: Layouts) -> None:
     """Add the layouts of one head's taps to those of all heads.
 
     Raises:

@@ -10,6 +10,7 @@ import torch
 from mmaction.models.recognizers import BaseRecognizer
 from torch import Tensor, nn
 
+from mmvkd.models.losses.numerics import check_at_least
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.teachers import Teacher
 
@@ -23,6 +24,11 @@ class DistillationHead(nn.Module):
 
     A term is a scalar, at least zero; the balancer weighs the terms into one objective.
     A new method overrides :meth:`forward`, and :meth:`attach` if it needs modules.
+
+    The distiller calls, in this order: :meth:`choose`, :meth:`inspect_models`,
+    :meth:`student_taps` and :meth:`teacher_taps`, then, when it knows their shapes,
+    :meth:`attach`; in training :meth:`prepare`, when weights are loaded, and
+    :meth:`forward` in each step. A cascade calls :meth:`focus` where a phase begins.
 
     Args:
         loss_weight: Weight of the head's terms, except its :attr:`inner_terms`.
@@ -56,8 +62,7 @@ class DistillationHead(nn.Module):
         teacher_tap: Optional[Union[TapConfig, Mapping[str, TapConfig]]] = None,
     ) -> None:
         super().__init__()
-        if loss_weight < 0:
-            raise ValueError(f'loss_weight must not be negative, got {loss_weight}')
+        check_at_least(0, loss_weight, 'loss_weight')
         self.loss_weight = loss_weight
         if isinstance(teachers, str):
             teachers = [teachers]
@@ -94,8 +99,10 @@ class DistillationHead(nn.Module):
                 )
         return chosen
 
-    def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
-        """Look at the models, if they decide what is tapped; called before the rest.
+    def inspect_models(
+        self, student: BaseRecognizer, teachers: Mapping[str, Teacher]
+    ) -> None:
+        """Look at the models, if they decide what is tapped.
 
         Raises:
             ValueError: if the head cannot work with one of them.
@@ -176,16 +183,20 @@ class LogitsHead(DistillationHead):
             self.compare(logits, teacher.logits.float(), targets)
             for teacher in teachers.values()
         ]
-        return {
-            name: torch.stack([terms[name] for terms in each]).mean()
-            for name in each[0]
-        }
+        return mean_terms(each)
 
     def compare(
         self, student: Tensor, teacher: Tensor, targets: Targets
     ) -> dict[str, Tensor]:
         """Terms of student logits (N, M) against one teacher's, in float32."""
         raise NotImplementedError
+
+
+def mean_terms(each: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The terms of several teachers, averaged by name."""
+    return {
+        name: torch.stack([terms[name] for terms in each]).mean() for name in each[0]
+    }
 
 
 def check_classes(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-import torch
 from torch import Tensor, nn
 
-from mmvkd.models.connectors import match_size
+from mmvkd.models.connectors import build_connector
 from mmvkd.models.gather import clip_mean
-from mmvkd.models.heads.base import DistillationHead, TapConfig
+from mmvkd.models.heads.base import DistillationHead, TapConfig, mean_terms
 from mmvkd.models.losses import feature_mse
 from mmvkd.models.losses.feature import NORMALIZATIONS
 from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.resizing import match_size
 from mmvkd.registry import MODELS
 
 
@@ -39,30 +39,26 @@ class FitNetsHead(DistillationHead):
     ) -> None:
         super().__init__(tap=tap, **kwargs)
         check_known('normalize', normalize, NORMALIZATIONS)
-        self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
+        self.connector = connector
         self.normalize = normalize
         self.connectors = nn.ModuleDict()
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Build the connectors."""
+        own = student.shapes[self.tap_of()]
         for name, card in teachers.items():
-            self.connectors[name] = MODELS.build(
-                dict(
-                    self.connector,
-                    in_channels=student.shapes[self.tap_of()][0],
-                    out_channels=card.shapes[self.tap_of(name)][0],
-                )
-            )
+            theirs = card.shapes[self.tap_of(name)]
+            self.connectors[name] = build_connector(self.connector, own, theirs)
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
     ) -> dict[str, Tensor]:
         """One term, averaged over the teachers."""
         feature = student.features[self.tap_of()]
-        terms = []
+        each = []
         for name, outputs in teachers.items():
             # sizes first: the connector then works on the smaller map
             mapped, target = match_size(feature, outputs.features[self.tap_of(name)])
             mapped = self.connectors[name](mapped)
-            terms.append(clip_mean(feature_mse(mapped, target, self.normalize)))
-        return {'': torch.stack(terms).mean()}
+            each.append({'': clip_mean(feature_mse(mapped, target, self.normalize))})
+        return mean_terms(each)

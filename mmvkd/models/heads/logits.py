@@ -15,7 +15,7 @@ from mmvkd.models.losses import (
     kd_loss,
     zscore_kd_loss,
 )
-from mmvkd.models.losses.numerics import check_positive
+from mmvkd.models.losses.numerics import check_at_least, check_positive
 from mmvkd.models.outputs import Targets
 from mmvkd.registry import MODELS
 
@@ -80,9 +80,8 @@ class DISTHead(LogitsHead):
     ) -> None:
         super().__init__(**kwargs)
         check_positive(temperature, 'temperature')
-        for name, weight in (('inter', inter_weight), ('intra', intra_weight)):
-            if weight < 0:
-                raise ValueError(f'{name}_weight must not be negative, got {weight}')
+        check_at_least(0, inter_weight, 'inter_weight')
+        check_at_least(0, intra_weight, 'intra_weight')
         self.temperature = temperature
         self.terms = dict(inter=inter_weight, intra=intra_weight)
 
@@ -120,9 +119,11 @@ class DKDHead(LogitsHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_at_least(0, alpha, 'alpha')
+        check_at_least(0, beta, 'beta')
+        check_positive(temperature, 'temperature')
         self.alpha = alpha
         self.beta = beta
-        check_positive(temperature, 'temperature')
         self.temperature = temperature
 
     def compare(

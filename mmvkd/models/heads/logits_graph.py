@@ -19,7 +19,13 @@ from mmvkd.models.losses import (
     sinkhorn,
     sinkhorn_barycentre,
 )
-from mmvkd.models.losses.numerics import check_known, check_positive
+from mmvkd.models.losses.ground_cost import METRICS
+from mmvkd.models.losses.numerics import (
+    check_at_least,
+    check_known,
+    check_positive,
+    check_share,
+)
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.teachers import Teacher
 from mmvkd.registry import MODELS
@@ -94,8 +100,13 @@ class LogitsGraphHead(DistillationHead):
         check_known('edges', edges, _EDGES)
         check_known('cost', cost, _COSTS)
         check_positive(temperature, 'temperature')
-        if self_loop is not None and not 0 <= self_loop <= 1:
-            raise ValueError(f'self_loop is a share in [0, 1], got {self_loop}')
+        check_known('metric', metric, METRICS)
+        if self_loop is not None:
+            check_share(self_loop, 'self_loop')
+        if epsilon is not None:
+            check_positive(epsilon, 'epsilon')
+        check_at_least(1, max_iter, 'max_iter')
+        check_positive(tol, 'tol')
         if barycentre and cost == 'binary':
             raise ValueError(
                 "cost='binary' is matched in closed form, vertex by vertex; a "
@@ -167,6 +178,9 @@ class LogitsGraphHead(DistillationHead):
 
         Diagnostics are the mean trust in each teacher and, with ``prototype``, how
         well the solver converged.
+
+        Raises:
+            ValueError: if edges are to be learned from blended labels.
         """
         q = (student.logits.float() / self.temperature).softmax(-1)
         # [N, K, M]
@@ -178,11 +192,12 @@ class LogitsGraphHead(DistillationHead):
         with torch.autocast(logits.device.type, enabled=False):
             vertices = among @ (logits / self.temperature).softmax(-1)
         terms = self._match(vertices, to_student, q)
-        if self.edges == 'learned' and targets.labels is not None:
+        if self.edges == 'learned':
             # every row of A distributes what it does not keep by the same trust, so
             # the mixture of the vertices equals that of the teachers
+            labels = targets.one_per_clip("edges='learned'")
             terms['edges'] = self.edge_network.loss(
-                log_trust, logits / self.temperature, targets.labels
+                log_trust, logits / self.temperature, labels
             )
         if self.training and self.edges != 'uniform' and targets.labels is not None:
             self._remember(to_student, targets.labels)
@@ -218,16 +233,11 @@ class LogitsGraphHead(DistillationHead):
         }
 
     def _log_trust(self, logits: Tensor, targets: Targets) -> Tensor:
-        """Logarithm of the trust in each teacher (N, K), from logits (N, K, M).
-
-        Raises:
-            ValueError: if edges are to be learned from blended labels.
-        """
+        """Logarithm of the trust in each teacher (N, K), from logits (N, K, M)."""
         if self.edges == 'uniform':
             return torch.zeros_like(logits[..., 0]).log_softmax(-1)
         if self.edges == 'confidence':
             return _confidence(logits, targets).log_softmax(-1)
-        targets.one_per_clip("edges='learned'")
         return self.edge_network(logits)
 
     def _edges(self, log_trust: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import torch
@@ -10,7 +11,7 @@ from mmaction.models.recognizers import BaseRecognizer
 from mmengine.logging import MessageHub, print_log
 from torch import Tensor
 
-from mmvkd.models.heads.base import DistillationHead, chosen_terms
+from mmvkd.models.heads.base import DistillationHead, chosen_terms, mean_terms
 from mmvkd.models.kernels import Size, by_stage, filters, has_volumes, kernels
 from mmvkd.models.losses import (
     frequency_energy,
@@ -19,6 +20,7 @@ from mmvkd.models.losses import (
     quantile_distance,
     quantiles,
 )
+from mmvkd.models.losses.numerics import check_at_least
 from mmvkd.models.outputs import Outputs, Targets
 from mmvkd.models.teachers import Peer, Teacher
 from mmvkd.registry import MODELS
@@ -34,6 +36,7 @@ _DESCRIBE: dict[str, Callable[..., Tensor]] = dict(
 )
 
 
+@dataclass
 class _Pair:
     """The filters of one size in a stage of the student and in one of a teacher.
 
@@ -49,22 +52,16 @@ class _Pair:
         terms: Terms to compute.
     """
 
-    def __init__(
-        self,
-        stage: str,
-        teacher: str,
-        other: str,
-        size: Size,
-        volumes: bool,
-        terms: Iterable[str],
-    ) -> None:
-        self.stage, self.teacher, self.other = stage, teacher, other
-        self.size, self.volumes = size, volumes
-        self.terms = tuple(terms)
-        self.targets: dict[str, Tensor] = {}
+    stage: str
+    teacher: str
+    other: str
+    size: Size
+    volumes: bool
+    terms: Collection[str]
+    targets: dict[str, Tensor] = field(default_factory=dict, init=False)
 
     @torch.no_grad()
-    def aim(
+    def set_targets(
         self,
         theirs: Stages,
         most: Optional[int] = None,
@@ -140,11 +137,8 @@ class ParameterHead(DistillationHead):
         self.terms = chosen_terms(
             self, terms or dict.fromkeys(_COMPARE, 1.0), tuple(_COMPARE)
         )
-        if interval < 1 or max_filters < 1:
-            raise ValueError(
-                'interval and max_filters are 1 or more, got '
-                f'{interval} and {max_filters}'
-            )
+        check_at_least(1, interval, 'interval')
+        check_at_least(1, max_filters, 'max_filters')
         self.stages = None if stages is None else dict(stages)
         self.interval = interval
         self.max_filters = max_filters
@@ -170,7 +164,9 @@ class ParameterHead(DistillationHead):
                 )
         return turned
 
-    def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
+    def inspect_models(
+        self, student: BaseRecognizer, teachers: Mapping[str, Teacher]
+    ) -> None:
         """Keep the student, outside the tree of modules, and find its stages."""
         # in a tuple, because an attribute that is a module becomes part of the head; a
         # copy of the distiller copies head and student, so they still belong together
@@ -205,8 +201,9 @@ class ParameterHead(DistillationHead):
             answers = theirs if self.stages is None else self.stages.values()
             pairs, told = [], []
             for stage, other in zip(own, answers):
-                between = (stage, name, other)
-                found, seen = self._pairs(between, own[stage], theirs[other])
+                found, seen = self._pairs(
+                    own[stage], theirs[other], stage=stage, teacher=name, other=other
+                )
                 pairs += found
                 told.append(f'{stage} {seen[0]} with {other} {seen[1]}')
             if not pairs:
@@ -215,7 +212,7 @@ class ParameterHead(DistillationHead):
                     'one size, 3×3 or larger, in any stage'
                 )
             for pair in pairs:
-                pair.aim(theirs)
+                pair.set_targets(theirs)
             self.pairs.extend(pairs)
             print_log(
                 f"ParameterHead compares kernels with those of '{name}': "
@@ -225,13 +222,16 @@ class ParameterHead(DistillationHead):
             )
 
     def _pairs(
-        self, between: tuple[str, str, str], own: list[Tensor], theirs: list[Tensor]
+        self, own: list[Tensor], theirs: list[Tensor], **between: str
     ) -> tuple[list[_Pair], list[str]]:
         """Pairs of two stages, and how many kernels of each model are in them."""
         volumes = has_volumes(own) and has_volumes(theirs)
         mine, others = filters(own, volumes), filters(theirs, volumes)
         sizes = [size for size in mine if size in others]
-        pairs = [_Pair(*between, size, volumes, self.terms) for size in sizes]
+        pairs = [
+            _Pair(**between, size=size, volumes=volumes, terms=self.terms)
+            for size in sizes
+        ]
         seen = [
             f'{sum(len(groups[size]) for size in sizes)} of {len(members)}'
             for groups, members in ((mine, own), (others, theirs))
@@ -255,13 +255,10 @@ class ParameterHead(DistillationHead):
         theirs = {name: self._their_stages(name, t) for name, t in self._peers.items()}
         for pair in self.pairs:
             if pair.teacher in theirs:
-                pair.aim(theirs[pair.teacher], self.max_filters, generator)
+                pair.set_targets(theirs[pair.teacher], self.max_filters, generator)
         own = self._own_stages()
         each = [pair.compare(own, self.max_filters, generator) for pair in self.pairs]
-        return {
-            term: interval * torch.stack([e[term] for e in each]).mean()
-            for term in self.terms
-        }
+        return {term: interval * value for term, value in mean_terms(each).items()}
 
 
 def _sample(

@@ -10,7 +10,6 @@ import torch
 from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
-from mmvkd.models.connectors import pooled
 from mmvkd.models.gather import gather
 from mmvkd.models.heads.base import DistillationHead, TapConfig, check_classes
 from mmvkd.models.heads.edge_network import EdgeNetwork
@@ -24,8 +23,9 @@ from mmvkd.models.losses import (
     signed_root,
     unit_length,
 )
-from mmvkd.models.losses.numerics import check_known, check_positive
+from mmvkd.models.losses.numerics import check_at_least, check_known, check_positive
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.resizing import pooled
 from mmvkd.registry import MODELS
 
 _EDGES = ('uniform', 'learned')
@@ -97,11 +97,8 @@ class RepresentationGraphHead(DistillationHead):
         check_known('edges', edges, _EDGES)
         check_known('pool', pool, _POOLS)
         check_positive(temperature, 'temperature')
-        if dim < 1 or min_vectors < 0:
-            raise ValueError(
-                f'dim must be 1 or more and min_vectors 0 or more, got {dim} and '
-                f'{min_vectors}'
-            )
+        check_at_least(1, dim, 'dim')
+        check_at_least(0, min_vectors, 'min_vectors')
         self.dim = dim
         self.pool = pool
         self.joint = joint

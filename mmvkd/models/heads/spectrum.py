@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
-import torch
 from torch import Tensor, nn
 
-from mmvkd.models.connectors import coarse, match_size
+from mmvkd.models.connectors import build_connector
 from mmvkd.models.gather import clip_mean
-from mmvkd.models.heads.base import DistillationHead, TapConfig, chosen_terms
+from mmvkd.models.heads.base import (
+    DistillationHead,
+    TapConfig,
+    chosen_terms,
+    mean_terms,
+)
 from mmvkd.models.losses import (
     spectrum_amplitude,
     spectrum_coherence,
     spectrum_energy,
 )
-from mmvkd.models.losses.numerics import check_share
+from mmvkd.models.losses.numerics import check_at_least, check_share
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.resizing import coarse, match_size
 from mmvkd.registry import MODELS
 
 _TERMS: dict[str, Callable[..., Tensor]] = dict(
@@ -72,11 +77,10 @@ class SpectrumHead(DistillationHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(tap=tap, **kwargs)
-        if grid < 1:
-            raise ValueError(f'SpectrumHead: grid is 1 or more, got {grid}')
+        check_at_least(1, grid, 'grid of SpectrumHead')
         check_share(static_weight, 'static_weight')
         self.terms = chosen_terms(self, terms or _DEFAULT, tuple(_TERMS))
-        self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
+        self.connector = connector
         self.settings: dict[str, Any] = dict(static_weight=static_weight, bands=bands)
         self.grid = grid
         self.connectors = nn.ModuleDict()
@@ -87,13 +91,13 @@ class SpectrumHead(DistillationHead):
         Raises:
             ValueError: if a feature has a single frame.
         """
-        own = _moving(student, self.tap_of())
+        own = student.shapes[self.tap_of()]
+        self._require_motion(own[1])
         for name, card in teachers.items():
-            theirs = _moving(card, self.tap_of(name))
+            theirs = card.shapes[self.tap_of(name)]
+            self._require_motion(theirs[1], name)
             if set(self.terms) != {_ANY_CHANNELS}:
-                self.connectors[name] = MODELS.build(
-                    dict(self.connector, in_channels=own, out_channels=theirs)
-                )
+                self.connectors[name] = build_connector(self.connector, own, theirs)
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets
@@ -103,39 +107,31 @@ class SpectrumHead(DistillationHead):
         Raises:
             ValueError: if a feature of these clips has a single frame.
         """
-        feature = coarse(student.features[self.tap_of()], self.grid)
-        if feature.shape[2] < 2:
-            raise ValueError(_still(self.tap_of(), 'student', feature.shape[2]))
-        found: dict[str, list[Tensor]] = {term: [] for term in self.terms}
+        feature = self._feature(student)
+        each = []
         for name, outputs in teachers.items():
             # sizes first: the connector then works on the smaller map
-            theirs = coarse(outputs.features[self.tap_of(name)], self.grid)
-            if theirs.shape[2] < 2:
-                raise ValueError(_still(self.tap_of(name), name, theirs.shape[2]))
-            plain, target = match_size(feature, theirs)
-            if name in self.connectors:
-                mapped = self.connectors[name](plain)
-            for term, values in found.items():
+            plain, target = match_size(feature, self._feature(outputs, name))
+            mapped = self.connectors[name](plain) if name in self.connectors else plain
+            terms = {}
+            for term in self.terms:
                 own = plain if term == _ANY_CHANNELS else mapped
-                values.append(clip_mean(_TERMS[term](own, target, **self.settings)))
-        return {term: torch.stack(values).mean() for term, values in found.items()}
+                terms[term] = clip_mean(_TERMS[term](own, target, **self.settings))
+            each.append(terms)
+        return mean_terms(each)
 
+    def _feature(self, outputs: Outputs, teacher: Optional[str] = None) -> Tensor:
+        """The pooled feature of a teacher, or of the student if it is None."""
+        feature = coarse(outputs.features[self.tap_of(teacher)], self.grid)
+        self._require_motion(feature.shape[2], teacher)
+        return feature
 
-def _moving(card: ModelCard, tap: str) -> int:
-    """Channels of a tap.
-
-    Raises:
-        ValueError: if it has a single frame.
-    """
-    channels, frames = card.shapes[tap][:2]
-    if frames < 2:
-        raise ValueError(_still(tap, card.name, frames))
-    return channels
-
-
-def _still(tap: str, name: str, frames: int) -> str:
-    return (
-        f"SpectrumHead: tap '{tap}' of '{name}' has {frames} frame, and "
-        'motion needs 2; tap a module before time is pooled, load longer clips, or '
-        "keep the frames of a CachedTeacher: pool='space'"
-    )
+    def _require_motion(self, frames: int, teacher: Optional[str] = None) -> None:
+        """Refuse a feature of a single frame."""
+        if frames < 2:
+            raise ValueError(
+                f"SpectrumHead: tap '{self.tap_of(teacher)}' of "
+                f"'{teacher or 'student'}' has {frames} frame, and motion needs 2; tap "
+                'a module before time is pooled, load longer clips, or keep the frames '
+                "of a CachedTeacher: pool='space'"
+            )

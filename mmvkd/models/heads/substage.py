@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 import torch
@@ -10,9 +10,14 @@ import torch.nn.functional as F
 from mmaction.models.recognizers import BaseRecognizer
 from torch import Tensor, nn
 
-from mmvkd.models.connectors import coarse, match_size, to_size
+from mmvkd.models.connectors import build_connector
 from mmvkd.models.gather import clip_mean, gather
-from mmvkd.models.heads.base import DistillationHead, check_classes, chosen_terms
+from mmvkd.models.heads.base import (
+    DistillationHead,
+    check_classes,
+    chosen_terms,
+    mean_terms,
+)
 from mmvkd.models.heads.stage_pairs import Cuts, StagePairs
 from mmvkd.models.losses import (
     channel_moments,
@@ -23,8 +28,14 @@ from mmvkd.models.losses import (
     mmd,
     pearson_distance,
 )
-from mmvkd.models.losses.numerics import check_known, check_positive
+from mmvkd.models.losses.numerics import (
+    check_at_least,
+    check_known,
+    check_positive,
+    check_share,
+)
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.resizing import coarse, match_size, to_size
 from mmvkd.models.teachers import RecognizerTeacher, Teacher
 from mmvkd.registry import MODELS
 from mmvkd.seeding import shared
@@ -34,10 +45,26 @@ Pairs = list[tuple[Tensor, Tensor]]
 
 # the defaults that measured best
 _TERMS = dict(correlation=1.0, combination=0.0, distribution=0.0)
-_CORRELATIONS = ('pearson', 'cka', 'gram')
 _DISTANCES = ('gaussian', 'mmd')
 _WEIGHTINGS = ('distribution', 'fixed')
 _HYBRIDS = ('one', 'all')
+
+
+def _pearson(mine: Tensor, theirs: Tensor) -> Tensor:
+    return clip_mean(pearson_distance(mine, theirs))
+
+
+def _cka(mine: Tensor, theirs: Tensor) -> Tensor:
+    return cka_distance(gather(mine.flatten(1)), gather(theirs.flatten(1)))
+
+
+def _gram(mine: Tensor, theirs: Tensor) -> Tensor:
+    return clip_mean(gram_distance(*match_size(mine, theirs)))
+
+
+_CORRELATE: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(
+    pearson=_pearson, cka=_cka, gram=_gram
+)
 
 
 @MODELS.register_module()
@@ -122,15 +149,17 @@ class SubstageHead(DistillationHead):
     ) -> None:
         super().__init__(**kwargs)
         for name, value, known in (
-            ('correlation', correlation, _CORRELATIONS),
+            ('correlation', correlation, _CORRELATE),
             ('hybrids', hybrids, _HYBRIDS),
             ('distance', distance, _DISTANCES),
             ('weighting', weighting, _WEIGHTINGS),
         ):
             check_known(name, value, known)
         check_positive(temperature, 'temperature')
-        if grid < 1:
-            raise ValueError(f'SubstageHead: grid is 1 or more, got {grid}')
+        check_share(momentum, 'momentum')
+        check_at_least(1, grid, 'grid of SubstageHead')
+        check_at_least(0, ce_weight, 'ce_weight')
+        check_at_least(0, kd_weight, 'kd_weight')
         self.substages = substages
         self.terms = chosen_terms(self, terms or {}, tuple(_TERMS), _TERMS)
         if (
@@ -147,7 +176,7 @@ class SubstageHead(DistillationHead):
             self.label_terms = tuple({'combination'} & self.terms.keys())
         self.correlation = correlation
         self.grid = grid
-        self.connector = dict(connector or dict(type='mmvkd.ConvConnector'))
+        self.connector = connector
         self.hybrids = hybrids
         self.combined = combined
         self.temperature = temperature
@@ -158,7 +187,9 @@ class SubstageHead(DistillationHead):
         self.momentum = momentum
         self.connectors = nn.ModuleDict()
 
-    def meet(self, student: BaseRecognizer, teachers: Mapping[str, Teacher]) -> None:
+    def inspect_models(
+        self, student: BaseRecognizer, teachers: Mapping[str, Teacher]
+    ) -> None:
         """Cut the models into substages.
 
         Raises:
@@ -195,25 +226,28 @@ class SubstageHead(DistillationHead):
         if 'combination' in self.terms:
             instead = 'set terms=dict(combination=0)'
             check_classes("SubstageHead's hybrid", student, teachers, instead)
-        for name, card in teachers.items() if self._connected else ():
-            self.connectors[name] = nn.ModuleDict()
-            for stage, pairs in self._matched.pairs[name].items():
-                sizes = [
-                    dict(
-                        in_channels=student.shapes[mine][0],
-                        out_channels=card.shapes[theirs][0],
-                    )
-                    for mine, theirs in pairs
-                ]
-                self.connectors[name][stage] = nn.ModuleList(
-                    MODELS.build({**self.connector, **size}) for size in sizes
-                )
+        if self._connected:
+            for name, card in teachers.items():
+                self.connectors[name] = self._build_connectors(student, card)
         # -1: not known yet; over the global batch, hence equal in all processes
         unknown = torch.full((len(teachers), len(self.names)), -1.0)
         self.register_buffer('distances', unknown)
         self.diagnostics = [
             f'{what}_{stage}' for what in ('distance', 'weight') for stage in self.names
         ]
+
+    def _build_connectors(self, student: ModelCard, teacher: ModelCard) -> nn.Module:
+        """A list of connectors, one for each path, for each substage."""
+        shapes, theirs = student.shapes, teacher.shapes
+        return nn.ModuleDict(
+            {
+                stage: nn.ModuleList(
+                    build_connector(self.connector, shapes[own], theirs[other])
+                    for own, other in pairs
+                )
+                for stage, pairs in self._matched.pairs[teacher.name].items()
+            }
+        )
 
     @property
     def _connected(self) -> bool:
@@ -267,7 +301,7 @@ class SubstageHead(DistillationHead):
             self._of_teacher(name, row, student, outputs, targets, behind)
             for row, (name, outputs) in enumerate(teachers.items())
         ]
-        return {key: torch.stack([t[key] for t in each]).mean() for key in each[0]}
+        return mean_terms(each)
 
     def _of_teacher(
         self,
@@ -294,7 +328,11 @@ class SubstageHead(DistillationHead):
         terms: dict[str, Tensor] = {}
         if 'correlation' in self._on:
             chosen = mapped if self.correlation == 'pearson' else pairs
-            values = {stage: self._correlate(chosen[stage]) for stage in self._stages}
+            correlate = _CORRELATE[self.correlation]
+            values = {
+                stage: torch.stack([correlate(*pair) for pair in chosen[stage]]).mean()
+                for stage in self._stages
+            }
             terms['correlation'] = _mean(values, weights)
         if 'combination' in self._on:
             values = {
@@ -365,19 +403,6 @@ class SubstageHead(DistillationHead):
         # if nothing is known yet, or all agree already, all weigh the same
         known = known.clamp_min(0) + 1e-8
         return dict(zip(self._stages, known / known.mean()))
-
-    def _correlate(self, pairs: Pairs) -> Tensor:
-        values = []
-        for mine, theirs in pairs:
-            if self.correlation == 'pearson':
-                values.append(clip_mean(pearson_distance(mine, theirs)))
-            elif self.correlation == 'cka':
-                rows = (gather(x.flatten(1)) for x in (mine, theirs))
-                values.append(cka_distance(*rows))
-            else:
-                both = match_size(mine, theirs)
-                values.append(clip_mean(gram_distance(*both)))
-        return torch.stack(values).mean()
 
     def _combine(
         self,

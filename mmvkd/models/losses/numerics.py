@@ -47,6 +47,12 @@ def check_share(value: float, name: str) -> None:
         raise ValueError(f'{name} is a share between 0 and 1, got {value}')
 
 
+def check_at_least(least: float, value: float, name: str) -> None:
+    """Raise ``ValueError`` unless the number reaches the least that makes sense."""
+    if not value >= least:
+        raise ValueError(f'{name} must be {least} or more, got {value}')
+
+
 def check_positive(value: float, name: str) -> None:
     """Raise ``ValueError`` unless the number is above zero."""
     if not value > 0:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmvkd.files import file_hash
 from mmvkd.models.checkpoints import find_checkpoint, read_weights
 from mmvkd.models.kernels import kernels
-from mmvkd.models.losses.numerics import check_known
+from mmvkd.models.losses.numerics import check_known, check_positive
 from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.recognizers import (
     RecognizerConfig,
@@ -82,6 +82,7 @@ class CachedTeacher:
         **engine: Any,
     ) -> None:
         check_known('pool', pool, _POOLS)
+        check_positive(temperature, 'temperature')
         self.name = 'teacher'
         self._config = model
         self.checkpoint = checkpoint

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmvkd.models.checkpoints import load_weights
 from mmvkd.models.kernels import kernels
+from mmvkd.models.layouts import native
 from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs, video_logits
 from mmvkd.models.probe import probe
@@ -27,7 +28,7 @@ from mmvkd.models.recognizers import (
     without_pretrained,
 )
 from mmvkd.models.substages import is_complete
-from mmvkd.models.taps import TapReader, native, parts_around
+from mmvkd.models.taps import TapReader, parts_around
 from mmvkd.models.teachers.substitution import Substitution
 from mmvkd.models.views import ClipView
 from mmvkd.registry import MODELS
@@ -38,6 +39,11 @@ _PRECISIONS = {
     'fp16': torch.float16,
     'bf16': torch.bfloat16,
 }
+_OF_DEVICE = (
+    torch.cuda.OutOfMemoryError,
+    # of torch 2.8 and later
+    getattr(torch, 'AcceleratorError', torch.cuda.OutOfMemoryError),
+)
 
 
 @MODELS.register_module()
@@ -57,6 +63,7 @@ class RecognizerTeacher:
             model's own configuration, such as ``num_frames`` or ``size``. If a 3-D
             model is named by its config, it takes the frames of that config's pipeline.
         precision: ``fp32``, ``fp16`` or ``bf16`` autocast, which overrides any other.
+            Hybrids, which have gradients, run in ``fp16`` only under ``--amp``.
         recipe: The command that makes the checkpoint, shown if it is missing.
         channels_last: Keep 2-D and 3-D kernels in channels-last memory format, and so
             the features between them. Outputs differ by rounding.
@@ -236,7 +243,9 @@ class RecognizerTeacher:
             with self._on_its_own(inputs.device), taps:
                 scores, _ = self.model.extract_feat(inputs, stage='head')
         except (RuntimeError, AssertionError) as error:
-            if isinstance(error, torch.cuda.OutOfMemoryError):
+            # that of an earlier kernel may surface here
+            of_device = isinstance(error, _OF_DEVICE) or 'CUDA error' in str(error)
+            if of_device:
                 raise
             raise RuntimeError(
                 f"teacher '{self.name}' does not run on clips {tuple(inputs.shape)}: "
@@ -246,10 +255,13 @@ class RecognizerTeacher:
         return Outputs(video_logits(scores, batch), self.reader.features(taps, batch))
 
     @contextmanager
-    def _on_its_own(self, device: torch.device) -> Iterator[None]:
+    def _on_its_own(
+        self, device: torch.device, dtype: Optional[torch.dtype] = None
+    ) -> Iterator[None]:
         """The teacher's own autocast, which overrides any other, and its own draws."""
-        mixed = self.dtype is not torch.float32
-        dtype = self.dtype if mixed else None
+        dtype = dtype or self.dtype
+        mixed = dtype is not torch.float32
+        dtype = dtype if mixed else None
         draws = seeded(0) if self._draws else nullcontext()
         with torch.autocast(device.type, dtype, enabled=mixed), draws:
             yield
@@ -280,7 +292,11 @@ class RecognizerTeacher:
             output = native(feature, self.reader.layouts[name])
             given[name] = output.clone() if name in self.reader.cloned else output
         whole = self._substitutions[names].giving(given)
-        with self._on_its_own(inputs.device), whole:
+        # half-precision gradients vanish without the loss scaling of mixed precision
+        scaled = torch.is_autocast_enabled(inputs.device.type)
+        half = self.dtype is torch.float16
+        dtype = torch.float32 if half and not scaled else self.dtype
+        with self._on_its_own(inputs.device, dtype), whole:
             scores, _ = self.model.extract_feat(inputs, stage='head')
         return video_logits(scores, inputs.shape[0])
 

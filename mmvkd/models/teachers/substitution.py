@@ -8,7 +8,8 @@ from typing import Any, Callable, Optional
 
 from torch import Tensor, nn
 
-from mmvkd.models.taps import TapError, find_module, parts_around
+from mmvkd.models.layouts import TapError
+from mmvkd.models.taps import find_module, parts_around
 
 
 class Substitution:

@@ -16,6 +16,8 @@ from torch import Tensor
 from toys import tiny_tsm
 from videos import write_list
 
+from mmvkd.engine.hooks import resume
+
 SLOW = ('time', 'data_time', 'memory')
 """What is measured, and differs from run to run."""
 
@@ -290,6 +292,15 @@ def test_a_best_checkpoint_is_refused_when_resuming(
     config = run_config(str(tmp_path), uninterrupted.train, uninterrupted.val)
     config.merge_from_dict(dict(load_from=str(path), resume=True))
     with pytest.raises(RuntimeError, match=r'no state of the optimizer, as best_\*'):
+        Runner.from_cfg(config).train()
+
+
+def test_processes_that_begin_at_different_steps_are_refused(
+    uninterrupted: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resume, 'all_gather_object', lambda own: [own, own + 6])
+    config = run_config(str(tmp_path), uninterrupted.train, uninterrupted.val)
+    with pytest.raises(RuntimeError, match=r'process 0 at 0, process 1 at 6.*work_dir'):
         Runner.from_cfg(config).train()
 
 

@@ -17,7 +17,7 @@ from recognizer_toys import (
 )
 from toys import batch, tiny_tsm
 
-from mmvkd.models.taps import TapError
+from mmvkd.models.layouts import TapError
 
 
 def refused(error: type[Exception], match: str, **kwargs: Any) -> None:

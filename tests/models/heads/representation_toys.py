@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import torch
+from logit_toys import targets_of
 from torch import Tensor
 
 from mmvkd.models import RepresentationGraphHead
@@ -42,8 +43,7 @@ def student(clips: int = 4, seed: int = 0) -> Outputs:
 
 
 def targets(labels: Optional[list[int]] = None) -> Targets:
-    labels = [0, 1, 2, 0] if labels is None else labels
-    return Targets(torch.tensor(labels), complete=min(labels) >= 0)
+    return targets_of([0, 1, 2, 0] if labels is None else labels)
 
 
 def vectors(head: Any, teachers: dict[str, Outputs], i: int, j: int) -> Tensor:

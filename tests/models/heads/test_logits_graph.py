@@ -5,10 +5,11 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 import torch
+from logit_toys import logits, outputs, targets
 from recognizer_toys import distiller, file_of, plain, step, teacher
 from torch import Tensor
 from toys import batch, tiny_tsm
@@ -23,21 +24,6 @@ from mmvkd.models.losses import (
 )
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
-
-
-def logits(clips: int = 3, classes: int = 4, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return 3 * torch.randn(clips, classes, generator=generator)
-
-
-def outputs(*seeds: int) -> dict[str, Outputs]:
-    return {f't{seed}': Outputs(logits(seed=seed)) for seed in seeds}
-
-
-def targets(labels: Optional[list[int]] = None) -> Targets:
-    if labels is None:
-        labels = [0, 1, 2]
-    return Targets(torch.tensor(labels), complete=min(labels) >= 0)
 
 
 def graph(teachers: int = 2, classes: int = 4, **settings: Any) -> LogitsGraphHead:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 import torch
+from logit_toys import logits, outputs, targets
 from recognizer_toys import (
     distiller,
     file_of,
@@ -29,7 +30,7 @@ from mmvkd.models import (
     ZScoreKDHead,
 )
 from mmvkd.models.losses import kd_loss
-from mmvkd.models.outputs import ModelCard, Outputs, Targets
+from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.registry import MODELS
 
 HEADS = {
@@ -75,21 +76,6 @@ HEADS = {
         for correlation in ('pearson', 'cka', 'gram')
     },
 }
-
-
-def logits(clips: int = 3, classes: int = 4, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return 3 * torch.randn(clips, classes, generator=generator)
-
-
-def outputs(*seeds: int) -> dict[str, Outputs]:
-    return {f't{seed}': Outputs(logits(seed=seed)) for seed in seeds}
-
-
-def targets(labels: Optional[list[int]] = None) -> Targets:
-    if labels is None:
-        labels = [0, 1, 2]
-    return Targets(torch.tensor(labels), complete=min(labels) >= 0)
 
 
 # Zero where they agree
@@ -176,7 +162,7 @@ def test_an_identity_connector_refuses_other_channels() -> None:
 
 
 def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match='must not be negative, got -1'):
+    with pytest.raises(ValueError, match='loss_weight must be 0 or more, got -1'):
         KDHead(loss_weight=-1)
 
 
@@ -223,7 +209,7 @@ def test_a_new_head_needs_its_forward_alone() -> None:
     [
         (dict(type='mmvkd.KDHead', temperature=0), 'temperature must be above 0'),
         (dict(type='mmvkd.DISTHead', temperature=-1), 'temperature must be above 0'),
-        (dict(type='mmvkd.DISTHead', inter_weight=-1), 'inter_weight must not be'),
+        (dict(type='mmvkd.DISTHead', inter_weight=-1), 'inter_weight must be 0 or'),
         (dict(type='mmvkd.DKDHead', temperature=0), 'temperature must be above 0'),
         (
             dict(type='mmvkd.FitNetsHead', tap='backbone', normalize='l3'),
@@ -233,11 +219,19 @@ def test_a_new_head_needs_its_forward_alone() -> None:
             dict(type='mmvkd.SpectrumHead', tap='backbone', static_weight=3),
             'static_weight is a share between 0 and 1',
         ),
-        (dict(type='mmvkd.SubstageHead', grid=0), 'grid is 1 or more'),
+        (dict(type='mmvkd.DKDHead', beta=-1), 'beta must be 0 or more'),
+        (dict(type='mmvkd.SubstageHead', grid=0), 'SubstageHead must be 1 or more'),
         (dict(type='mmvkd.SubstageHead', temperature=0), 'temperature must be above'),
+        (dict(type='mmvkd.SubstageHead', momentum=1.5), 'momentum is a share'),
+        (dict(type='mmvkd.SubstageHead', ce_weight=-1), 'ce_weight must be 0 or more'),
+        (dict(type='mmvkd.LogitsGraphHead', metric='l2'), "metric 'l2' is unknown"),
+        (dict(type='mmvkd.LogitsGraphHead', epsilon=0), 'epsilon must be above 0'),
+        (dict(type='mmvkd.LogitsGraphHead', max_iter=0), 'max_iter must be 1 or more'),
+        (dict(type='mmvkd.LogitsGraphHead', self_loop=2), 'self_loop is a share'),
+        (dict(type='mmvkd.FixedBalancer', cls_weight=-1), 'cls_weight must be 0 or'),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_when_the_head_is_built(
+def test_a_setting_that_cannot_be_is_refused_when_its_part_is_built(
     settings: dict, match: str
 ) -> None:
     with pytest.raises(ValueError, match=match):

@@ -55,7 +55,7 @@ class Model(nn.Module):
 def attached(own: nn.Module, theirs: Model, **kwargs: Any) -> ParameterHead:
     kwargs.setdefault('terms', BOTH)
     head = ParameterHead(**kwargs)
-    head.meet(own, {})
+    head.inspect_models(own, {})
     head.prepare(dict(t=theirs))
     return head
 
@@ -244,7 +244,7 @@ def test_a_sample_says_about_what_all_filters_say() -> None:
 
 @pytest.mark.parametrize('wrong', [dict(interval=0), dict(max_filters=0)])
 def test_numbers_below_one_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValueError, match='are 1 or more, got'):
+    with pytest.raises(ValueError, match='must be 1 or more, got'):
         ParameterHead(**wrong)
 
 

@@ -136,7 +136,7 @@ def test_a_term_of_weight_zero_is_left_out() -> None:
 
 
 def test_a_grid_below_one_is_told() -> None:
-    with pytest.raises(ValueError, match='grid is 1 or more, got 0'):
+    with pytest.raises(ValueError, match='SpectrumHead must be 1 or more, got 0'):
         SpectrumHead(tap='a', grid=0)
 
 

@@ -25,7 +25,6 @@ from torch import nn
 from toys import batch, tiny_tsm
 
 from mmvkd.models import CachedTeacher, SubstageHead
-from mmvkd.models.connectors import match_size
 from mmvkd.models.losses import (
     channel_moments,
     gaussian_distance,
@@ -34,6 +33,7 @@ from mmvkd.models.losses import (
     pearson_distance,
 )
 from mmvkd.models.outputs import Outputs, Targets
+from mmvkd.models.resizing import match_size
 from mmvkd.registry import MODELS
 from mmvkd.seeding import seed_shared
 

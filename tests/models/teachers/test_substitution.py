@@ -148,6 +148,17 @@ def test_the_hybrid_runs_in_the_teachers_precision_inside_any_other() -> None:
         assert torch.equal(whole.hybrid(own), whole.logits)
 
 
+def test_gradients_are_in_half_precision_only_where_they_are_scaled() -> None:
+    built = made(tiny_tsm())
+    whole = outputs(built)
+    own = {'backbone.layer3': whole.features['backbone.layer3']}
+    built.dtype = torch.float16
+    # as without --amp
+    assert torch.equal(whole.hybrid(own), whole.logits)
+    with torch.autocast('cpu', torch.float16):
+        assert not torch.equal(whole.hybrid(own), whole.logits)
+
+
 def test_a_compiled_part_is_given_back_as_it_was() -> None:
     built = made(tiny_tsm())
     calls = []
