@@ -18,7 +18,7 @@ from torch import Tensor
 from toys import batch, tiny_tsm
 
 from mmvkd.models.checkpoints import read_checkpoint
-from mmvkd.models.losses import prototype_cost, sinkhorn, sinkhorn_barycentre
+from mmvkd.models.losses import prototype_cost, sinkhorn, sinkhorn_barycenter
 from mmvkd.run_logs import logged
 
 GPU = 'cuda'
@@ -32,7 +32,7 @@ HEADS: dict[str, dict[str, Any]] = dict(
     dkd=dict(type='mmvkd.DKDHead'),
     fitnets=dict(type='mmvkd.FitNetsHead', tap=LAYER4),
     logits_graph=dict(type='mmvkd.LogitsGraphHead', edges='learned'),
-    barycentre=dict(type='mmvkd.LogitsGraphHead', barycentre=True),
+    barycenter=dict(type='mmvkd.LogitsGraphHead', barycenter=True),
     representation_graph=dict(type='mmvkd.RepresentationGraphHead', tap=LAYER4),
     samples=dict(type='mmvkd.RepresentationGraphHead', tap=LAYER4, joint=False),
     spectrum=dict(
@@ -93,11 +93,11 @@ def test_equal_distributions_have_a_gradient_of_exactly_zero(
 
 
 @pytest.mark.parametrize('clips', [1, 8])
-def test_a_single_vertex_is_its_own_barycentre(clips: int) -> None:
+def test_a_single_vertex_is_its_own_barycenter(clips: int) -> None:
     torch.manual_seed(0)
     cost = prototype_cost([torch.randn(100, 32, device=GPU)])
     p = (4 * torch.randn(clips, 1, 100, device=GPU)).softmax(-1)
-    found = sinkhorn_barycentre(p, torch.ones(clips, 1, device=GPU), cost)
+    found = sinkhorn_barycenter(p, torch.ones(clips, 1, device=GPU), cost)
     torch.testing.assert_close(found.rows, p[:, 0], rtol=1e-5, atol=1e-7)
 
 

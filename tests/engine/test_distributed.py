@@ -86,7 +86,7 @@ def distiller(norm: str, mutual: bool = False, blended: bool = False) -> nn.Modu
             max_filters=4096,
         ),
         learned=dict(
-            type='mmvkd.LogitsGraphHead', edges='learned', barycentre=True, tol=1e-6
+            type='mmvkd.LogitsGraphHead', edges='learned', barycenter=True, tol=1e-6
         ),
         pairs=dict(
             type='mmvkd.RepresentationGraphHead',

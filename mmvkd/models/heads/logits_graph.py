@@ -17,7 +17,7 @@ from mmvkd.models.losses import (
     default_epsilon,
     prototype_cost,
     sinkhorn,
-    sinkhorn_barycentre,
+    sinkhorn_barycenter,
 )
 from mmvkd.models.losses.ground_cost import METRICS
 from mmvkd.models.losses.numerics import (
@@ -45,7 +45,7 @@ class LogitsGraphHead(DistillationHead):
 
     .. math:: L = \frac{\tau^2}N \sum_n \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, q)
 
-    or, with ``barycentre``, the match with the distribution nearest to all vertices:
+    or, with ``barycenter``, the match with the distribution nearest to all vertices:
 
     .. math:: L = \frac{\tau^2}N \sum_n \mathrm{OT}_D(\nu, q),\quad
               \nu = \arg\min_\nu \sum_k a_k\,\mathrm{OT}_D(\tilde p_k, \nu)
@@ -67,7 +67,7 @@ class LogitsGraphHead(DistillationHead):
             :class:`~mmvkd.models.heads.edge_network.EdgeNetwork`.
         self_loop: The diagonal of :math:`A` under uniform trust; ½ + ½/K if None.
             Without a self-loop all :math:`\tilde p_k` would be equal: a plain mean.
-        barycentre: Match the barycentre of the vertices instead of each vertex.
+        barycenter: Match the barycenter of the vertices instead of each vertex.
         cost: Ground cost D: ``prototype``, the distance between the teachers'
             normalized classifier rows; ``binary``, 0 or 1, in closed form.
         metric: Distance of prototypes: ``euclidean`` or ``cosine``.
@@ -88,7 +88,7 @@ class LogitsGraphHead(DistillationHead):
         temperature: float = 4.0,
         edges: str = 'uniform',
         self_loop: Optional[float] = None,
-        barycentre: bool = False,
+        barycenter: bool = False,
         cost: str = 'prototype',
         metric: str = 'euclidean',
         epsilon: Optional[float] = None,
@@ -107,10 +107,10 @@ class LogitsGraphHead(DistillationHead):
             check_positive(epsilon, 'epsilon')
         check_at_least(1, max_iter, 'max_iter')
         check_positive(tol, 'tol')
-        if barycentre and cost == 'binary':
+        if barycenter and cost == 'binary':
             raise ValueError(
                 "cost='binary' is matched in closed form, vertex by vertex; a "
-                "barycentre needs cost='prototype'"
+                "barycenter needs cost='prototype'"
             )
         self.temperature = temperature
         self.edges = edges
@@ -118,7 +118,7 @@ class LogitsGraphHead(DistillationHead):
         self.label_terms = self.inner_terms
         self.terms = ('', *self.inner_terms)
         self.self_loop = self_loop
-        self.barycentre = barycentre
+        self.barycenter = barycenter
         self.cost = cost
         self.metric = metric
         self.epsilon = epsilon
@@ -218,8 +218,8 @@ class LogitsGraphHead(DistillationHead):
             tol=self.tol,
         )
         errors, iterations = [], []
-        if self.barycentre:
-            center = sinkhorn_barycentre(vertices, trust, **solver)
+        if self.barycenter:
+            center = sinkhorn_barycenter(vertices, trust, **solver)
             errors.append(center.error.max())
             iterations.append(center.iterations.max())
             vertices, trust = center.rows[:, None], torch.ones_like(trust[:, :1])

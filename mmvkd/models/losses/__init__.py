@@ -8,7 +8,7 @@ gathered batch and say what they return; those on kernels need no batch.
 
 from __future__ import annotations
 
-from .barycentre import Barycentre, sinkhorn_barycentre
+from .barycenter import Barycenter, sinkhorn_barycenter
 from .bilinear import (
     Sketch,
     bilinear_sketch,
@@ -50,7 +50,7 @@ from .transport import (
 )
 
 __all__ = [
-    'Barycentre',
+    'Barycenter',
     'SinkhornResult',
     'Sketch',
     'band_weights',
@@ -83,7 +83,7 @@ __all__ = [
     'quantiles',
     'signed_root',
     'sinkhorn',
-    'sinkhorn_barycentre',
+    'sinkhorn_barycenter',
     'spectrum_amplitude',
     'spectrum_coherence',
     'spectrum_energy',

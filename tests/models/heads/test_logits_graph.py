@@ -20,7 +20,7 @@ from mmvkd.models.losses import (
     binary_transport,
     prototype_cost,
     sinkhorn,
-    sinkhorn_barycentre,
+    sinkhorn_barycenter,
 )
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
@@ -349,15 +349,15 @@ def test_a_prototype_graph_needs_a_linear_classifier() -> None:
         MODELS.build(graph).prepare(made.teachers)
 
 
-def test_the_barycentre_graph_is_the_formula() -> None:
-    head = graph(2, barycentre=True, temperature=2.0, tol=1e-6)
+def test_the_barycenter_graph_is_the_formula() -> None:
+    head = graph(2, barycenter=True, temperature=2.0, tol=1e-6)
     student, teachers = Outputs(logits(seed=9)), outputs(1, 2)
     p = [(o.logits / 2).softmax(-1) for o in teachers.values()]
     vertices = torch.stack(
         [0.75 * p[0] + 0.25 * p[1], 0.25 * p[0] + 0.75 * p[1]], dim=1
     )
     half, cost = torch.full((3, 2), 0.5), head.cost_matrix
-    center = sinkhorn_barycentre(vertices, half, cost, tol=1e-6).rows
+    center = sinkhorn_barycenter(vertices, half, cost, tol=1e-6).rows
     q = (student.logits / 2).softmax(-1)
     # times the squared temperature
     expected = 4 * sinkhorn(center, q, cost, tol=1e-6).divergence.mean()
@@ -366,8 +366,8 @@ def test_the_barycentre_graph_is_the_formula() -> None:
 
 @pytest.mark.parametrize('edges', ['uniform', 'confidence', 'learned'])
 @pytest.mark.parametrize('clips', [1, 5])
-def test_the_barycentre_of_one_teacher_is_that_teacher(clips: int, edges: str) -> None:
-    head = graph(1, 12, edges=edges, barycentre=True)
+def test_the_barycenter_of_one_teacher_is_that_teacher(clips: int, edges: str) -> None:
+    head = graph(1, 12, edges=edges, barycenter=True)
     plainly = graph(1, 12, edges=edges)
     of_teacher = logits(clips, 12, seed=1)
     to, teachers = Targets(torch.zeros(clips).long()), {'t1': Outputs(of_teacher)}
@@ -382,9 +382,9 @@ def test_the_barycentre_of_one_teacher_is_that_teacher(clips: int, edges: str) -
     assert same.grad.count_nonzero() == 0
 
 
-def test_a_barycentre_needs_a_cost_that_is_not_in_closed_form() -> None:
-    with pytest.raises(ValueError, match="a barycentre needs cost='prototype'"):
-        LogitsGraphHead(cost='binary', barycentre=True)
+def test_a_barycenter_needs_a_cost_that_is_not_in_closed_form() -> None:
+    with pytest.raises(ValueError, match="a barycenter needs cost='prototype'"):
+        LogitsGraphHead(cost='binary', barycenter=True)
 
 
 # What is logged
@@ -441,9 +441,9 @@ def most_memory(waste: bool) -> int:
     torch.set_num_threads(1)
     clips, classes, teachers = 64, 700, 4
     heads = [
-        graph(teachers, classes, edges=edges, barycentre=barycentre)
+        graph(teachers, classes, edges=edges, barycenter=barycenter)
         for edges in ('uniform', 'learned')
-        for barycentre in (False, True)
+        for barycenter in (False, True)
     ]
     few = {f't{k}': Outputs(logits(2, classes, k)) for k in (1, 2, 3, 4)}
     many = {f't{k}': Outputs(logits(clips, classes, k)) for k in (1, 2, 3, 4)}

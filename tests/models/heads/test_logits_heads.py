@@ -63,7 +63,7 @@ HEADS = {
     'graph': dict(type='mmvkd.LogitsGraphHead'),
     'graph_binary': dict(type='mmvkd.LogitsGraphHead', cost='binary'),
     'graph_confidence': dict(type='mmvkd.LogitsGraphHead', edges='confidence'),
-    'graph_barycentre': dict(type='mmvkd.LogitsGraphHead', barycentre=True),
+    'graph_barycenter': dict(type='mmvkd.LogitsGraphHead', barycenter=True),
     **{
         f'substage_{correlation}': dict(
             type='mmvkd.SubstageHead',

@@ -35,7 +35,7 @@ from mmvkd.models.losses import (
     quantiles,
     signed_root,
     sinkhorn,
-    sinkhorn_barycentre,
+    sinkhorn_barycenter,
     spectrum_amplitude,
     spectrum_coherence,
     spectrum_energy,
@@ -82,10 +82,10 @@ def sinkhorn_on(make_cost):
     return loss
 
 
-def barycentre_of_one(student, teacher):
+def barycenter_of_one(student, teacher):
     p, q = teacher.float().softmax(-1), student.float().softmax(-1)
     cost = prototypes('euclidean')
-    center = sinkhorn_barycentre(p[:, None], torch.ones(CLIPS, 1), cost).rows
+    center = sinkhorn_barycenter(p[:, None], torch.ones(CLIPS, 1), cost).rows
     return sinkhorn(center, q, cost).divergence
 
 
@@ -124,7 +124,7 @@ LOSSES = {
     'sinkhorn euclidean': sinkhorn_on(lambda: prototypes('euclidean')),
     'sinkhorn cosine': sinkhorn_on(lambda: prototypes('cosine')),
     'sinkhorn binary': sinkhorn_on(lambda: binary_cost(CLASSES)),
-    'sinkhorn barycentre': barycentre_of_one,
+    'sinkhorn barycenter': barycenter_of_one,
     'mmd': lambda s, t: mmd(t, s),
     'paired mmd': lambda s, t: paired_mmd(t, s, median_bandwidth(t, s)),
     'mmd pooled': lambda s, t: mmd(pooled(t), pooled(s)),

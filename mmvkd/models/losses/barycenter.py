@@ -11,8 +11,8 @@ from .numerics import check_positive, full_precision
 from .transport import CHECK_EVERY, default_epsilon, make_softmin, misplaced
 
 
-class Barycentre(NamedTuple):
-    """Barycentres and how well they converged, all per clip and on the device."""
+class Barycenter(NamedTuple):
+    """Barycenters and how well they converged, all per clip and on the device."""
 
     rows: Tensor
     """Probabilities, ``(N, M)``, without a graph."""
@@ -23,15 +23,15 @@ class Barycentre(NamedTuple):
 
 
 @torch.no_grad()
-def sinkhorn_barycentre(
+def sinkhorn_barycenter(
     vertices: Tensor,
     weight: Tensor,
     cost: Tensor,
     epsilon: Optional[float] = None,
     max_iter: int = 500,
     tol: float = 1e-4,
-) -> Barycentre:
-    r"""Solve for the debiased barycentre of K distributions, clip by clip.
+) -> Barycenter:
+    r"""Solve for the debiased barycenter of K distributions, clip by clip.
 
     .. math:: \nu_n = \arg\min_\nu \sum_k a_{nk}\,S_\epsilon(p_{nk}, \nu)
 
@@ -43,7 +43,7 @@ def sinkhorn_barycentre(
     with :math:`g_k` the potential of :math:`(p_k, \nu)` on the side of :math:`\nu` and
     :math:`b` that of :math:`(\nu, \nu)`, in units of :math:`\epsilon`, updated
     alongside. This is the iteration of arXiv 2006.02575 in the log domain, with
-    simultaneous averaged updates (ours), so that a single vertex is its own barycentre
+    simultaneous averaged updates (ours), so that a single vertex is its own barycenter
     to the last bit.
 
     Args:
@@ -57,7 +57,7 @@ def sinkhorn_barycentre(
         tol: Stop a clip at this error.
 
     Returns:
-        The barycentre of each clip with its error and iteration count.
+        The barycenter of each clip with its error and iteration count.
 
     Raises:
         ValueError: if shapes do not fit or a number is not above 0.
@@ -84,8 +84,8 @@ def sinkhorn_barycentre(
 
 def _solve(
     p: Tensor, weight: Tensor, cost: Tensor, epsilon: float, max_iter: int, tol: float
-) -> Barycentre:
-    """Update potentials (from 0) and barycentre (from the mean) side by side."""
+) -> Barycenter:
+    """Update potentials (from 0) and barycenter (from the mean) side by side."""
     softmin = make_softmin(cost, epsilon)
     # [N, M]
     mean = (weight * p).sum(dim=1)
@@ -94,7 +94,7 @@ def _solve(
     filled = (mean > 0).to(p.dtype)
     # [N, K, M]
     f = g = torch.zeros_like(p)
-    # [N, M]: the potential of the barycentre with itself, and its log ratio to the mean
+    # [N, M]: the potential of the barycenter with itself, and its log ratio to the mean
     b = shift = torch.zeros_like(mean)
     iterations = torch.zeros(len(p), dtype=torch.long, device=p.device)
     moving = torch.ones_like(mean[:, :1])
@@ -117,10 +117,10 @@ def _solve(
             # A clip without a finite error counts as done: more steps won't mend it.
             if step == max_iter or not bool(moving.any()):
                 break
-        # Averaged each time: with plain updates and a moving barycentre, errors grow.
+        # Averaged each time: with plain updates and a moving barycenter, errors grow.
         rate = 0.5 * moving
         f, g = f.lerp(next_f, rate[:, None]), g.lerp(next_g, rate[:, None])
         b = b.lerp(next_b, rate)
         shift = shift + moving * filled * (b - (weight * g).sum(dim=1))
         iterations += moving[:, 0].long()
-    return Barycentre(nu, error, iterations)
+    return Barycenter(nu, error, iterations)
