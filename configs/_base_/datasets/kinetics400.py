@@ -19,25 +19,13 @@ checkpoints = dict(
 )
 
 train_set = dict(
-    type='VideoDataset',
     ann_file='data/kinetics400/kinetics400_train_list_videos.txt',
     data_prefix=dict(video='data/kinetics400/videos_train'),
-    pipeline=_base_.train_pipeline,
 )
 val_set = dict(
-    type='VideoDataset',
     ann_file='data/kinetics400/kinetics400_val_list_videos.txt',
     data_prefix=dict(video='data/kinetics400/videos_val'),
-    pipeline=_base_.val_pipeline,
-    test_mode=True,
 )
-train_dataloader = dict(
-    _base_.train_loader,
-    dataset=dict(type='mmvkd.SeededDataset', dataset=train_set, recipe=recipe),
-)
-val_dataloader = dict(_base_.val_loader, dataset=val_set)
-test_dataloader = dict(
-    _base_.val_loader,
-    batch_size=1,
-    dataset=dict(val_set, pipeline=_base_.ten_crop_pipeline),
-)
+train_dataloader = dict(dataset=dict(dataset=train_set, recipe=recipe))
+val_dataloader = dict(dataset=val_set)
+test_dataloader = dict(dataset=val_set)

@@ -30,23 +30,10 @@ flip = dict(_base_.flip, flip_label_map=flip_label_map)
 train_pipeline = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline]
 train_pipeline_3d = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline_3d]
 
-train_set = dict(
-    type='VideoDataset',
-    ann_file=train_list,
-    data_prefix=dict(video=videos),
-    pipeline=train_pipeline,
-)
-val_set = dict(
-    type='VideoDataset',
-    ann_file=val_list,
-    data_prefix=dict(video=videos),
-    pipeline=_base_.val_pipeline,
-    test_mode=True,
-)
-train_dataloader = dict(
-    _base_.train_loader,
-    dataset=dict(type='mmvkd.SeededDataset', dataset=train_set, recipe=recipe),
-)
-val_dataloader = dict(_base_.val_loader, dataset=val_set)
+where = dict(video=videos)
+train_set = dict(ann_file=train_list, data_prefix=where, pipeline=train_pipeline)
+val_set = dict(ann_file=val_list, data_prefix=where)
 test_set = val_set if test_list == 'none' else dict(val_set, ann_file=test_list)
-test_dataloader = dict(_base_.val_loader, batch_size=1, dataset=test_set)
+train_dataloader = dict(dataset=dict(dataset=train_set, recipe=recipe))
+val_dataloader = dict(dataset=val_set)
+test_dataloader = dict(dataset=dict(test_set, pipeline=_base_.val_pipeline))

@@ -1,4 +1,4 @@
-"""Pipelines for JPEG frames: as for videos, but frames are read, not decoded."""
+"""JPEG frames: as videos, but frames are read, not decoded."""
 
 _base_ = './video.py'
 
@@ -20,3 +20,8 @@ twice_three_crop_pipeline = of_frames(_base_.twice_three_crop_pipeline)
 train_pipeline_3d = of_frames(_base_.train_pipeline_3d)
 val_pipeline_3d = of_frames(_base_.val_pipeline_3d)
 test_pipeline_3d = of_frames(_base_.test_pipeline_3d)
+
+frames = dict(type='RawframeDataset', filename_tmpl='{:05}.jpg')
+train_dataloader = dict(dataset=dict(dataset=dict(frames, pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(frames, pipeline=val_pipeline))
+test_dataloader = dict(dataset=dict(frames, pipeline=twice_three_crop_pipeline))

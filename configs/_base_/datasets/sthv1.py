@@ -14,29 +14,14 @@ flip = dict(_base_.flip, flip_label_map=flip_label_map)
 train_pipeline = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline]
 train_pipeline_3d = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline_3d]
 
+where = dict(img='data/sthv1/rawframes')
 train_set = dict(
-    type='RawframeDataset',
     ann_file='data/sthv1/sthv1_train_list_rawframes.txt',
-    data_prefix=dict(img='data/sthv1/rawframes'),
-    filename_tmpl='{:05}.jpg',
+    data_prefix=where,
     pipeline=train_pipeline,
 )
-val_set = dict(
-    type='RawframeDataset',
-    ann_file='data/sthv1/sthv1_val_list_rawframes.txt',
-    data_prefix=dict(img='data/sthv1/rawframes'),
-    filename_tmpl='{:05}.jpg',
-    pipeline=_base_.val_pipeline,
-    test_mode=True,
-)
-train_dataloader = dict(
-    _base_.train_loader,
-    dataset=dict(type='mmvkd.SeededDataset', dataset=train_set, recipe=recipe),
-)
-val_dataloader = dict(_base_.val_loader, dataset=val_set)
-test_dataloader = dict(
-    _base_.val_loader,
-    batch_size=1,
-    dataset=dict(val_set, pipeline=_base_.twice_three_crop_pipeline),
-)
+val_set = dict(ann_file='data/sthv1/sthv1_val_list_rawframes.txt', data_prefix=where)
+train_dataloader = dict(dataset=dict(dataset=train_set, recipe=recipe))
+val_dataloader = dict(dataset=val_set)
+test_dataloader = dict(dataset=val_set)
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0005))

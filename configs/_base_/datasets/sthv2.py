@@ -20,27 +20,14 @@ flip = dict(_base_.flip, flip_label_map=flip_label_map)
 train_pipeline = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline]
 train_pipeline_3d = [flip if s.type == 'Flip' else s for s in _base_.train_pipeline_3d]
 
+where = dict(video='data/sthv2/videos')
 train_set = dict(
-    type='VideoDataset',
     ann_file='data/sthv2/sthv2_train_list_videos.txt',
-    data_prefix=dict(video='data/sthv2/videos'),
+    data_prefix=where,
     pipeline=train_pipeline,
 )
-val_set = dict(
-    type='VideoDataset',
-    ann_file='data/sthv2/sthv2_val_list_videos.txt',
-    data_prefix=dict(video='data/sthv2/videos'),
-    pipeline=_base_.val_pipeline,
-    test_mode=True,
-)
-train_dataloader = dict(
-    _base_.train_loader,
-    dataset=dict(type='mmvkd.SeededDataset', dataset=train_set, recipe=recipe),
-)
-val_dataloader = dict(_base_.val_loader, dataset=val_set)
-test_dataloader = dict(
-    _base_.val_loader,
-    batch_size=1,
-    dataset=dict(val_set, pipeline=_base_.twice_three_crop_pipeline),
-)
+val_set = dict(ann_file='data/sthv2/sthv2_val_list_videos.txt', data_prefix=where)
+train_dataloader = dict(dataset=dict(dataset=train_set, recipe=recipe))
+val_dataloader = dict(dataset=val_set)
+test_dataloader = dict(dataset=dict(val_set, pipeline=_base_.twice_three_crop_pipeline))
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0005))

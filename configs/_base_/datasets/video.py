@@ -1,4 +1,4 @@
-"""Pipelines of videos, for 2-D recognizers and (``_3d``) for 3-D ones."""
+"""Videos: their loaders, and pipelines for 2-D recognizers and (``_3d``) 3-D ones."""
 
 _base_ = './clips.py'
 
@@ -53,3 +53,20 @@ test_pipeline_3d = [
     *_base_.three_256,
     *_base_.pack_3d,
 ]
+
+train_dataloader = dict(
+    _base_.train_loader,
+    dataset=dict(
+        type='mmvkd.SeededDataset',
+        dataset=dict(type='VideoDataset', pipeline=train_pipeline),
+    ),
+)
+val_dataloader = dict(
+    _base_.val_loader,
+    dataset=dict(type='VideoDataset', pipeline=val_pipeline, test_mode=True),
+)
+test_dataloader = dict(
+    _base_.val_loader,
+    batch_size=1,
+    dataset=dict(type='VideoDataset', pipeline=ten_crop_pipeline, test_mode=True),
+)
