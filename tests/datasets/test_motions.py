@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import json
-import os
-import runpy
-import signal
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Optional
 
 import cv2
 import numpy as np
@@ -32,12 +24,10 @@ from mmvkd.datasets.motions import (
     render_clip,
     target_trajectory,
     write_motions,
-    writing,
 )
 
 BARE = Difficulty(distractors=0, noise=0, background_motion=0, camera_jitter=0)
 SMALL = dict(size=32, num_frames=8)
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def label(name: str) -> int:
@@ -405,73 +395,3 @@ def test_an_encoder_that_writes_nothing_is_an_error(
     with pytest.raises(OSError, match='could not be written'):
         write_motions(tmp_path / 'm', {'train': 1}, **SMALL, progress=False)
     assert not (tmp_path / 'm' / 'motions_train_list.txt').exists()
-
-
-def test_the_tool_writes_and_shows_progress_and_refuses_in_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    tool = str(ROOT / 'tools/data/make_motions.py')
-    command = [tool, str(tmp_path / 'm'), '--train', '2', '--val', '0', '--test', '0']
-    command += ['--size', '32', '--num-frames', '4', '--workers', '1']
-    monkeypatch.setattr(sys, 'argv', [*command, '--target-size', '0.3', '0.4'])
-    runpy.run_path(tool, run_name='__main__')
-    assert '2/2 videos' in capsys.readouterr().err
-    meta = json.loads((tmp_path / 'm' / 'meta.json').read_text())
-    assert meta['counts'] == {'train': 2, 'val': 0, 'test': 0}
-    assert meta['difficulty']['target_size'] == [0.3, 0.4]
-    assert not (tmp_path / 'm' / 'motions_val_list.txt').exists()
-
-    monkeypatch.setattr(sys, 'argv', [tool, str(tmp_path / 'm48'), '--size', '24'])
-    with pytest.raises(SystemExit, match=r'decord gives frames of size=24 a fourth'):
-        runpy.run_path(tool, run_name='__main__')
-
-    monkeypatch.setattr(sys, 'argv', command)
-    with pytest.raises(SystemExit) as refused:
-        runpy.run_path(tool, run_name='__main__')
-    assert str(refused.value).startswith('make_motions: ')
-    assert 'target_size: [0.3, 0.4] there, [0.25, 0.5] asked' in str(refused.value)
-
-
-def write_or_die(job: writing._Job) -> None:
-    """What a worker does that runs out of memory at its sixth clip."""
-    if job.index == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    writing._write_clip(job)
-
-
-@contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """What takes longer hangs."""
-
-    def stop(number: int, frame: Optional[FrameType]) -> None:
-        raise TimeoutError(f'not done in {seconds} s')
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def test_a_killed_worker_ends_the_tool_in_one_line_and_the_same_command_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool = str(ROOT / 'tools/data/make_motions.py')
-    command = [tool, str(tmp_path / 'm'), '--train', '6', '--val', '0', '--test', '0']
-    command += ['--size', '32', '--num-frames', '4', '--workers', '2']
-    monkeypatch.setattr(sys, 'argv', command)
-    with monkeypatch.context() as patch:
-        patch.setattr(writing, '_write_clip', write_or_die)
-        with at_most(300), pytest.raises(SystemExit) as ended:
-            runpy.run_path(tool, run_name='__main__')
-    line = 'make_motions: a process was killed; the same command goes on'
-    assert str(ended.value) == line
-    assert not (tmp_path / 'm' / 'motions_train_list.txt').exists()
-    with at_most(300):
-        runpy.run_path(tool, run_name='__main__')
-    list_file = tmp_path / 'm' / 'motions_train_list.txt'
-    assert len(list_file.read_text().splitlines()) == 6
