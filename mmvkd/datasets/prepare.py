@@ -9,12 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
-from rich.console import Console
-from rich.progress import track
-
 from mmvkd.datasets.reencoding import Settings, prepare_video
 from mmvkd.datasets.transforms.decoders import require
-from mmvkd.datasets.workers import in_processes
+from mmvkd.datasets.workers import in_processes, with_progress
 from mmvkd.errors import UnreadableClipError
 from mmvkd.files import write_text
 
@@ -95,7 +92,7 @@ def prepare_videos(
 
     report = Report()
     outcomes = in_processes(_outcome, jobs, workers)
-    for job, outcome in _with_progress(outcomes, len(jobs)):
+    for job, outcome in with_progress(outcomes, len(jobs)):
         if isinstance(outcome, str):
             report.unreadable[job.name] = outcome
         else:
@@ -235,11 +232,3 @@ def _outcome(job: _Job) -> _Outcome:
         return prepare_video(job.source, job.target, job.settings)
     except UnreadableClipError as error:
         return ' '.join(str(error).split())
-
-
-def _with_progress(
-    outcomes: Iterable[tuple[_Job, _Outcome]], total: int
-) -> Iterator[tuple[_Job, _Outcome]]:
-    """Pass the outcomes on, with a progress bar."""
-    console = Console(stderr=True)
-    yield from track(outcomes, 'Videos', total=total, console=console)

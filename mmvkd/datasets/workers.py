@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Optional, TypeVar
+
+from rich.console import Console
+from rich.progress import track
 
 Job = TypeVar('Job')
 Outcome = TypeVar('Outcome')
@@ -49,3 +52,8 @@ def in_processes(
         raise OSError('a process was killed; the same command goes on') from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]:
+    """Pass the outcomes for so many videos on, with a progress bar on stderr."""
+    return track(outcomes, 'Videos', total, console=Console(stderr=True))

@@ -221,6 +221,7 @@ def test_something_something_and_jester_decay_more(data: str) -> None:
 @pytest.mark.parametrize('folder', [*FOLDERS, 'pretext'])
 def test_the_readme_of_a_folder_names_its_configs(folder: str) -> None:
     text = (ROOT / 'configs' / folder / 'README.md').read_text()
-    for name in NAMES + PRETEXT:
-        if name.startswith(f'{folder}/'):
-            assert f'`{Path(name).name}`' in text
+    names = [name for name in NAMES + PRETEXT if name.startswith(f'{folder}/')]
+    assert names
+    for name in names:
+        assert f'`{Path(name).name}`' in text

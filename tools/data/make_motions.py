@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Optional
 
+from mmvkd.clear_errors import ClearErrors
 from mmvkd.datasets.motions import DEFAULT_COUNTS, SPLITS, Difficulty, write_motions
 
 
-def parse_args() -> argparse.Namespace:
-    default = Difficulty()
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Generate the Motions videos and their lists; reuses what is done.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -25,49 +27,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='seed of the data set')
     parser.add_argument('--workers', type=int, default=2, help='processes')
     knobs = parser.add_argument_group('difficulty')
-    knobs.add_argument(
-        '--distractors', type=int, default=default.distractors, help='at most'
-    )
-    knobs.add_argument(
-        '--noise', type=float, default=default.noise, help='in gray levels'
-    )
-    knobs.add_argument(
-        '--contrast', type=float, default=default.contrast, help='in (0, 1]'
-    )
-    knobs.add_argument(
-        '--target-size',
-        type=float,
-        nargs=2,
-        metavar=('MIN', 'MAX'),
-        default=default.target_size,
-        help='diameter, in sides',
-    )
-    knobs.add_argument(
-        '--speed',
-        type=float,
-        nargs=2,
-        metavar=('MIN', 'MAX'),
-        default=default.speed,
-        help='1 is 0.8 sides, one turn or one growth cycle in a clip',
-    )
-    knobs.add_argument(
-        '--background-motion',
-        type=float,
-        default=default.background_motion,
-        help='largest drift over a clip, in sides',
-    )
-    knobs.add_argument(
-        '--camera-jitter',
-        type=float,
-        default=default.camera_jitter,
-        help='amplitude, in sides',
-    )
-    return parser.parse_args()
+    for knob in fields(Difficulty):
+        pair = isinstance(knob.default, tuple)
+        knobs.add_argument(
+            f'--{knob.name.replace("_", "-")}',
+            type=float if pair else type(knob.default),
+            default=knob.default,
+            nargs=2 if pair else None,
+            metavar=('MIN', 'MAX') if pair else None,
+            help=knob.metadata['help'],
+        )
+    ClearErrors.add_argument(parser)
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse_args()
-    try:
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    args = parse_args(argv)
+    with ClearErrors(args.traceback):
         write_motions(
             args.root,
             counts={split: getattr(args, split) for split in SPLITS},
@@ -77,17 +53,9 @@ def main() -> None:
             seed=args.seed,
             num_workers=args.workers,
             difficulty=Difficulty(
-                distractors=args.distractors,
-                noise=args.noise,
-                contrast=args.contrast,
-                target_size=tuple(args.target_size),
-                speed=tuple(args.speed),
-                background_motion=args.background_motion,
-                camera_jitter=args.camera_jitter,
+                **{knob.name: getattr(args, knob.name) for knob in fields(Difficulty)}
             ),
         )
-    except (OSError, ValueError) as error:
-        sys.exit(f'make_motions: {error}')
 
 
 if __name__ == '__main__':

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _knob(default: Any, meaning: str) -> Any:
+    """A field that tools/data/make_motions.py takes as an argument, with its help."""
+    return field(default=default, metadata=dict(help=meaning))
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,15 @@ class Difficulty:
         ValueError: if a value is out of range.
     """
 
-    distractors: int = 2
-    noise: float = 3.0
-    contrast: float = 1.0
-    target_size: tuple[float, float] = (0.25, 0.5)
-    speed: tuple[float, float] = (0.75, 1.25)
-    background_motion: float = 0.1
-    camera_jitter: float = 0.01
+    distractors: int = _knob(2, 'at most')
+    noise: float = _knob(3.0, 'in gray levels')
+    contrast: float = _knob(1.0, 'in (0, 1]')
+    target_size: tuple[float, float] = _knob((0.25, 0.5), 'diameter, in sides')
+    speed: tuple[float, float] = _knob(
+        (0.75, 1.25), '1 is 0.8 sides, one turn or one growth cycle in a clip'
+    )
+    background_motion: float = _knob(0.1, 'largest drift over a clip, in sides')
+    camera_jitter: float = _knob(0.01, 'amplitude, in sides')
 
     def __post_init__(self) -> None:
         low, high = self.target_size

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from mmvkd.datasets.motions.classes import CLASSES, SPLITS, clip_label, split_in
 from mmvkd.datasets.motions.difficulty import Difficulty
 from mmvkd.datasets.motions.rendering import check_shape, render_clip
 from mmvkd.datasets.widths import UNREADABLE_WIDTHS
-from mmvkd.datasets.workers import in_processes
+from mmvkd.datasets.workers import in_processes, with_progress
 from mmvkd.files import write_text
 
 DEFAULT_COUNTS: Mapping[str, int] = {'train': 840, 'val': 280, 'test': 280}
@@ -62,84 +60,85 @@ def write_motions(
         OSError: if a video cannot be written, or a process is killed.
     """
     root = Path(root)
+    counts = DEFAULT_COUNTS if counts is None else counts
+    counts = {**dict.fromkeys(SPLITS, 0), **counts}
     difficulty = difficulty or Difficulty()
-    counts = dict(DEFAULT_COUNTS if counts is None else counts)
-    check_shape(size, num_frames)
-    if size % 2:
-        raise ValueError(f'Motions: size={size}, expected an even number of pixels')
-    if size in UNREADABLE_WIDTHS:
-        raise ValueError(
-            f'Motions: decord gives frames of size={size} a fourth channel and fails; '
-            f'write larger clips, such as the default 112, which MMVKD_SIZE={size} '
-            'scales'
-        )
-    if seed < 0:
-        raise ValueError(f'Motions: seed={seed}, expected an integer >= 0')
-    if fps < 1:
-        raise ValueError(f'Motions: fps={fps}, expected an integer >= 1')
-    for split, count in counts.items():
-        split_index(split)
-        if count < 0:
-            raise ValueError(f'Motions: counts[{split!r}]={count}, expected >= 0')
-
-    meta = {
-        'format': _FORMAT,
-        'classes': list(CLASSES),
-        'counts': {split: counts.get(split, 0) for split in SPLITS},
-        'size': size,
-        'num_frames': num_frames,
-        'fps': fps,
-        'seed': seed,
-        'difficulty': asdict(difficulty),
-    }
-    meta = json.loads(json.dumps(meta))  # as it reads back: tuples become lists
-    _claim(root, meta)
+    settings = _Settings(counts, size, num_frames, fps, seed, difficulty)
+    _claim(root, settings)
 
     jobs = []
-    for split in SPLITS:
-        if meta['counts'][split]:
+    for split, count in settings.counts.items():
+        if count:
             (root / f'videos_{split}').mkdir(exist_ok=True)
-        for index in range(meta['counts'][split]):
+        for index in range(count):
             path = root / f'videos_{split}' / _file_name(index)
-            jobs.append(
-                _Job(str(path), split, index, seed, size, num_frames, fps, difficulty)
-            )
-    show = _Progress(len(jobs)) if progress else None
-    for _ in in_processes(_write_clip, jobs, num_workers, _start_worker):
-        if show:
-            show.step()
+            jobs.append(_Job(path, split, index, settings))
+    written = in_processes(_write_clip, jobs, num_workers, _start_worker)
+    for _ in with_progress(written, len(jobs)) if progress else written:
+        pass
 
     write_text(root / 'classes.txt', '\n'.join(CLASSES) + '\n')
-    for split in SPLITS:
+    for split, count in settings.counts.items():
         lines = (
             f'{_file_name(index)} {clip_label(split, index, seed)}\n'
-            for index in range(meta['counts'][split])
+            for index in range(count)
         )
-        if meta['counts'][split]:
+        if count:
             write_text(root / f'motions_{split}_list.txt', ''.join(lines))
     return root
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What the files depend on."""
+
+    counts: dict[str, int]
+    size: int
+    num_frames: int
+    fps: int
+    seed: int
+    difficulty: Difficulty
+
+    def __post_init__(self) -> None:
+        check_shape(self.size, self.num_frames)
+        for split in self.counts:
+            split_index(split)
+        readable = (
+            'one that decord can read, such as the default 112, which '
+            f'MMVKD_SIZE={self.size} scales'
+        )
+        rules = (
+            ('size', self.size % 2 == 0, 'an even number of pixels'),
+            ('size', self.size not in UNREADABLE_WIDTHS, readable),
+            ('seed', self.seed >= 0, 'an integer >= 0'),
+            ('fps', self.fps >= 1, 'an integer >= 1'),
+            ('counts', min(self.counts.values()) >= 0, 'integers >= 0'),
+        )
+        for name, ok, expected in rules:
+            if not ok:
+                raise ValueError(
+                    f'Motions: {name}={getattr(self, name)}, expected {expected}'
+                )
 
 
 @dataclass(frozen=True)
 class _Job:
     """One file to write."""
 
-    path: str
+    path: Path
     split: str
     index: int
-    seed: int
-    size: int
-    num_frames: int
-    fps: int
-    difficulty: Difficulty
+    settings: _Settings
 
 
 def _file_name(index: int) -> str:
     return f'{index:06d}.mp4'
 
 
-def _claim(root: Path, meta: dict[str, Any]) -> None:
+def _claim(root: Path, settings: _Settings) -> None:
     """Write ``meta.json``, or refuse a directory that holds something else."""
+    meta = dict(format=_FORMAT, classes=CLASSES, **asdict(settings))
+    meta = json.loads(json.dumps(meta))  # as it reads back: tuples become lists
     file = root / 'meta.json'
     if file.exists():
         try:
@@ -188,29 +187,30 @@ def _holds(path: Path, num_frames: int) -> bool:
 
 
 def _write_clip(job: _Job) -> None:
-    path = Path(job.path)
-    if _holds(path, job.num_frames):
+    path, settings = job.path, job.settings
+    if _holds(path, settings.num_frames):
         return
     clip = render_clip(
-        clip_label(job.split, job.index, job.seed),
+        clip_label(job.split, job.index, settings.seed),
         job.split,
         job.index,
-        job.seed,
-        size=job.size,
-        num_frames=job.num_frames,
-        difficulty=job.difficulty,
+        settings.seed,
+        size=settings.size,
+        num_frames=settings.num_frames,
+        difficulty=settings.difficulty,
     )
     # The same name on every try: what a killed run leaves is overwritten.
     partial = path.with_name(f'.part-{path.name}')
     codec = cv2.VideoWriter.fourcc(*'mp4v')
-    writer = cv2.VideoWriter(str(partial), codec, job.fps, (job.size, job.size))
+    shape = (settings.size, settings.size)
+    writer = cv2.VideoWriter(str(partial), codec, settings.fps, shape)
     try:
         for frame in clip:
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     finally:
         writer.release()
     # VideoWriter reports neither a missing codec nor a full disk.
-    if not _holds(partial, job.num_frames):
+    if not _holds(partial, settings.num_frames):
         raise OSError(
             f'{path} could not be written: OpenCV {cv2.__version__} gave no readable '
             'mp4v video; check the disk space and the OpenCV build'
@@ -220,23 +220,3 @@ def _write_clip(job: _Job) -> None:
 
 def _start_worker() -> None:
     cv2.setNumThreads(0)
-
-
-class _Progress:
-    """A progress line on stderr: rewritten in a terminal, a line per 10 % in a log."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.start = total, 0, time.monotonic()
-
-    def step(self) -> None:
-        self.done += 1
-        terminal = sys.stderr.isatty()
-        last = self.done == self.total
-        tenths = 10 * self.done // self.total
-        if not (terminal or last or tenths > 10 * (self.done - 1) // self.total):
-            return
-        rate = self.done / max(time.monotonic() - self.start, 1e-9)
-        line = f'Motions: {self.done}/{self.total} videos, {rate:.0f} per second'
-        end = '\n' if last or not terminal else ''
-        sys.stderr.write(('\r' if terminal else '') + line + end)
-        sys.stderr.flush()
