@@ -137,7 +137,7 @@ def compare(
     # last of all, because it may need files of its own
     distiller.student.init_weights()
     students = {BEFORE: distiller.student, **students}
-    loader = _loader(config, clips, most)
+    loader, count = _loader(config, clips, most)
     device = torch.device(get_device())
     for model in (distiller, reference, *students.values()):
         model.to(device)
@@ -166,7 +166,6 @@ def compare(
                 found[stage].kernels[name] = spectra[0].tolist()
                 found[stage].kernels[reference.name] = spectra[1].tolist()
                 found[stage].distances[name]['kernels'] = kernel_distance(*spectra)
-    count = sum(map(len, rows))
     return Mimicry(reference.name, tuple(students), count, found)
 
 
@@ -229,8 +228,8 @@ def _kernels(model: BaseRecognizer, modules: Sequence[str]) -> list[Tensor]:
     return [kernel for name, kernel in found.items() if belongs(name, modules)]
 
 
-def _loader(config: Config, clips: Optional[str], most: int) -> DataLoader:
-    """Held-out clips, one view of each."""
+def _loader(config: Config, clips: Optional[str], most: int) -> tuple[DataLoader, int]:
+    """Held-out clips, one view of each, and how many there are."""
     settings = config.to_dict()
     data = settings.get('test_dataloader')
     if not data:
@@ -245,12 +244,13 @@ def _loader(config: Config, clips: Optional[str], most: int) -> DataLoader:
     seeded: Any = SeededDataset(dataset, **extra)
     count = min(most, len(seeded))
     chosen = [i * len(seeded) // count for i in range(count)]
-    return DataLoader(
+    loader = DataLoader(
         seeded,
         batch_sampler=[chosen[i : i + _BATCH] for i in range(0, count, _BATCH)],
         num_workers=data.get('num_workers', 0),
         collate_fn=pseudo_collate,
     )
+    return loader, count
 
 
 def _innermost(loader: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,10 +277,11 @@ def _meetings(
         samples = data['data_samples']
         views = distiller.views_of(data['inputs'])
         outputs = teacher(views, samples).wait()
+        clip = views[distiller.own_view(views, samples)]
         for name, student in students.items():
             recording = reader.recording(student.eval())
             with recording:
-                student.extract_feat(views[distiller.view], stage='head')
+                student.extract_feat(clip, stage='head')
             features = reader.features(recording, len(samples))
             for stage, pair in places.items():
                 theirs = outputs.features[pair.teacher]
