@@ -36,7 +36,7 @@ def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, s
     stale: dict[str, str] = {}
     prints: dict[str, dict[str, Any]] = {}
     for run in study.runs.values():
-        now = fingerprint(study, run, marks)
+        now = fingerprint(run, marks)
         prints[run.name], marks[run.name] = now, digest(now)
         folder = run_folder(study, run.name)
         if not _begun(folder):
@@ -86,7 +86,7 @@ def recheck(study: Study, run: Run, marks: Mapping[str, str]) -> None:
         StudyError: if they differ; the next call then sees a run of other origin.
     """
     needs = {need: mark_of(run_folder(study, need)) for need in run.needs.values()}
-    now = fingerprint(study, run, needs)
+    now = fingerprint(run, needs)
     if digest(now) == marks[run.name]:
         return
     file = run_folder(study, run.name) / FINGERPRINT

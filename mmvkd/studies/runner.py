@@ -151,7 +151,7 @@ class StudyRunner:
         if folder.is_symlink():
             # the study from which it was taken has begun it anew
             folder.unlink()
-            write_json(folder / FINGERPRINT, fingerprint(self.study, run, self._marks))
+            write_json(folder / FINGERPRINT, fingerprint(run, self._marks))
         (folder / FAILED).unlink(missing_ok=True)
         keeper = Keeper(
             self.study, run, self._marks, slot, os.getpid(), self.in_process

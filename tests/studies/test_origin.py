@@ -48,7 +48,7 @@ def test_other_weights_to_start_from_are_another_origin(
     prints = []
     for content in (b'one', b'two'):
         weights.write_bytes(content)
-        prints.append(fingerprint(study, run, {}))
+        prints.append(fingerprint(run, {}))
     (difference,) = differences(*prints)
     assert difference.startswith(str(weights))
 
@@ -61,7 +61,7 @@ def _told(study_project: StudyProject, options: dict[str, Any]) -> Any:
     study = load_study(str(study_project.folder / 'study.py'))
     run = study.runs['kd-seed0']
     run = replace(run, needs={}, options={**run.options, **options})
-    return lambda: fingerprint(study, run, {})
+    return lambda: fingerprint(run, {})
 
 
 def test_a_model_named_by_its_config_is_what_that_says(
@@ -173,13 +173,13 @@ def test_another_list_of_data_is_another_origin(
 
     study = load_study(str(study_project.folder / 'study.py'))
     run = study.runs['student-seed0']
-    before = fingerprint(study, run, {})
-    assert digest(before) == digest(fingerprint(study, run, {}))
+    before = fingerprint(run, {})
+    assert digest(before) == digest(fingerprint(run, {}))
     annotations = Path(study_project.train)
     text = annotations.read_text()
     try:
         annotations.write_text(text.replace(' 3\n', ' 2\n'))
-        after = fingerprint(study, run, {})
+        after = fingerprint(run, {})
     finally:
         annotations.write_text(text)
     assert digest(before) != digest(after)
