@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from mmvkd.cores import usable_cores
 from mmvkd.evaluation.benchmark import Spread, by_turns, needed
 from mmvkd.evaluation.setting import Setting, plain
 from mmvkd.evaluation.variants import DISTILLATION, HEAD, STUDENT, Bench
@@ -119,15 +119,9 @@ def _values(axis: str, setting: Setting) -> list[int]:
     values = list(AXES[axis])
     if axis == 'processes':
         on_gpu = torch.device(setting.device).type == 'cuda'
-        most = torch.cuda.device_count() if on_gpu else _cores()
+        most = torch.cuda.device_count() if on_gpu else usable_cores()
         values = [value for value in values if value <= most]
     return values
-
-
-def _cores() -> int:
-    """Number of cores that this process may use."""
-    known = getattr(os, 'sched_getaffinity', None)
-    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def _timed(

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
+from mmvkd.cores import usable_cores
 from mmvkd.files import read_json, write_json, write_text
 from mmvkd.studies import outcome, processes
 from mmvkd.studies.commands import make_step, run_folder
@@ -141,8 +142,7 @@ class StudyRunner:
             return max(1, self.jobs)
         if has_accelerator():
             return self.study.per_device * len(devices())
-        usable = getattr(os, 'sched_getaffinity', None)
-        return len(usable(0)) if usable else os.cpu_count() or 1
+        return usable_cores()
 
     # a run
 

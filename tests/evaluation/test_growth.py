@@ -68,7 +68,7 @@ def test_points_are_timed_along_an_axis(
 
 def test_processes_are_timed_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, 'AXES', dict(processes=(2, 64)))
-    monkeypatch.setattr(growth, '_cores', lambda: 2)
+    monkeypatch.setattr(growth, 'usable_cores', lambda: 2)
     (point,) = growth.growth(whole(), 'processes', ONE, lambda text: None)
     assert point.value == 2
     assert len(point.times[DISTILLATION]) == 1

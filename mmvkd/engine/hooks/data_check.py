@@ -11,6 +11,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import PretextDataset, SeededDataset
+from mmvkd.datasets.annotations import clip_name
 from mmvkd.datasets.fingerprint import data_fingerprint, located, spread
 from mmvkd.datasets.seeded import NamingPipeline
 from mmvkd.datasets.transforms.pretext import PretextTask
@@ -125,15 +126,14 @@ def _check_labels(dataset: Any, classes: int, allow_unlabeled: bool) -> None:
             raise ValueError(f'{_name(dataset)} has an empty line, number {index + 1}')
         label = info.get('label')
         if _is_class(label) and not lowest <= label < classes:
-            clip = info.get('filename') or info.get('frame_dir') or index
             none = (
                 '; -1, no label, is for the training of a distiller'
                 if label == -1
                 else ''
             )
             raise ValueError(
-                f"label {label} of clip '{clip}' in {_name(dataset)} is not a class of "
-                f'the model, whose head has num_classes={classes}{none}'
+                f"label {label} of clip '{clip_name(info)}' in {_name(dataset)} is not "
+                f'a class of the model, whose head has num_classes={classes}{none}'
             )
 
 
