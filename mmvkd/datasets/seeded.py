@@ -99,9 +99,8 @@ class SeededDataset:
             info = self.get_data_info(index)
             label = info.get('clean_label', info.get('label'))
             frames = [str(info[key]) for key in _FRAMES if key in info]
-            digest.update(
-                f'{" ".join([clip_name(info), str(label), *frames])}\n'.encode()
-            )
+            line = ' '.join([clip_name(info), str(label), *frames])
+            digest.update(f'{line}\n'.encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import SeededDataset
-from mmvkd.evaluation.mimicry import (
+from mmvkd.evaluation.fidelity import (
     BEFORE,
-    Mimicry,
+    Fidelity,
     Stage,
     energy_shares,
     kernel_distance,
@@ -106,7 +106,7 @@ def compare(
     taps: Sequence[str] = (),
     teacher: Optional[str] = None,
     most: int = 128,
-) -> Mimicry:
+) -> Fidelity:
     """Compare students with their teacher on clips that none was trained on.
 
     Args:
@@ -166,7 +166,7 @@ def compare(
                 found[stage].kernels[name] = spectra[0].tolist()
                 found[stage].kernels[reference.name] = spectra[1].tolist()
                 found[stage].distances[name]['kernels'] = kernel_distance(*spectra)
-    return Mimicry(reference.name, tuple(students), count, found)
+    return Fidelity(reference.name, tuple(students), count, found)
 
 
 def _distiller(
@@ -202,7 +202,7 @@ def _distiller(
     return distiller.eval(), distiller.teachers[name]
 
 
-def run_folder(checkpoint: str) -> Path:
+def folder_of_checkpoint(checkpoint: str) -> Path:
     """The folder of the run that wrote a checkpoint; a folder stays as it is."""
     path = Path(checkpoint)
     return path if path.is_dir() else path.parent
@@ -212,7 +212,7 @@ def _students(
     plain: BaseRecognizer, checkpoints: Sequence[str], taken: Sequence[str]
 ) -> dict[str, BaseRecognizer]:
     """A copy of ``plain`` from each checkpoint, by the folder's name or the path."""
-    names = [run_folder(path).resolve().name for path in checkpoints]
+    names = [folder_of_checkpoint(path).resolve().name for path in checkpoints]
     found = {}
     for path, name in zip(checkpoints, names):
         model = copy.deepcopy(plain)

@@ -14,7 +14,7 @@ import torch
 
 from mmvkd.cores import usable_cores
 from mmvkd.evaluation.benchmark import Spread, by_turns, needed
-from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.evaluation.setting import BenchmarkSettings, plain
 from mmvkd.evaluation.variants import DISTILLATION, HEAD, STUDENT, Bench
 from mmvkd.models.heads.base import of_teacher
 from mmvkd.models.recognizers import recognizer_config, student_config
@@ -57,7 +57,7 @@ class Point:
 def growth(
     config: Mapping[str, Any],
     axis: str,
-    setting: Setting,
+    setting: BenchmarkSettings,
     say: Callable[[str], None] = print,
 ) -> list[Point]:
     """Time the step along an axis.
@@ -115,7 +115,7 @@ def at(config: Mapping[str, Any], axis: str, value: int) -> dict[str, Any]:
     return config
 
 
-def _values(axis: str, setting: Setting) -> list[int]:
+def _values(axis: str, setting: BenchmarkSettings) -> list[int]:
     values = list(AXES[axis])
     if axis == 'processes':
         on_gpu = torch.device(setting.device).type == 'cuda'
@@ -125,7 +125,7 @@ def _values(axis: str, setting: Setting) -> list[int]:
 
 
 def _timed(
-    config: dict[str, Any], setting: Setting, folder: Path, processes: int
+    config: dict[str, Any], setting: BenchmarkSettings, folder: Path, processes: int
 ) -> dict[str, list[float]]:
     """Seconds of each variant, in the first of several processes."""
     if processes == 1:
@@ -138,7 +138,7 @@ def _timed(
 
 
 def _times(
-    config: dict[str, Any], setting: Setting, folder: Path
+    config: dict[str, Any], setting: BenchmarkSettings, folder: Path
 ) -> dict[str, list[float]]:
     bench = Bench(config, setting, folder)
     variants = {name: bench.variant(name) for name in bench.online_names}
@@ -148,7 +148,7 @@ def _times(
 def _one_of(
     rank: int,
     config: dict[str, Any],
-    setting: Setting,
+    setting: BenchmarkSettings,
     folder: Path,
     processes: int,
     threads: int,

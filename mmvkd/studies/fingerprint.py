@@ -73,7 +73,7 @@ def digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def list_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """How two fingerprints differ, in a few words each."""
     found = []
     for key in ('config', 'code', 'data', 'versions', 'needs'):

@@ -39,7 +39,7 @@ def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
 def test_other_weights_to_start_from_are_another_origin(
     study_project: StudyProject, tmp_path: Path
 ) -> None:
-    from mmvkd.studies.fingerprint import differences, fingerprint
+    from mmvkd.studies.fingerprint import fingerprint, list_differences
     from mmvkd.studies.plan import load_study
 
     study = load_study(str(study_project.folder / 'study.py'))
@@ -49,7 +49,7 @@ def test_other_weights_to_start_from_are_another_origin(
     for content in (b'one', b'two'):
         weights.write_bytes(content)
         prints.append(fingerprint(run, {}))
-    (difference,) = differences(*prints)
+    (difference,) = list_differences(*prints)
     assert difference.startswith(str(weights))
 
 
@@ -168,7 +168,7 @@ def test_a_run_that_never_began_takes_other_settings(
 def test_another_list_of_data_is_another_origin(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
-    from mmvkd.studies.fingerprint import differences, digest, fingerprint
+    from mmvkd.studies.fingerprint import digest, fingerprint, list_differences
     from mmvkd.studies.plan import load_study
 
     study = load_study(str(study_project.folder / 'study.py'))
@@ -183,5 +183,5 @@ def test_another_list_of_data_is_another_origin(
     finally:
         annotations.write_text(text)
     assert digest(before) != digest(after)
-    (difference,) = differences(before, after)
+    (difference,) = list_differences(before, after)
     assert difference.startswith(study_project.train)

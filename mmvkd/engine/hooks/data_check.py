@@ -15,7 +15,7 @@ from mmvkd.datasets.annotations import clip_name
 from mmvkd.datasets.fingerprint import data_fingerprint, located, spread
 from mmvkd.datasets.seeded import NamingPipeline
 from mmvkd.datasets.transforms.pretext import PretextTask
-from mmvkd.engine.wrapping import inner
+from mmvkd.engine.wrapping import unwrap
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
 
@@ -34,7 +34,7 @@ class DataCheckHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the data sets of the loops that this run has."""
-        model = inner(runner.model)
+        model = unwrap(runner.model)
         head = getattr(getattr(model, 'student', model), 'cls_head', None)
         classes = getattr(head, 'num_classes', None)
         for stage in ('train', 'val', 'test'):
