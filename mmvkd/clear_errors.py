@@ -18,11 +18,8 @@ from mmengine.runner import Runner
 
 from mmvkd.errors import UnreadableClipError
 
-_UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
-_UNKNOWN_TYPE = re.compile(r'(\S+) is not in the \S+::(.+?) registry')
 # methods in which a data set reads its list, not its clips
 _READING = ('full_init', 'load_data_list')
-_NO_NUMBER = re.compile(r"invalid literal for int\(\) with base 10: '(.*)'")
 
 
 class ClearErrors:
@@ -92,53 +89,130 @@ def describe(error: Exception) -> str:
     data set with its list. Of an error in a data loader's worker, only the original
     message is shown.
     """
-    # of a KeyError, str gives the quoted key
-    quoted = isinstance(error, KeyError) and error.args
-    text = str(error.args[0]) if quoted else str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    annotations, form = None, ''
-    if any(frame.f_code.co_name in _READING for frame in frames):
-        annotations, form = _last([_list_of(frame) for frame in frames]) or (None, '')
-    if annotations and isinstance(error, (IndexError, AssertionError)):
-        return f"'{annotations}' is unfit: a line in it is not '{form}'"
-    if not lines:
-        last = traceback.extract_tb(error.__traceback__)[-1:]
-        where = ''.join(f' at {f.filename}:{f.lineno}: {f.line}' for f in last)
-        return type(error).__name__ + where
-    if 'Original Traceback' in text:
-        return re.sub(r'^[\w.]*(Error|Exception): ', '', lines[-1])
-    unknown = _UNKNOWN_TYPE.search(text)
-    if unknown:
-        name, registry = unknown.groups()
-        near = ', '.join(_near(name, registry)) or 'none'
-        return f"type '{name}' is not a registered {registry}; near: {near}"
-    setting = _UNKNOWN_SETTING.search(text)
-    owner = _last([frame.f_locals.get('obj_cls') for frame in frames])
-    if setting and inspect.isclass(owner):
-        known = _settings(owner)
-        close = difflib.get_close_matches(setting[1], known, cutoff=0.5) or known
-        return (
-            f"{owner.__name__} has no setting '{setting[1]}'; near: {', '.join(close)}"
-        )
-    line = lines[0]
-    if line.endswith(':') and len(lines) > 1:
-        line = f'{line} {lines[1]}'
-    if not isinstance(error, (ValueError, RuntimeError, OSError, TypeError)):
-        return f'{type(error).__name__}: {line}'
-    if annotations and str(annotations) not in line:
-        if 'need at least one array' in line:
-            # what NumPy says when there are no annotations at all
-            return f"'{annotations}' lists no clips"
-        if 'to unpack' in line or 'invalid literal for int' in line:
-            line = f"a line in it is not '{form}': {line}"
-        return f"'{annotations}' is unfit: {line}"
-    no_number = _NO_NUMBER.fullmatch(line)
-    if no_number:
-        for name, value in os.environ.items():
-            if name.startswith('MMVKD_') and value == no_number[1]:
-                return f"{name}='{value}' is not a whole number"
-    return line
+    report = _Report(error)
+    for rule in _RULES:
+        line = rule(report)
+        if line is not None:
+            return line
+    return report.line
+
+
+class _Report:
+    """An exception, taken apart for the rules.
+
+    Args:
+        error: The exception.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        # of a KeyError, str gives the quoted key
+        quoted = isinstance(error, KeyError) and error.args
+        self.text = str(error.args[0]) if quoted else str(error)
+        lines = [line.strip() for line in self.text.splitlines()]
+        self.lines = [line for line in lines if line]
+        self.frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        # the list that a data set was reading, and the form of its lines
+        self.annotations: Optional[str] = None
+        self.form = ''
+        if any(frame.f_code.co_name in _READING for frame in self.frames):
+            found = _last([_list_of(frame) for frame in self.frames])
+            self.annotations, self.form = found or (None, '')
+
+    @property
+    def line(self) -> str:
+        """The first line, and the second where the first announces it."""
+        announces = self.lines[0].endswith(':') and len(self.lines) > 1
+        return ' '.join(self.lines[: 2 if announces else 1])
+
+
+def _short_line_of_list(report: _Report) -> Optional[str]:
+    """A line of a list that has too few fields, or too many."""
+    if not report.annotations:
+        return None
+    if not isinstance(report.error, (IndexError, AssertionError)):
+        return None
+    return f"'{report.annotations}' is unfit: a line in it is not '{report.form}'"
+
+
+def _without_message(report: _Report) -> Optional[str]:
+    """An exception that says nothing: its type and place."""
+    if report.lines:
+        return None
+    last = traceback.extract_tb(report.error.__traceback__)[-1:]
+    where = ''.join(f' at {f.filename}:{f.lineno}: {f.line}' for f in last)
+    return type(report.error).__name__ + where
+
+
+def _of_worker(report: _Report) -> Optional[str]:
+    """What went wrong in a process of a data loader."""
+    if 'Original Traceback' not in report.text:
+        return None
+    return re.sub(r'^[\w.]*(Error|Exception): ', '', report.lines[-1])
+
+
+def _unknown_type(report: _Report) -> Optional[str]:
+    """A ``type`` that no registry has."""
+    unknown = re.search(r'(\S+) is not in the \S+::(.+?) registry', report.text)
+    if unknown is None:
+        return None
+    name, registry = unknown.groups()
+    near = ', '.join(_near(name, registry)) or 'none'
+    return f"type '{name}' is not a registered {registry}; near: {near}"
+
+
+def _unknown_setting(report: _Report) -> Optional[str]:
+    """A setting that the class named by ``type`` does not take."""
+    setting = re.search(r"got an unexpected keyword argument '(\w+)'", report.text)
+    owner = _last([frame.f_locals.get('obj_cls') for frame in report.frames])
+    if setting is None or not inspect.isclass(owner):
+        return None
+    known = _settings(owner)
+    close = difflib.get_close_matches(setting[1], known, cutoff=0.5) or known
+    return f"{owner.__name__} has no setting '{setting[1]}'; near: {', '.join(close)}"
+
+
+def _unclear_kind(report: _Report) -> Optional[str]:
+    """An exception whose message is hardly clear without its type, as a KeyError's."""
+    if isinstance(report.error, (ValueError, RuntimeError, OSError, TypeError)):
+        return None
+    return f'{type(report.error).__name__}: {report.line}'
+
+
+def _unfit_list(report: _Report) -> Optional[str]:
+    """A message about a list that does not name it."""
+    name, line = report.annotations, report.line
+    if not name or name in line:
+        return None
+    if 'need at least one array' in line:
+        # what NumPy says when there are no annotations at all
+        return f"'{name}' lists no clips"
+    if 'to unpack' in line or 'invalid literal for int' in line:
+        line = f"a line in it is not '{report.form}': {line}"
+    return f"'{name}' is unfit: {line}"
+
+
+def _not_a_number(report: _Report) -> Optional[str]:
+    """A word of the environment that is to be a number."""
+    message = r"invalid literal for int\(\) with base 10: '(.*)'"
+    wrong = re.fullmatch(message, report.line)
+    for name, value in os.environ.items():
+        if wrong and name.startswith('MMVKD_') and value == wrong[1]:
+            return f"{name}='{value}' is not a whole number"
+    return None
+
+
+# the first that applies tells the error
+_RULES = (
+    _short_line_of_list,
+    _without_message,
+    _of_worker,
+    _unknown_type,
+    _unknown_setting,
+    _unclear_kind,
+    _unfit_list,
+    _not_a_number,
+)
 
 
 def _last(values: list) -> Any:

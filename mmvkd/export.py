@@ -24,7 +24,7 @@ from mmvkd.models.checkpoints import (
 from mmvkd.models.recognizers import student_config, without_pretrained
 from mmvkd.models.views import ClipView, to_clip
 
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = (str, int, float, bool)
 
 
 def export_student(
@@ -160,7 +160,7 @@ def _plain_meta(meta: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {
         key: meta[key]
         for key in ('epoch', 'iter', 'experiment_name', 'mmengine_version')
-        if isinstance(meta.get(key), _PLAIN) and meta.get(key) is not None
+        if isinstance(meta.get(key), _PLAIN)
     }
     dataset = meta.get('dataset_meta')
     classes = dataset.get('classes') if isinstance(dataset, Mapping) else None

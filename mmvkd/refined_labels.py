@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmvkd.datasets import SeededDataset
+from mmvkd.datasets.annotations import clip_name
 from mmvkd.files import replacing, write_text
 from mmvkd.models.checkpoints import read_checkpoint
 
@@ -32,7 +33,7 @@ def list_lines(dataset: SeededDataset) -> dict[str, Any]:
     lines = []
     for index in range(len(source)):
         info = source.get_data_info(index)
-        name = str(info.get('filename') or info.get('frame_dir') or index)
+        name = clip_name(info)
         for folder in folders:
             if folder != '/' and name.startswith(folder):
                 name = name[len(folder) :]

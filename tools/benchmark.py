@@ -14,9 +14,9 @@ from mmvkd.engine.launch import add_cfg_options, load_config
 from mmvkd.evaluation.benchmark import measure, table
 from mmvkd.evaluation.growth import AXES, growth, plain_growth
 from mmvkd.evaluation.peaks import peak_memory
-from mmvkd.evaluation.setting import Setting
+from mmvkd.evaluation.setting import BenchmarkSettings
 from mmvkd.files import write_json
-from mmvkd.visualization.growth import draw
+from mmvkd.visualization.growth import draw_growth
 from mmvkd.visualization.pictures import write_png
 
 
@@ -56,7 +56,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
         if args.png is not None and args.growth is None:
             raise ValueError('--png draws how the cost grows: add --growth')
         config = load_config(args.config, args.cfg_options)
-        setting = Setting(
+        setting = BenchmarkSettings(
             args.batch,
             args.size,
             device=args.device,
@@ -68,7 +68,7 @@ def main(argv: Optional[Sequence[str]] = None) -> dict[str, Any]:
             found = {axis: growth(config, axis, setting) for axis in axes}
             result = plain_growth(found)
             if args.png is not None:
-                write_png(Path(args.png), partial(draw, found=found))
+                write_png(Path(args.png), partial(draw_growth, found=found))
         else:
             with tempfile.TemporaryDirectory() as folder:
                 peaks = partial(peak_memory, config, setting, Path(folder))

@@ -12,8 +12,8 @@ from mmengine.logging import MMLogger
 
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.launch import add_cfg_options, load_config
-from mmvkd.evaluation.compared import compare, run_folder
-from mmvkd.evaluation.mimicry import MEASURES
+from mmvkd.evaluation.compared import compare, folder_of_checkpoint
+from mmvkd.evaluation.fidelity import MEASURES
 from mmvkd.files import write_json
 from mmvkd.visualization.pictures import write_png
 from mmvkd.visualization.spectra import draw_spectra, read_scales, table
@@ -55,7 +55,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         config = load_config(args.config, args.cfg_options)
         # initializing a model logs each of its parameters
         MMLogger.get_instance('spectra', log_level='WARNING')
-        mimicry = compare(
+        fidelity = compare(
             config,
             [args.checkpoint, *args.against],
             clips=args.clips,
@@ -63,12 +63,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             teacher=args.teacher,
             most=args.max_clips,
         )
-        folder = run_folder(args.checkpoint)
+        folder = folder_of_checkpoint(args.checkpoint)
         scales = read_scales(folder)
         path = Path(args.out or folder / 'spectra.png')
-        write_png(path, partial(draw_spectra, mimicry=mimicry, scales=scales))
-        write_json(path.with_suffix('.json'), dict(mimicry.plain(), scales=scales))
-    print(table(mimicry))
+        write_png(path, partial(draw_spectra, fidelity=fidelity, scales=scales))
+        write_json(path.with_suffix('.json'), dict(fidelity.plain(), scales=scales))
+    print(table(fidelity))
     print(path)
 
 

@@ -90,7 +90,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         merge_args(config, args)
         runner = launch.build_runner(config, args.local_rank)
         errors.watch(runner)
-        launch.fit_rate(runner)
+        launch.check_learning_rate(runner)
+        launch.scale_by_accumulation(runner)
         runner.train()
         del runner
         distributed.shut_down()

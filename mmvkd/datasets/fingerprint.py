@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mmvkd.datasets.annotations import clip_path
 from mmvkd.datasets.seeded import SeededDataset
 
 # packages that decode, by a word found in names or settings of transforms
@@ -53,8 +54,7 @@ def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
 def spread(dataset: Any, most: int = 100) -> list[str]:
     """Files or folders of up to ``most`` clips, evenly spread over the list."""
     indices = np.unique(np.linspace(0, len(dataset) - 1, most).astype(int))
-    infos = [dataset.get_data_info(int(index)) for index in indices]
-    paths = [str(info.get('filename') or info.get('frame_dir') or '') for info in infos]
+    paths = [clip_path(dataset.get_data_info(int(index))) for index in indices]
     return [path for path in paths if path]
 
 

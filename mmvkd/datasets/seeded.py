@@ -11,6 +11,7 @@ import numpy as np
 from mmaction.registry import DATASETS as MMACTION_DATASETS
 from mmengine.dataset import BaseDataset
 
+from mmvkd.datasets.annotations import clip_name
 from mmvkd.datasets.label_maps import LabelMaps
 from mmvkd.datasets.transforms import OversampleFrames
 from mmvkd.datasets.transforms.decoders import require
@@ -98,7 +99,8 @@ class SeededDataset:
             info = self.get_data_info(index)
             label = info.get('clean_label', info.get('label'))
             frames = [str(info[key]) for key in _FRAMES if key in info]
-            digest.update(f'{" ".join([_name(info), str(label), *frames])}\n'.encode())
+            line = ' '.join([clip_name(info), str(label), *frames])
+            digest.update(f'{line}\n'.encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -127,7 +129,7 @@ class SeededDataset:
                 sample, problem = self._load(index)
             if sample is not None:
                 break
-            clip = _name(self.dataset.get_data_info(index))
+            clip = clip_name(self.dataset.get_data_info(index))
             if not self.replaces:
                 raise _no_score(clip, self.dataset.ann_file, problem)
             skipped.append(f'{clip} ({problem})')
@@ -154,7 +156,7 @@ class SeededDataset:
             sample = self.dataset.pipeline(self.get_data_info(index))
         except AssertionError as error:
             # raised by a crop, without a message, for a picture that is too small
-            clip = _name(self.dataset.get_data_info(index))
+            clip = clip_name(self.dataset.get_data_info(index))
             why = str(error) or 'a picture of this size does not fit a transform'
             raise UnfitPipelineError(f"clip '{clip}': {why}") from error
         except Exception as error:
@@ -187,7 +189,7 @@ class NamingPipeline:
         Raises:
             UnreadableClipError: if its clip cannot be read.
         """
-        clip = _name(info)  # before transforms change it
+        clip = clip_name(info)  # before transforms change it
         try:
             return self.pipeline(info)
         except Exception as error:
@@ -232,10 +234,6 @@ def _check_plain(dataset: Any) -> None:
             "in its own way; take type='VideoDataset' without what only that takes, "
             "with collate_fn=dict(type='pseudo_collate')"
         )
-
-
-def _name(info: Mapping[str, Any]) -> str:
-    return str(info.get('filename') or info.get('frame_dir') or info.get('sample_idx'))
 
 
 def _is_of_reading(error: Exception) -> bool:

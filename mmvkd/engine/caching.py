@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -53,45 +54,81 @@ def write_stores(config: Config, say: Callable[[str], None] = print) -> None:
     dataset = DATASETS.build(config.train_dataloader.dataset)
     data = data_fingerprint(dataset)
     writers = _writers(cached, distiller, dataset, views, data)
-    layout = next(iter(writers.values())).layout
     plan = _plan(writers, config.train_dataloader.batch_size)
-    keys = [
-        [cached_view(row % layout.clips, row // layout.clips) for row in rows]
-        for _, rows, _ in plan
-    ]
     loader = DataLoader(
         dataset,
-        batch_sampler=keys,
+        batch_sampler=[part.keys for part in plan],
         num_workers=config.train_dataloader.get('num_workers', 0),
         collate_fn=pseudo_collate,
     )
-    entries: dict[str, list[np.ndarray]] = {name: [] for name in writers}
-    started = told = time.monotonic()
     replaced = 0
-    for number, (part, wanted, batch) in enumerate(zip(plan, keys, loader), 1):
-        shard, rows, names = part
-        empty = _unread(dataset, wanted, batch)
-        replaced += int(empty.sum())
-        for name, outputs in _outputs(distiller, names, batch):
-            made = writers[name].layout.encode(cached[name].kept(outputs))
-            made[empty] = np.zeros((), made.dtype)
-            entries[name].append(made)
-            if rows[-1] == layout.shard(shard)[-1]:
-                writers[name].write(shard, np.concatenate(entries[name]))
-                entries[name].clear()
-        now = time.monotonic()
-        if now - told > _TELL_EVERY:
-            told = now
-            left = (now - started) / number * (len(plan) - number)
-            say(f'{number} of {len(plan)} batches, about {left / 60:.0f} min to go')
+    for shard in _shards(plan, loader, distiller, cached, writers, say):
+        for name, entries in shard.entries.items():
+            writers[name].write(shard.number, entries)
+        replaced += shard.unread
     if replaced:
         say(
             f'{replaced} views of clips that cannot be read have no entry; the same '
             'command tries them again'
         )
     for name, teacher in cached.items():
-        here = len({shard for shard, _, names in plan if name in names})
-        say(f"'{teacher.folder}': {here} of {layout.shards} shards written")
+        here = len({part.shard for part in plan if name in part.stores})
+        total = writers[name].layout.shards
+        say(f"'{teacher.folder}': {here} of {total} shards written")
+
+
+class _Part(NamedTuple):
+    """A batch of one shard.
+
+    Args:
+        shard: Its number.
+        keys: The samples, in the order of their entries.
+        last: Whether it completes the shard.
+        stores: Names of the stores that lack the shard.
+    """
+
+    shard: int
+    keys: list[SampleKey]
+    last: bool
+    stores: list[str]
+
+
+class _Shard(NamedTuple):
+    """A complete shard.
+
+    Args:
+        number: Its number.
+        entries: All its entries, by store.
+        unread: How many of them are empty, as their clip cannot be read.
+    """
+
+    number: int
+    entries: dict[str, np.ndarray]
+    unread: int
+
+
+class _Progress:
+    """Tells now and then how far it is.
+
+    Args:
+        total: Number of batches.
+        say: Called with the lines.
+    """
+
+    def __init__(self, total: int, say: Callable[[str], None]) -> None:
+        self.total, self.done, self.say = total, 0, say
+        self.started = self.told = time.monotonic()
+
+    def step(self) -> None:
+        """A batch more is done."""
+        self.done += 1
+        now = time.monotonic()
+        if now - self.told > _TELL_EVERY:
+            self.told = now
+            left = (now - self.started) / self.done * (self.total - self.done)
+            self.say(
+                f'{self.done} of {self.total} batches, about {left / 60:.0f} min to go'
+            )
 
 
 def _online(config: Config) -> tuple[dict[str, CachedTeacher], VideoDistiller]:
@@ -133,14 +170,12 @@ def _writers(
     return writers
 
 
-def _plan(
-    writers: Mapping[str, StoreWriter], size: int
-) -> list[tuple[int, range, list[str]]]:
-    """The batches of this process: shard, rows in it and the stores that lack it.
+def _plan(writers: Mapping[str, StoreWriter], size: int) -> list[_Part]:
+    """The batches of this process, shard by shard.
 
     Args:
         writers: By store; all have the same clips and views.
-        size: Most rows of a batch, which never crosses shards.
+        size: Most entries of a batch, which never crosses shards.
     """
     rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     lacking: dict[int, list[str]] = {}
@@ -149,11 +184,51 @@ def _plan(
             if shard % world == rank:
                 lacking.setdefault(shard, []).append(name)
     layout = next(iter(writers.values())).layout
-    return [
-        (shard, rows, lacking[shard])
-        for shard in sorted(lacking)
-        for rows in _chunks(layout.shard(shard), size)
-    ]
+    plan = []
+    for shard in sorted(lacking):
+        entries = layout.shard(shard)
+        for rows in _chunks(entries, size):
+            keys = [cached_view(r % layout.clips, r // layout.clips) for r in rows]
+            last = rows.stop == entries.stop
+            plan.append(_Part(shard, keys, last, lacking[shard]))
+    return plan
+
+
+def _shards(
+    plan: Sequence[_Part],
+    loader: DataLoader,
+    distiller: VideoDistiller,
+    cached: Mapping[str, CachedTeacher],
+    writers: Mapping[str, StoreWriter],
+    say: Callable[[str], None],
+) -> Iterator[_Shard]:
+    """Each shard as soon as it is complete.
+
+    Args:
+        plan: The batches.
+        loader: Loads them.
+        distiller: Runs the teachers.
+        cached: They say what is kept.
+        writers: They say how it is encoded.
+        say: Called with lines of progress.
+    """
+    progress = _Progress(len(plan), say)
+    pieces: dict[str, list[np.ndarray]] = defaultdict(list)
+    unread = 0
+    dataset: Any = loader.dataset
+    for part, batch in zip(plan, loader):
+        empty = _unread(dataset, part.keys, batch)
+        unread += int(empty.sum())
+        for name, outputs in _outputs(distiller, part.stores, batch):
+            made = writers[name].layout.encode(cached[name].kept(outputs))
+            made[empty] = np.zeros((), made.dtype)
+            pieces[name].append(made)
+        if part.last:
+            whole = {name: np.concatenate(made) for name, made in pieces.items()}
+            yield _Shard(part.shard, whole, unread)
+            pieces.clear()
+            unread = 0
+        progress.step()
 
 
 def _outputs(

@@ -146,28 +146,41 @@ def build_runner(config: Config, local_rank: int = 0) -> Runner:
     return Runner.from_cfg(config)
 
 
-def fit_rate(runner: Runner) -> None:
-    """Warn if the learning rate is meant for another training length or batch size.
-
-    Where ``auto_scale_lr`` is enabled, count the iterations whose gradients accumulate
-    to one step, which MMEngine leaves out.
-    """
-    config = runner.cfg
+def check_learning_rate(runner: Runner) -> None:
+    """Warn if the learning rate is meant for another training length or batch size."""
     _check_length(runner)
-    scaling = config.get('auto_scale_lr') or {}
-    loaded = (config.get('train_dataloader') or {}).get('batch_size')
-    meant = scaling.get('base_batch_size')
-    if loaded is None or meant is None:
+    scaling = runner.cfg.get('auto_scale_lr') or {}
+    loaded, meant = _batch_size(runner), scaling.get('base_batch_size')
+    if scaling.get('enable') or loaded is None or meant is None:
         return
-    iterations = config.optim_wrapper.get('accumulative_counts', 1)
-    clips = loaded * runner.world_size * iterations
-    if scaling.get('enable'):
-        runner.auto_scale_lr = dict(scaling, base_batch_size=meant / iterations)
-    elif clips != meant:
+    clips = loaded * runner.world_size * _accumulated(runner)
+    if clips != meant:
         runner.logger.warning(
             f'a step has {clips} clips, and the learning rate is meant for {meant}: '
             '--auto-scale-lr scales it'
         )
+
+
+def scale_by_accumulation(runner: Runner) -> None:
+    """Where ``auto_scale_lr`` is on, let it count all iterations of a step.
+
+    MMEngine leaves out that the gradients of several may accumulate to one step.
+    """
+    scaling = runner.cfg.get('auto_scale_lr') or {}
+    meant = scaling.get('base_batch_size')
+    if scaling.get('enable') and meant is not None and _batch_size(runner) is not None:
+        base = meant / _accumulated(runner)
+        runner.auto_scale_lr = dict(scaling, base_batch_size=base)
+
+
+def _batch_size(runner: Runner) -> Optional[int]:
+    """Clips that each process loads in an iteration, None if it is not told."""
+    return (runner.cfg.get('train_dataloader') or {}).get('batch_size')
+
+
+def _accumulated(runner: Runner) -> int:
+    """Iterations whose gradients accumulate to one step."""
+    return runner.cfg.optim_wrapper.get('accumulative_counts', 1)
 
 
 def _check_length(runner: Runner) -> None:

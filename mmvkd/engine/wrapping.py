@@ -7,6 +7,6 @@ from typing import Any
 from mmengine.model import is_model_wrapper
 
 
-def inner(model: Any) -> Any:
+def unwrap(model: Any) -> Any:
     """The model itself, without a wrapper such as DDP's."""
     return model.module if is_model_wrapper(model) else model

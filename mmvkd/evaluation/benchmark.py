@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from mmengine.logging import MessageHub
 
-from mmvkd.evaluation.setting import Setting
+from mmvkd.evaluation.setting import BenchmarkSettings
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
@@ -78,7 +78,7 @@ class Ratio:
 
 
 def by_turns(
-    variants: Mapping[str, Variant], setting: Setting
+    variants: Mapping[str, Variant], setting: BenchmarkSettings
 ) -> dict[str, list[float]]:
     """Seconds of each step; each round runs every variant once, a different one first.
 
@@ -175,7 +175,7 @@ class Report:
 
 def measure(
     config: Mapping[str, Any],
-    setting: Setting,
+    setting: BenchmarkSettings,
     folder: Path,
     peaks: Optional[Callable[[Sequence[str]], Mapping[str, int]]] = None,
 ) -> Report:

@@ -13,7 +13,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.runner import Runner
 
 from mmvkd.evaluation.complexity import view_shape
-from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.evaluation.setting import BenchmarkSettings, plain
 
 
 class Clips:
@@ -35,7 +35,7 @@ class Clips:
     def __init__(
         self,
         config: Mapping[str, Any],
-        setting: Setting,
+        setting: BenchmarkSettings,
         classes: int,
         multi_label: bool = False,
     ) -> None:

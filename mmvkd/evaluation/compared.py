@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import SeededDataset
-from mmvkd.evaluation.mimicry import (
+from mmvkd.evaluation.fidelity import (
     BEFORE,
-    Mimicry,
+    Fidelity,
     Stage,
     energy_shares,
     kernel_distance,
@@ -106,7 +106,7 @@ def compare(
     taps: Sequence[str] = (),
     teacher: Optional[str] = None,
     most: int = 128,
-) -> Mimicry:
+) -> Fidelity:
     """Compare students with their teacher on clips that none was trained on.
 
     Args:
@@ -137,7 +137,7 @@ def compare(
     # last of all, because it may need files of its own
     distiller.student.init_weights()
     students = {BEFORE: distiller.student, **students}
-    loader = _loader(config, clips, most)
+    loader, count = _loader(config, clips, most)
     device = torch.device(get_device())
     for model in (distiller, reference, *students.values()):
         model.to(device)
@@ -166,8 +166,7 @@ def compare(
                 found[stage].kernels[name] = spectra[0].tolist()
                 found[stage].kernels[reference.name] = spectra[1].tolist()
                 found[stage].distances[name]['kernels'] = kernel_distance(*spectra)
-    count = sum(map(len, rows))
-    return Mimicry(reference.name, tuple(students), count, found)
+    return Fidelity(reference.name, tuple(students), count, found)
 
 
 def _distiller(
@@ -203,7 +202,7 @@ def _distiller(
     return distiller.eval(), distiller.teachers[name]
 
 
-def run_folder(checkpoint: str) -> Path:
+def folder_of_checkpoint(checkpoint: str) -> Path:
     """The folder of the run that wrote a checkpoint; a folder stays as it is."""
     path = Path(checkpoint)
     return path if path.is_dir() else path.parent
@@ -213,7 +212,7 @@ def _students(
     plain: BaseRecognizer, checkpoints: Sequence[str], taken: Sequence[str]
 ) -> dict[str, BaseRecognizer]:
     """A copy of ``plain`` from each checkpoint, by the folder's name or the path."""
-    names = [run_folder(path).resolve().name for path in checkpoints]
+    names = [folder_of_checkpoint(path).resolve().name for path in checkpoints]
     found = {}
     for path, name in zip(checkpoints, names):
         model = copy.deepcopy(plain)
@@ -229,8 +228,8 @@ def _kernels(model: BaseRecognizer, modules: Sequence[str]) -> list[Tensor]:
     return [kernel for name, kernel in found.items() if belongs(name, modules)]
 
 
-def _loader(config: Config, clips: Optional[str], most: int) -> DataLoader:
-    """Held-out clips, one view of each."""
+def _loader(config: Config, clips: Optional[str], most: int) -> tuple[DataLoader, int]:
+    """Held-out clips, one view of each, and how many there are."""
     settings = config.to_dict()
     data = settings.get('test_dataloader')
     if not data:
@@ -245,12 +244,13 @@ def _loader(config: Config, clips: Optional[str], most: int) -> DataLoader:
     seeded: Any = SeededDataset(dataset, **extra)
     count = min(most, len(seeded))
     chosen = [i * len(seeded) // count for i in range(count)]
-    return DataLoader(
+    loader = DataLoader(
         seeded,
         batch_sampler=[chosen[i : i + _BATCH] for i in range(0, count, _BATCH)],
         num_workers=data.get('num_workers', 0),
         collate_fn=pseudo_collate,
     )
+    return loader, count
 
 
 def _innermost(loader: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,10 +277,11 @@ def _meetings(
         samples = data['data_samples']
         views = distiller.views_of(data['inputs'])
         outputs = teacher(views, samples).wait()
+        clip = views[distiller.own_view(views, samples)]
         for name, student in students.items():
             recording = reader.recording(student.eval())
             with recording:
-                student.extract_feat(views[distiller.view], stage='head')
+                student.extract_feat(clip, stage='head')
             features = reader.features(recording, len(samples))
             for stage, pair in places.items():
                 theirs = outputs.features[pair.teacher]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +12,9 @@ from typing import Any
 
 import torch
 
+from mmvkd.cores import usable_cores
 from mmvkd.evaluation.benchmark import Spread, by_turns, needed
-from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.evaluation.setting import BenchmarkSettings, plain
 from mmvkd.evaluation.variants import DISTILLATION, HEAD, STUDENT, Bench
 from mmvkd.models.heads.base import of_teacher
 from mmvkd.models.recognizers import recognizer_config, student_config
@@ -57,7 +57,7 @@ class Point:
 def growth(
     config: Mapping[str, Any],
     axis: str,
-    setting: Setting,
+    setting: BenchmarkSettings,
     say: Callable[[str], None] = print,
 ) -> list[Point]:
     """Time the step along an axis.
@@ -115,23 +115,17 @@ def at(config: Mapping[str, Any], axis: str, value: int) -> dict[str, Any]:
     return config
 
 
-def _values(axis: str, setting: Setting) -> list[int]:
+def _values(axis: str, setting: BenchmarkSettings) -> list[int]:
     values = list(AXES[axis])
     if axis == 'processes':
         on_gpu = torch.device(setting.device).type == 'cuda'
-        most = torch.cuda.device_count() if on_gpu else _cores()
+        most = torch.cuda.device_count() if on_gpu else usable_cores()
         values = [value for value in values if value <= most]
     return values
 
 
-def _cores() -> int:
-    """Number of cores that this process may use."""
-    known = getattr(os, 'sched_getaffinity', None)
-    return len(known(0)) if known else os.cpu_count() or 1
-
-
 def _timed(
-    config: dict[str, Any], setting: Setting, folder: Path, processes: int
+    config: dict[str, Any], setting: BenchmarkSettings, folder: Path, processes: int
 ) -> dict[str, list[float]]:
     """Seconds of each variant, in the first of several processes."""
     if processes == 1:
@@ -144,7 +138,7 @@ def _timed(
 
 
 def _times(
-    config: dict[str, Any], setting: Setting, folder: Path
+    config: dict[str, Any], setting: BenchmarkSettings, folder: Path
 ) -> dict[str, list[float]]:
     bench = Bench(config, setting, folder)
     variants = {name: bench.variant(name) for name in bench.online_names}
@@ -154,7 +148,7 @@ def _times(
 def _one_of(
     rank: int,
     config: dict[str, Any],
-    setting: Setting,
+    setting: BenchmarkSettings,
     folder: Path,
     processes: int,
     threads: int,

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.evaluation.setting import BenchmarkSettings, plain
 from mmvkd.evaluation.variants import TEACHERS, Bench
 
 # the optimizer's state exists from the second step on
@@ -23,7 +23,10 @@ _PROCESSES = 9
 
 
 def peak_memory(
-    config: Mapping[str, Any], setting: Setting, folder: Path, names: Sequence[str]
+    config: Mapping[str, Any],
+    setting: BenchmarkSettings,
+    folder: Path,
+    names: Sequence[str],
 ) -> dict[str, int]:
     """Peak bytes of variants by name: allocated on a GPU, resident on the host.
 
@@ -51,7 +54,7 @@ def peak_memory(
 
 
 def _of_fresh_process(
-    config: Mapping[str, Any], setting: Setting, folder: Path, name: str
+    config: Mapping[str, Any], setting: BenchmarkSettings, folder: Path, name: str
 ) -> int:
     context = multiprocessing.get_context('spawn')
     threads = torch.get_num_threads()
@@ -62,7 +65,11 @@ def _of_fresh_process(
 
 
 def _peak(
-    config: dict[str, Any], setting: Setting, folder: Path, name: str, threads: int
+    config: dict[str, Any],
+    setting: BenchmarkSettings,
+    folder: Path,
+    name: str,
+    threads: int,
 ) -> int:
     torch.set_num_threads(threads)
     bench = Bench(config, setting, folder)

@@ -15,7 +15,7 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchmarkSettings:
     """How a config is measured.
 
     Args:

@@ -21,7 +21,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmvkd.evaluation.clips import Clips
-from mmvkd.evaluation.setting import Setting, plain
+from mmvkd.evaluation.setting import BenchmarkSettings, plain
 from mmvkd.host_memory import keep_freed_memory
 from mmvkd.models.distillers import VideoDistiller
 from mmvkd.models.heads import DistillationHead
@@ -74,7 +74,7 @@ class Bench:
     """
 
     def __init__(
-        self, config: Mapping[str, Any], setting: Setting, folder: Path
+        self, config: Mapping[str, Any], setting: BenchmarkSettings, folder: Path
     ) -> None:
         keep_freed_memory()  # as the tools that train do
         init_default_scope(config.get('default_scope') or 'mmaction')

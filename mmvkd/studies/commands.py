@@ -27,12 +27,14 @@ class Step:
         script: File name of the tool.
         arguments: Arguments of the tool.
         environment: Variables that are set.
+        checkpoint: The file that a test scores; '' in other calls.
     """
 
     name: str
     script: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+    checkpoint: str = ''
 
     def argv(self) -> list[str]:
         """The arguments of a process that runs it here."""
@@ -106,6 +108,7 @@ def test_step(study: Study, run: Run) -> Step:
         'test.py',
         (run.config, found, *place, *outputs, *options),
         _environment(run),
+        checkpoint=found,
     )
 
 

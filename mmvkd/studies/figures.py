@@ -8,10 +8,11 @@ from typing import Any, Optional
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmvkd.studies.summary import Row, Table, class_groups
+from mmvkd.studies.summary import ClassGroup, Row, Table, class_groups
 from mmvkd.visualization.curves import Curve, draw_curve
 from mmvkd.visualization.pictures import COLORS, WIDTH, Draw
 
@@ -156,57 +157,51 @@ def _cost(figure: Figure, rows: Sequence[Row], colors: Mapping[str, str]) -> Non
 
 
 def _gains(figure: Figure, table: Table, results: Mapping[str, Any]) -> None:
-    methods = list(table.gains)
+    # [classes, methods]
+    gains = np.stack(list(table.gains.values()), axis=1)
+    limit = max(0.1, float(np.nanmax(np.abs(gains))))
+    groups = class_groups(results, len(gains))
+    rows = [sum(map(len, group.units)) for group in groups]
     titles = {row.name: row.title for row in table.rows}
-    classes = len(next(iter(table.gains.values())))
-    groups = class_groups(results, classes)
-    blocks = [
-        (title, [(name, i) for name, members in block for i in _each(name, members)])
-        for title, block in groups
-    ]
-    count = sum(len(block) for _, block in blocks)
-    above = [titles[m] for m in methods]
+    above = [titles[method] for method in table.gains]
     # many titles, and long ones, stand upright, each over a column that holds a number
-    upright = len(methods) > 8 or max(map(len, above)) > 30
-    width = 1.9 + 0.27 * len(methods) if upright else WIDTH
+    upright = len(above) > 8 or max(map(len, above)) > 30
+    width = 1.9 + 0.27 * len(above) if upright else WIDTH
     head = 0.07 * max(map(len, above)) if upright else 1.0
-    figure.set_size_inches(width, head + _ROW * count + 0.3 * len(blocks))
-    heights = [len(block) for _, block in blocks]
-    grid = figure.add_gridspec(len(blocks), 1, height_ratios=heights)
-    limit = max(
-        [0.1, *(float(np.nanmax(np.abs(gain))) for gain in table.gains.values())]
-    )
-    for place, (title, block) in enumerate(blocks):
+    figure.set_size_inches(width, head + _ROW * sum(rows) + 0.3 * len(groups))
+    grid = figure.add_gridspec(len(groups), 1, height_ratios=rows)
+    for place, group in enumerate(groups):
         axes = figure.add_subplot(grid[place])
-        values = np.array([[table.gains[m][i] for m in methods] for _, (_, i) in block])
-        axes.imshow(_tint(values / limit), aspect='auto', interpolation='nearest')
-        for (y, x), value in np.ndenumerate(values):
-            if value == value:
-                text = f'{round(100 * value):+d}'.replace('-', '−')
-                axes.text(x, y, text, ha='center', va='center', fontsize=7.5)
-        names = [name.replace('_', ' ') for _, (name, _) in block]
-        axes.set_yticks(range(len(block)), names, fontsize=8)
-        pair_ends = [y for y in range(1, len(block)) if block[y][0] != block[y - 1][0]]
-        for y in pair_ends:
-            axes.axhline(y - 0.5, color=_line_color(), lw=0.8)
-        axes.grid(visible=False)
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        if _ROW * len(block) > 0.065 * len(title):  # inches available, and needed
-            axes.set_ylabel(title, fontsize=8)
-        axes.set_xticks([])
+        _gains_of_group(axes, group, gains, limit)
         if place == 0:
             turned = dict(rotation=90) if upright else dict(rotation=45, ha='left')
-            axes.set_xticks(range(len(methods)), above, **turned)
+            axes.set_xticks(range(len(above)), above, **turned)
             axes.xaxis.tick_top()
             axes.tick_params(length=0)
 
 
-def _each(pair: str, members: Sequence[int]) -> list[tuple[str, int]]:
-    """Each class of a pair with its own name."""
-    names = pair.split(' / ') if len(members) > 1 else [pair]
-    return list(zip(names, members))
+def _gains_of_group(
+    axes: Axes, group: ClassGroup, gains: np.ndarray, limit: float
+) -> None:
+    """A table of colored numbers: a row for each class, a column for each method."""
+    classes = [each for unit in group.units for each in unit]
+    values = gains[[label for _, label in classes]]
+    axes.imshow(_tint(values / limit), aspect='auto', interpolation='nearest')
+    for (y, x), value in np.ndenumerate(values):
+        if value == value:
+            text = f'{round(100 * value):+d}'.replace('-', '−')
+            axes.text(x, y, text, ha='center', va='center', fontsize=7.5)
+    names = [name.replace('_', ' ') for name, _ in classes]
+    axes.set_yticks(range(len(classes)), names, fontsize=8)
+    for end in np.cumsum([len(unit) for unit in group.units])[:-1]:
+        axes.axhline(end - 0.5, color=matplotlib.rcParams['grid.color'], lw=0.8)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if _ROW * len(classes) > 0.065 * len(group.title):  # inches available, and needed
+        axes.set_ylabel(group.title, fontsize=8)
+    axes.set_xticks([])
 
 
 def _tint(values: np.ndarray) -> np.ndarray:
@@ -218,7 +213,3 @@ def _tint(values: np.ndarray) -> np.ndarray:
     )
     image[..., 3] = 0.75 * np.clip(np.abs(known), 0, 1)
     return image
-
-
-def _line_color() -> Any:
-    return matplotlib.rcParams['grid.color']

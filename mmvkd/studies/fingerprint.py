@@ -22,7 +22,7 @@ from mmvkd.files import file_hash
 from mmvkd.models.checkpoints import find_checkpoint
 from mmvkd.models.recognizers import recognizer_config
 from mmvkd.studies.machine import visible_devices
-from mmvkd.studies.study import Run, Study
+from mmvkd.studies.study import Run
 from mmvkd.tool_commands import tools_folder
 
 _PACKAGES = (
@@ -41,11 +41,10 @@ _OF_TEACHER = re.compile(r'model\.teachers\.[^.]+\.model\.')
 _TOOLS = ('train.py', 'test.py', 'cache_teacher.py')
 
 
-def fingerprint(study: Study, run: Run, needs: Mapping[str, str]) -> dict[str, Any]:
+def fingerprint(run: Run, needs: Mapping[str, str]) -> dict[str, Any]:
     """Everything that determines a run's result, except where its files lie.
 
     Args:
-        study: The study of the run.
         run: The run.
         needs: Digests of the runs that it needs, by name.
 
@@ -74,7 +73,7 @@ def digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def list_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """How two fingerprints differ, in a few words each."""
     found = []
     for key in ('config', 'code', 'data', 'versions', 'needs'):

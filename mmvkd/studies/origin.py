@@ -11,7 +11,7 @@ from typing import Any
 from mmvkd.files import read_json, write_json
 from mmvkd.studies import outcome
 from mmvkd.studies.commands import run_folder
-from mmvkd.studies.fingerprint import differences, digest, fingerprint
+from mmvkd.studies.fingerprint import digest, fingerprint, list_differences
 from mmvkd.studies.records import FINGERPRINT
 from mmvkd.studies.study import Run, Study, StudyError
 
@@ -36,14 +36,14 @@ def settle(study: Study, fresh: bool, say: Callable[[str], None]) -> dict[str, s
     stale: dict[str, str] = {}
     prints: dict[str, dict[str, Any]] = {}
     for run in study.runs.values():
-        now = fingerprint(study, run, marks)
+        now = fingerprint(run, marks)
         prints[run.name], marks[run.name] = now, digest(now)
         folder = run_folder(study, run.name)
         if not _begun(folder):
             continue
         then = read_json(folder / FINGERPRINT)
         if digest(then) != marks[run.name]:
-            stale[run.name] = '; '.join(differences(then, now)[:3])
+            stale[run.name] = '; '.join(list_differences(then, now)[:3])
     if stale and not fresh:
         name = next(iter(stale))
         raise StudyError(
@@ -86,11 +86,11 @@ def recheck(study: Study, run: Run, marks: Mapping[str, str]) -> None:
         StudyError: if they differ; the next call then sees a run of other origin.
     """
     needs = {need: mark_of(run_folder(study, need)) for need in run.needs.values()}
-    now = fingerprint(study, run, needs)
+    now = fingerprint(run, needs)
     if digest(now) == marks[run.name]:
         return
     file = run_folder(study, run.name) / FINGERPRINT
-    told = '; '.join(differences(read_json(file) or {}, now)[:3])
+    told = '; '.join(list_differences(read_json(file) or {}, now)[:3])
     write_json(file, now)
     raise StudyError(
         f'{run.name} is no longer what it was when the study began ({told}): '

@@ -52,7 +52,7 @@ def collect(study: Study, run: Run, mark: str) -> dict[str, Any]:
         test = test_step(study, run)
         result.update(
             metrics=read_json(folder / METRICS),
-            checkpoint=Path(test.arguments[1]).name,
+            checkpoint=Path(test.checkpoint).name,
             curve=curve(folder),
             model=cost(study, run),
             commands=commands(study, run, test),

@@ -29,6 +29,7 @@ from typing import Any, Optional
 from mmengine.config import Config
 
 from mmvkd import packages
+from mmvkd.datasets import motions
 from mmvkd.studies.expansion import AXES, CHOICE, Expansion
 from mmvkd.studies.study import Cell, Study, StudyError, require_known
 
@@ -198,8 +199,6 @@ def _classes(
     classes = list(settings.get('classes') or [])
     pairs = [(str(a), str(b)) for a, b in settings.get('reversals') or []]
     if not classes and settings.get('data', 'motions') == 'motions':
-        from mmvkd.datasets import motions
-
         classes, pairs = list(motions.CLASSES), list(motions.REVERSAL_PAIRS)
     for name in (name for pair in pairs for name in pair):
         require_known(f"class '{name}' of `reversals`", name, classes)

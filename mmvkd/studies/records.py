@@ -1,8 +1,7 @@
-"""Results, times and progress of a study, read from the folders of its runs."""
+"""Results and times of a study, read from the folders of its runs."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ ATTEMPTS = 'attempts.jsonl'
 FAILED = 'failed.json'
 RESULTS = 'results.json'
 TIMES = 'times.json'
-_TRAINING = 0.98  # of a run: after its last epoch the test is still to come
 
 
 def results(study: Study) -> dict[str, Any]:
@@ -127,17 +125,3 @@ def times(study: Study) -> dict[str, Any]:
             )
     latency = (read_json(study.folder / LATENCY) or {}).get(describe_machine(), {})
     return dict(runs=runs, latency_ms=latency)
-
-
-def progress(folder: Path) -> float:
-    """The share of a run that is done, told from its epochs."""
-    if (folder / outcome.RESULT).is_file():
-        return 1.0
-    pointer = folder / 'last_checkpoint'
-    last = Path(pointer.read_text()).name if pointer.is_file() else ''
-    found = re.search(r'epoch_(\d+)', last)
-    print_ = read_json(folder / FINGERPRINT) or {}
-    epochs = (print_.get('config') or {}).get('train_cfg.max_epochs', '0')
-    if not found or not int(epochs):
-        return 0.0
-    return _TRAINING * min(1.0, int(found[1]) / int(epochs))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
+from mmvkd.cores import usable_cores
 from mmvkd.files import read_json, write_json, write_text
 from mmvkd.studies import outcome, processes
 from mmvkd.studies.commands import make_step, run_folder
@@ -21,33 +21,22 @@ from mmvkd.studies.fingerprint import fingerprint
 from mmvkd.studies.keeper import LOG, Keeper
 from mmvkd.studies.machine import describe_machine, devices, has_accelerator
 from mmvkd.studies.origin import settle
+from mmvkd.studies.progress import Active, Progress, is_finished, share_done
 from mmvkd.studies.records import (
     FAILED,
     FINGERPRINT,
     LATENCY,
     RESULTS,
     TIMES,
-    progress,
     results,
     times,
 )
 from mmvkd.studies.study import Run, Study, StudyError
-from mmvkd.studies.summary import duration
 
 _KILLS = 3  # that a run survives in one call of the study
 _PAUSE = 0.2
-_NEWS = 60  # seconds between lines of progress without a terminal
 
 
-@dataclass
-class _Active:
-    run: Run
-    slot: int
-    since: float
-    done: float  # share of the run that was done when it started
-
-
-@dataclass
 class StudyRunner:
     """Executes the open runs of a study.
 
@@ -62,18 +51,25 @@ class StudyRunner:
         say: Called with lines of progress.
     """
 
-    study: Study
-    jobs: Optional[int] = None
-    only: Sequence[str] = ()
-    fresh: bool = False
-    in_process: bool = False
-    say: Callable[[str], None] = print
-    _marks: dict[str, str] = field(init=False, default_factory=dict)
-    _active: dict[int, _Active] = field(init=False, default_factory=dict)
-    _failed: set[str] = field(init=False, default_factory=set)
-    _kills: dict[str, int] = field(init=False, default_factory=dict)
-    _told: float = field(init=False, default=0.0)
-    _wanted: Sequence[str] = field(init=False, default=())
+    def __init__(
+        self,
+        study: Study,
+        jobs: Optional[int] = None,
+        only: Sequence[str] = (),
+        fresh: bool = False,
+        in_process: bool = False,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.study = study
+        self.jobs = jobs
+        self.only = only
+        self.fresh = fresh
+        self.in_process = in_process
+        self.say = say
+        self._marks: dict[str, str] = {}
+        self._active: dict[int, Active] = {}  # by process id of the keeper
+        self._failed: set[str] = set()
+        self._kills: Counter[str] = Counter()
 
     def execute(self) -> bool:
         """Execute the open runs; return whether all succeeded.
@@ -82,23 +78,30 @@ class StudyRunner:
             StudyError: if another process runs the study, or if runs in its folder are
                 of other code, config or data.
         """
-        self._wanted = self.study.runs_of(self.only)
+        wanted = self.study.runs_of(self.only)
         self.study.folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             self._marks = settle(self.study, self.fresh, self.say)
             processes.adopt_orphans()
             try:
-                self._loop()
+                self._loop(wanted)
                 self._measure_latency()
             finally:
                 processes.end_children()
                 self._write()
         return not self._failed
 
-    def _loop(self) -> None:
-        order = [self.study.runs[name] for name in self._wanted]
+    def _loop(self, wanted: Sequence[str]) -> None:
+        order = [self.study.runs[name] for name in wanted]
+        progress = Progress(
+            self.study,
+            wanted,
+            self._active,
+            self._failed,
+            share=lambda run: self._weight(run) / self.width,
+        )
         self._write()
-        self.say(self._status())
+        self.say(progress.status())
         while True:
             for run in order:
                 slot = self._free_slot(run)
@@ -106,21 +109,18 @@ class StudyRunner:
                     self._start(run, slot)
             if not self._active:
                 return
-            self._wait()
-            self._tell()
+            self._wait(progress)
+            progress.tell(self.say)
 
     # scheduling
 
     def _is_ready(self, run: Run) -> bool:
         return (
-            not self._finished(run.name)
+            not is_finished(self.study, run.name)
             and run.name not in self._failed
             and all(active.run.name != run.name for active in self._active.values())
-            and all(self._finished(need) for need in run.needs.values())
+            and all(is_finished(self.study, need) for need in run.needs.values())
         )
-
-    def _finished(self, name: str) -> bool:
-        return (run_folder(self.study, name) / outcome.RESULT).is_file()
 
     def _free_slot(self, run: Run) -> Optional[int]:
         """A free place, None if too few are free for the run."""
@@ -142,8 +142,7 @@ class StudyRunner:
             return max(1, self.jobs)
         if has_accelerator():
             return self.study.per_device * len(devices())
-        usable = getattr(os, 'sched_getaffinity', None)
-        return len(usable(0)) if usable else os.cpu_count() or 1
+        return usable_cores()
 
     # a run
 
@@ -152,15 +151,15 @@ class StudyRunner:
         if folder.is_symlink():
             # the study from which it was taken has begun it anew
             folder.unlink()
-            write_json(folder / FINGERPRINT, fingerprint(self.study, run, self._marks))
+            write_json(folder / FINGERPRINT, fingerprint(run, self._marks))
         (folder / FAILED).unlink(missing_ok=True)
         keeper = Keeper(
             self.study, run, self._marks, slot, os.getpid(), self.in_process
         )
         pid = processes.fork(keeper, keeper=True)
-        self._active[pid] = _Active(run, slot, time.time(), progress(folder))
+        self._active[pid] = Active(run, slot, time.time(), share_done(folder))
 
-    def _wait(self) -> None:
+    def _wait(self, progress: Progress) -> None:
         """Wait until a run ends or some time has passed."""
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
@@ -173,11 +172,11 @@ class StudyRunner:
         processes.end_children(list(self._active))
         name, code = active.run.name, processes.exit_code(status)
         killed = code < 0 or code > 128
-        if code == 0 and self._finished(name):
+        if code == 0 and is_finished(self.study, name):
             self._write()
-            self.say(f'{name}: {_score(self.study, name)}\n{self._status()}')
-        elif killed and self._kills.get(name, 0) < _KILLS:
-            self._kills[name] = self._kills.get(name, 0) + 1
+            self.say(f'{name}: {_score(self.study, name)}\n{progress.status()}')
+        elif killed and self._kills[name] < _KILLS:
+            self._kills[name] += 1
             number = -code if code < 0 else code - 128
             self.say(
                 f'{name} was killed (signal {number}); it goes on from its last epoch'
@@ -221,7 +220,7 @@ class StudyRunner:
         finally:
             os.close(file)
 
-    # reporting
+    # what is kept
 
     def _measure_latency(self) -> None:
         """Time each model, while no run is in progress; once on each machine."""
@@ -234,11 +233,7 @@ class StudyRunner:
             if key is None or key in known:
                 continue
             scratch = self.study.folder / '.latency'
-
-            def body(run: Run = run, scratch: Path = scratch) -> int:
-                write_text(scratch, f'{outcome.latency(run):.1f}')
-                return 0
-
+            body = partial(_write_latency, run, scratch)
             pid = processes.fork(body, self.study.folder / 'latency.log')
             if processes.exit_code(os.waitpid(pid, 0)[1]) == 0:
                 known[key] = float(scratch.read_text())
@@ -249,58 +244,11 @@ class StudyRunner:
         write_json(self.study.folder / RESULTS, results(self.study))
         write_json(self.study.folder / TIMES, times(self.study))
 
-    def _status(self) -> str:
-        total = len(self._wanted)
-        done = sum(map(self._finished, self._wanted))
-        parts = [f'{done} of {total} runs finished']
-        for active in self._active.values():
-            share = progress(run_folder(self.study, active.run.name))
-            parts.append(f'{active.run.name} {100 * share:.0f} %')
-        if self._failed:
-            parts.append(f'{len(self._failed)} failed')
-        left = self._seconds_left()
-        if left is not None and done < total:
-            parts.append(f'about {duration(left)} to go')
-        return f'[{self.study.name}] ' + ', '.join(parts)
 
-    def _seconds_left(self) -> Optional[float]:
-        """Estimated from the pace of runs of the same config, or else of all."""
-        spent: dict[str, list[float]] = {}
-        for name, entry in times(self.study)['runs'].items():
-            if self._finished(name):
-                spent.setdefault(self.study.runs[name].config, []).append(
-                    entry['seconds']
-                )
-        for active in self._active.values():
-            gone = progress(run_folder(self.study, active.run.name)) - active.done
-            if gone > 0:
-                pace = (time.time() - active.since) / gone
-                spent.setdefault(active.run.config, []).append(pace)
-        everything = [seconds for each in spent.values() for seconds in each]
-        if not everything:
-            return None
-        usual = sum(everything) / len(everything)
-        work = 0.0
-        for name in self._wanted:
-            run = self.study.runs[name]
-            if self._finished(name) or name in self._failed:
-                continue
-            known = spent.get(run.config)
-            seconds = sum(known) / len(known) if known else usual
-            share = 1 - progress(run_folder(self.study, name))
-            work += seconds * share * self._weight(run)
-        return work / self.width
-
-    def _tell(self) -> None:
-        terminal = sys.stderr.isatty()
-        if time.time() - self._told < (1 if terminal else _NEWS):
-            return
-        if terminal:
-            width = shutil.get_terminal_size().columns - 1
-            print(f'\r{self._status()[:width]:{width}}', end='\r', file=sys.stderr)
-        elif self._told:
-            self.say(self._status())
-        self._told = time.time()
+def _write_latency(run: Run, file: Path) -> int:
+    """Time the run's model; return a status for the process that it was done in."""
+    write_text(file, f'{outcome.latency(run):.1f}')
+    return 0
 
 
 def _last_error(log: Path) -> str:

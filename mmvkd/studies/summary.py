@@ -150,10 +150,23 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
             f"study '{results['name']}', setting '{setting}': its runs are tested on "
             f'{len(set(lists))} lists; give each a setting of its own'
         )
-    best = _compare(rows, labels)
-    notes = _gap(rows)
-    gains, earlier = _gains(rows, labels), _earlier(results, of_setting)
-    return Table(setting, rows, notes, best, labels, gains, earlier)
+    best = _best_baseline(rows)
+    if best is not None:
+        _fill_differences(rows, best)
+        _fill_tests(rows, best, labels)
+    gap = _gap(rows)
+    doubt = gap and _doubt(gap)
+    if gap and not doubt:
+        _fill_shares(rows, gap)
+    return Table(
+        setting,
+        rows,
+        notes=[doubt] if doubt else [],
+        best=best.name if best else '',
+        labels=labels,
+        gains=_gains(rows, labels),
+        earlier=_earlier(results, of_setting),
+    )
 
 
 def _row(
@@ -228,79 +241,108 @@ def _why_open(results: Mapping[str, Any], chain: Sequence[str]) -> str:
     return 'not run yet'
 
 
-def _compare(rows: Sequence[Row], labels: np.ndarray) -> str:
-    """Test each method against the best baseline; return the name of that baseline."""
+def _best_baseline(rows: Sequence[Row]) -> Optional[Row]:
+    """The row that each method is compared with."""
     baselines = [r for r in rows if r.kind in ('student', 'baseline') and r.scores]
-    if not baselines:
-        return ''
-    best = max(baselines, key=lambda row: row.mean)
-    p_values = {}
+    return max(baselines, key=lambda row: row.mean, default=None)
+
+
+def _compared(rows: Sequence[Row], best: Row) -> list[tuple[Row, list[int]]]:
+    """The rows to compare with the best baseline, and the seeds that both have."""
+    found = []
     for row in rows:
         common = sorted(set(row.scores) & set(best.scores))
-        if row is best or row.kind == 'teacher' or not common:
-            continue
+        if common and row is not best and row.kind != 'teacher':
+            found.append((row, common))
+    return found
+
+
+def _fill_differences(rows: Sequence[Row], best: Row) -> None:
+    """Set the difference of each row to the best baseline, and its wins."""
+    for row, common in _compared(rows, best):
         gaps = [row.scores[seed] - best.scores[seed] for seed in common]
         row.difference = fmean(gaps)
         row.wins = (sum(gap > 0 for gap in gaps), len(gaps))
+
+
+def _fill_tests(rows: Sequence[Row], best: Row, labels: np.ndarray) -> None:
+    """Set the p-value of each difference, and whether it counts."""
+    p_values, tested = {}, {}
+    for row, common in _compared(rows, best):
         if all(s in row.predictions and s in best.predictions for s in common):
             right, other = (
                 [of.predictions[seed] == labels for seed in common]
                 for of in (row, best)
             )
             p_values[row.name] = sign_flip_p(clip_differences(right, other))
-    adjusted = holm(p_values)
-    for row in rows:
-        if row.name in adjusted and row.kind != 'teacher':
-            row.p = adjusted[row.name]
-            spreads = [x for x in (row.spread, best.spread) if not math.isnan(x)]
-            noise = max(spreads, default=math.inf)
-            row.better = row.p < 0.05 and (row.difference or 0) > noise
-    return best.name
+            tested[row.name] = row
+    for name, p in holm(p_values).items():
+        row = tested[name]
+        spreads = [x for x in (row.spread, best.spread) if not math.isnan(x)]
+        noise = max(spreads, default=math.inf)
+        row.p = p
+        row.better = p < 0.05 and (row.difference or 0) > noise
 
 
-def _gap(rows: Sequence[Row]) -> list[str]:
-    """Compare teacher and student; fill in the shares where that makes sense."""
+class _Gap(NamedTuple):
+    """The best teacher and the student alone, both with scores."""
+
+    teacher: Row
+    student: Row
+
+    @property
+    def size(self) -> float:
+        """By how much the teacher is better."""
+        return self.teacher.mean - self.student.mean
+
+
+def _gap(rows: Sequence[Row]) -> Optional[_Gap]:
+    """The gap to close, None where the teacher or the student has no score."""
     student = next((row for row in rows if row.kind == 'student'), None)
     teachers = [row for row in rows if row.kind == 'teacher' and row.scores]
     if student is None or not student.scores or not teachers:
-        return []
-    teacher = max(teachers, key=lambda row: row.mean)
-    gap = teacher.mean - student.mean
+        return None
+    return _Gap(max(teachers, key=lambda row: row.mean), student)
+
+
+def _doubt(gap: _Gap) -> str:
+    """Why no share of the gap is given; '' if it is clear enough."""
+    points, spread = 100 * gap.size, 100 * gap.student.spread
     told = (
-        f'best teacher, {teacher.title}: {percent(teacher.mean)}, student alone: '
-        f'{percent(student.mean)}'
+        f'best teacher, {gap.teacher.title}: {percent(gap.teacher.mean)}, student '
+        f'alone: {percent(gap.student.mean)}'
     )
-    if math.isnan(student.spread):
-        note = (
+    if gap.size <= 0:
+        return (
+            f'The teacher is not better than the student ({told}, {points:+.1f} '
+            'points): there is no gap to close.'
+        )
+    if math.isnan(spread):
+        return (
             f'{told}: with one seed of the student alone it cannot be told whether the '
-            f'gap of {100 * gap:.1f} points is more than chance, so no share of it is '
+            f'gap of {points:.1f} points is more than chance, so no share of it is '
             'given.'
         )
-        return [note] if gap > 0 else [_no_better(told, gap)]
-    if gap <= 0:
-        return [_no_better(told, gap)]
-    if gap <= _SPREADS * student.spread:
-        return [
+    if gap.size <= _SPREADS * gap.student.spread:
+        return (
             f'The teacher is not clearly better than the student ({told}): the gap of '
-            f'{100 * gap:.1f} points does not exceed three spreads of the student '
-            f'({_SPREADS} × {100 * student.spread:.1f}), so no share of it is given.'
-        ]
+            f'{points:.1f} points does not exceed three spreads of the student '
+            f'({_SPREADS} × {spread:.1f}), so no share of it is given.'
+        )
+    return ''
+
+
+def _fill_shares(rows: Sequence[Row], gap: _Gap) -> None:
+    """Set the share of the gap that each row closes, over seeds in common."""
+    student, teacher = gap.student, gap.teacher
     for row in rows:
-        if row.kind != 'teacher' and row is not student and row.scores:
-            common = set(row.scores) & set(student.scores)
-            if common:
-                alone = fmean(student.scores[s] for s in common)
-                own = fmean(row.scores[s] for s in common)
-                if teacher.mean > alone:
-                    row.share = (own - alone) / (teacher.mean - alone)
-    return []
-
-
-def _no_better(told: str, gap: float) -> str:
-    return (
-        f'The teacher is not better than the student ({told}, {100 * gap:+.1f} '
-        'points): there is no gap to close.'
-    )
+        common = set(row.scores) & set(student.scores)
+        if row.kind == 'teacher' or row is student or not common:
+            continue
+        alone = fmean(student.scores[s] for s in common)
+        own = fmean(row.scores[s] for s in common)
+        if teacher.mean > alone:
+            row.share = (own - alone) / (teacher.mean - alone)
 
 
 def _gains(rows: Sequence[Row], labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -330,22 +372,31 @@ def _per_class(
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def class_groups(
-    results: Mapping[str, Any], classes: int
-) -> list[tuple[str, list[tuple[str, list[int]]]]]:
-    """Groups of bars of the per-class picture: pairs first, then the other classes."""
+class ClassGroup(NamedTuple):
+    """Classes that the per-class picture shows together.
+
+    Args:
+        title: Of the group.
+        units: What lines separate: pairs of classes, or classes one by one. A class is
+            its name and label.
+    """
+
+    title: str
+    units: list[list[tuple[str, int]]]
+
+
+def class_groups(results: Mapping[str, Any], classes: int) -> list[ClassGroup]:
+    """Groups of the per-class picture: reversal pairs first, then the other classes."""
     names = results['classes']
     if len(names) != classes:
-        names = [f'class {i}' for i in range(classes)]
-        return [('classes', [(name, [i]) for i, name in enumerate(names)])]
+        return [ClassGroup('classes', [[(f'class {i}', i)] for i in range(classes)])]
     of = partners(names, results['reversals'])
     pairs = [
-        (' / '.join((a, b)), [names.index(a), names.index(b)])
-        for a, b in results['reversals']
+        [(name, names.index(name)) for name in pair] for pair in results['reversals']
     ]
-    rest = [(name, [i]) for i, name in enumerate(names) if i not in of]
-    groups = [('reversal pairs', pairs), ('other classes', rest)]
-    return [(title, members) for title, members in groups if members]
+    rest = [[(name, i)] for i, name in enumerate(names) if i not in of]
+    groups = [ClassGroup('reversal pairs', pairs), ClassGroup('other classes', rest)]
+    return [group for group in groups if group.units]
 
 
 def percent(value: float) -> str:

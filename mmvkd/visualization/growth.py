@@ -11,7 +11,7 @@ from mmvkd.evaluation.growth import Point
 from mmvkd.visualization.pictures import COLORS
 
 
-def draw(figure: Figure, found: Mapping[str, Sequence[Point]]) -> None:
+def draw_growth(figure: Figure, found: Mapping[str, Sequence[Point]]) -> None:
     """Draw a panel for each axis; the band of a line is between the quartiles.
 
     Args:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from mmvkd.evaluation.mimicry import BEFORE, MEASURES, Mimicry, Stage
+from mmvkd.evaluation.fidelity import BEFORE, MEASURES, Fidelity, Stage
 from mmvkd.visualization.curves import Curve, draw_curve, logged_curves
 from mmvkd.visualization.pictures import COLORS, GRAY
 
@@ -35,11 +35,11 @@ def read_scales(folder: Path) -> dict[str, Curve]:
     }
 
 
-def table(mimicry: Mimicry) -> str:
+def table(fidelity: Fidelity) -> str:
     """The distances, a line for each stage and student."""
-    blocks = {name: stage.distances for name, stage in mimicry.stages.items()}
-    blocks['mean'] = mimicry.mean()
-    wide = max(map(len, [*blocks, 'stage'])), max(map(len, mimicry.students))
+    blocks = {name: stage.distances for name, stage in fidelity.stages.items()}
+    blocks['mean'] = fidelity.mean()
+    wide = max(map(len, [*blocks, 'stage'])), max(map(len, fidelity.students))
     lines = [f'{"stage":{wide[0]}}  {"student":{wide[1]}}  ' + _cells(MEASURES)]
     for block, students in blocks.items():
         for name, distances in students.items():
@@ -52,23 +52,25 @@ def _cells(values: Sequence[str]) -> str:
     return '  '.join(f'{value:>9}' for value in values)
 
 
-def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) -> None:
+def draw_spectra(
+    figure: Figure, fidelity: Fidelity, scales: Mapping[str, Curve]
+) -> None:
     """Draw each stage's spectra and distances, and the scales below.
 
     Distances are relative to that of the student before training.
 
     Args:
         figure: To draw on; its size is set.
-        mimicry: At least one stage.
+        fidelity: At least one stage.
         scales: By term; may be empty.
     """
-    heights = [1.75] * len(mimicry.stages) + [2.0] * bool(scales)
+    heights = [1.75] * len(fidelity.stages) + [2.0] * bool(scales)
     figure.set_size_inches(7.2, sum(heights) + 0.6)
     grid = figure.add_gridspec(
         len(heights), 3, height_ratios=heights, width_ratios=(1.2, 1, 1)
     )
-    styles = _styles(mimicry)
-    for row, (name, stage) in enumerate(mimicry.stages.items()):
+    styles = _styles(fidelity)
+    for row, (name, stage) in enumerate(fidelity.stages.items()):
         temporal, spatial, distances = (
             figure.add_subplot(grid[row, column]) for column in range(3)
         )
@@ -79,7 +81,7 @@ def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) 
         if row == 0:
             temporal.set_title('features over time', size=9)
             spatial.set_title('kernels, flat = 1', size=9)
-            distances.set_title(f'distance to {mimicry.teacher}', size=9)
+            distances.set_title(f'distance to {fidelity.teacher}', size=9)
             figure.legend(
                 *temporal.get_legend_handles_labels(),
                 loc='outside upper center',
@@ -93,13 +95,13 @@ def draw_spectra(figure: Figure, mimicry: Mimicry, scales: Mapping[str, Curve]) 
         _draw_scales(figure.add_subplot(grid[-1, :2]), scales)
 
 
-def _styles(mimicry: Mimicry) -> dict[str, dict]:
+def _styles(fidelity: Fidelity) -> dict[str, dict]:
     """How each model is drawn: the teacher as a broad band behind the others."""
     styles: dict[str, dict] = {
-        mimicry.teacher: dict(color=GRAY, lw=5, alpha=0.45, ms=0),
+        fidelity.teacher: dict(color=GRAY, lw=5, alpha=0.45, ms=0),
         BEFORE: dict(color=GRAY, ls=':', lw=1.3, marker='o', ms=2.5),
     }
-    after = [name for name in mimicry.students if name != BEFORE]
+    after = [name for name in fidelity.students if name != BEFORE]
     for i, name in enumerate(after):
         color = COLORS[i % len(COLORS)]
         styles[name] = dict(color=color, lw=1.3, marker='o', ms=3.5, alpha=0.9)

@@ -9,11 +9,11 @@ from recognizer_toys import config, teacher
 from toys import tiny_tsm
 from videos import dataset, pipeline
 
-from mmvkd.evaluation.setting import Setting
+from mmvkd.evaluation.setting import BenchmarkSettings
 from mmvkd.evaluation.variants import Bench
 
 NOWHERE = '/nowhere/weights.pth'
-ONE = Setting(batch=2, size=32, steps=1, warmup=0)
+ONE = BenchmarkSettings(batch=2, size=32, steps=1, warmup=0)
 
 
 def whole(model: Optional[dict] = None, **changes: Any) -> dict[str, Any]:
@@ -55,4 +55,6 @@ def loading(annotations: str, **changes: Any) -> dict[str, Any]:
 def bench(folder: Path, config: Optional[dict] = None, **setting: Any) -> Bench:
     """The variants of :func:`whole`, unless another config is given."""
     settings = dict(vars(ONE), **setting)
-    return Bench(whole() if config is None else config, Setting(**settings), folder)
+    return Bench(
+        whole() if config is None else config, BenchmarkSettings(**settings), folder
+    )

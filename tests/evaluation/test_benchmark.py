@@ -23,7 +23,7 @@ from mmvkd.evaluation.benchmark import (
     ratios_of,
     table,
 )
-from mmvkd.evaluation.setting import Setting
+from mmvkd.evaluation.setting import BenchmarkSettings
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
@@ -61,7 +61,7 @@ class Steps:
 
 def test_variants_take_turns_and_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = Steps(monkeypatch, a=1, b=2, c=3)
-    times = by_turns(steps.variants, Setting(steps=2, warmup=1))
+    times = by_turns(steps.variants, BenchmarkSettings(steps=2, warmup=1))
     assert steps.log == [*'abc', *'bca', *'cab']
     # preparing does not count
     assert times == dict(a=[1, 1], b=[2, 2], c=[3, 3])
@@ -71,7 +71,7 @@ def test_a_round_is_an_iteration_to_the_heads() -> None:
     seen: list[int] = []
     hub = MessageHub.get_current_instance()
     variant = Variant(lambda _: seen.append(hub.get_info('iter')))
-    by_turns(dict(a=variant, b=variant), Setting(steps=2, warmup=1))
+    by_turns(dict(a=variant, b=variant), BenchmarkSettings(steps=2, warmup=1))
     assert seen == [0, 0, 1, 1, 2, 2]
 
 
@@ -110,13 +110,13 @@ def test_memory_is_compared_with_what_a_step_needs() -> None:
 )
 def test_a_wrong_setting_is_told(wrong: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        Setting(**wrong)
+        BenchmarkSettings(**wrong)
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match="device 'cuda': torch sees no CUDA device"):
-        Setting(device='cuda')
+        BenchmarkSettings(device='cuda')
 
 
 # The report
@@ -129,7 +129,9 @@ def test_a_report_has_every_part_as_text_and_as_plain_values(tmp_path: Path) -> 
         asked.extend(names)
         return dict.fromkeys(names, 2**20)
 
-    report = measure(whole(), Setting(2, 32, steps=2, warmup=0), tmp_path, peaks)
+    report = measure(
+        whole(), BenchmarkSettings(2, 32, steps=2, warmup=0), tmp_path, peaks
+    )
     assert asked == [STUDENT, TEACHERS, DISTILLATION, CACHED]
     assert list(report.times) == Bench(whole(), ONE, tmp_path).names
     assert all(len(values) == 2 for values in report.times.values())

@@ -20,7 +20,7 @@ from mmvkd.evaluation.variants import (
     SUFFIXES,
     TEACHERS,
 )
-from mmvkd.visualization.growth import draw
+from mmvkd.visualization.growth import draw_growth
 from mmvkd.visualization.pictures import png
 
 
@@ -68,7 +68,7 @@ def test_points_are_timed_along_an_axis(
 
 def test_processes_are_timed_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, 'AXES', dict(processes=(2, 64)))
-    monkeypatch.setattr(growth, '_cores', lambda: 2)
+    monkeypatch.setattr(growth, 'usable_cores', lambda: 2)
     (point,) = growth.growth(whole(), 'processes', ONE, lambda text: None)
     assert point.value == 2
     assert len(point.times[DISTILLATION]) == 1
@@ -101,7 +101,7 @@ def test_the_picture_shows_the_step_beside_the_sum_of_its_parts() -> None:
     staged = Point(1, {**points()[1].times, SUFFIXES: [1.0, 1.0]}).series()
     assert staged[f'{STUDENT} + {TEACHERS} + {SUFFIXES}'].median == 4.5
     assert series['heads alone'].median == pytest.approx(0.3)
-    picture = png(partial(draw, found=dict(teachers=points(), frames=points())))
+    picture = png(partial(draw_growth, found=dict(teachers=points(), frames=points())))
     assert picture.startswith(b'\x89PNG')
     told = json.loads(json.dumps(plain_growth(dict(teachers=points()))))
     assert told['teachers'][0]['value'] == 1

@@ -19,7 +19,7 @@ from videos import write_list
 from mmvkd.evaluation.benchmark import (
     by_turns,
 )
-from mmvkd.evaluation.setting import Setting
+from mmvkd.evaluation.setting import BenchmarkSettings
 from mmvkd.evaluation.variants import (
     CACHED,
     DISTILLATION,
@@ -209,7 +209,7 @@ def test_suffixes_alone_are_those_that_the_step_of_the_round_draws(
 
         return Variant(run, variant.prepare)
 
-    by_turns({n: noting(n) for n in drawn}, Setting(2, 32, steps=5, warmup=0))
+    by_turns({n: noting(n) for n in drawn}, BenchmarkSettings(2, 32, steps=5, warmup=0))
     assert drawn[SUFFIXES] == drawn[DISTILLATION]
     assert len(drawn[SUFFIXES]) == 5 and len(set(drawn[SUFFIXES])) > 1
 

@@ -39,7 +39,7 @@ def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
 def test_other_weights_to_start_from_are_another_origin(
     study_project: StudyProject, tmp_path: Path
 ) -> None:
-    from mmvkd.studies.fingerprint import differences, fingerprint
+    from mmvkd.studies.fingerprint import fingerprint, list_differences
     from mmvkd.studies.plan import load_study
 
     study = load_study(str(study_project.folder / 'study.py'))
@@ -48,8 +48,8 @@ def test_other_weights_to_start_from_are_another_origin(
     prints = []
     for content in (b'one', b'two'):
         weights.write_bytes(content)
-        prints.append(fingerprint(study, run, {}))
-    (difference,) = differences(*prints)
+        prints.append(fingerprint(run, {}))
+    (difference,) = list_differences(*prints)
     assert difference.startswith(str(weights))
 
 
@@ -61,7 +61,7 @@ def _told(study_project: StudyProject, options: dict[str, Any]) -> Any:
     study = load_study(str(study_project.folder / 'study.py'))
     run = study.runs['kd-seed0']
     run = replace(run, needs={}, options={**run.options, **options})
-    return lambda: fingerprint(study, run, {})
+    return lambda: fingerprint(run, {})
 
 
 def test_a_model_named_by_its_config_is_what_that_says(
@@ -168,20 +168,20 @@ def test_a_run_that_never_began_takes_other_settings(
 def test_another_list_of_data_is_another_origin(
     study_project: StudyProject, finished: Path, tmp_path: Path
 ) -> None:
-    from mmvkd.studies.fingerprint import differences, digest, fingerprint
+    from mmvkd.studies.fingerprint import digest, fingerprint, list_differences
     from mmvkd.studies.plan import load_study
 
     study = load_study(str(study_project.folder / 'study.py'))
     run = study.runs['student-seed0']
-    before = fingerprint(study, run, {})
-    assert digest(before) == digest(fingerprint(study, run, {}))
+    before = fingerprint(run, {})
+    assert digest(before) == digest(fingerprint(run, {}))
     annotations = Path(study_project.train)
     text = annotations.read_text()
     try:
         annotations.write_text(text.replace(' 3\n', ' 2\n'))
-        after = fingerprint(study, run, {})
+        after = fingerprint(run, {})
     finally:
         annotations.write_text(text)
     assert digest(before) != digest(after)
-    (difference,) = differences(before, after)
+    (difference,) = list_differences(before, after)
     assert difference.startswith(study_project.train)

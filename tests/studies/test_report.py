@@ -340,6 +340,17 @@ def test_names_of_groups_of_classes_are_whole_or_left_out(
         assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
 
 
+def test_each_class_of_a_pair_has_its_own_name_whatever_is_in_it() -> None:
+    found = results()
+    named = {name: name.replace('_', ' / ') for name in found['classes']}
+    found['classes'] = list(named.values())
+    found['reversals'] = [[named[name] for name in pair] for pair in found['reversals']]
+    axes = drawn('classes', found).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [name for pair in found['reversals'] for name in pair]
+    assert any('/' in label for label in labels)
+
+
 @pytest.mark.parametrize('letters', [22, 27, 40])
 @pytest.mark.parametrize('picture', ['accuracy', 'curves', 'classes'])
 def test_long_titles_leave_room_in_their_picture(picture: str, letters: int) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmvkd.evaluation.mimicry import Mimicry, Stage
+from mmvkd.evaluation.fidelity import Fidelity, Stage
 from mmvkd.visualization.pictures import png
 from mmvkd.visualization.spectra import draw_spectra, read_scales, table
 
 STUDENTS = ('before', 'ours', 'kd')
 
 
-def mimicry(stages: int = 2, frames: int = 8) -> Mimicry:
+def fidelity(stages: int = 2, frames: int = 8) -> Fidelity:
     """Of made-up numbers."""
     bands = frames // 2
     shares = [0.9] + [1 / bands] * bands
@@ -29,24 +29,24 @@ def mimicry(stages: int = 2, frames: int = 8) -> Mimicry:
     stage = Stage(
         {name: shares for name in models}, {name: kernels for name in models}, distances
     )
-    return Mimicry('r50', STUDENTS, 6, {f'stage{i + 1}': stage for i in range(stages)})
+    return Fidelity('r50', STUDENTS, 6, {f'stage{i + 1}': stage for i in range(stages)})
 
 
-def drawn(found: Mimicry, scales: dict) -> Figure:
+def drawn(found: Fidelity, scales: dict) -> Figure:
     figure = Figure()
     draw_spectra(figure, found, scales)
     return figure
 
 
-def assert_laid_out(found: Mimicry) -> None:
+def assert_laid_out(found: Fidelity) -> None:
     with warnings.catch_warnings():
         # that there was no place for the axes
         warnings.simplefilter('error')
-        png(partial(draw_spectra, mimicry=found, scales={}))
+        png(partial(draw_spectra, fidelity=found, scales={}))
 
 
 def test_each_stage_has_its_spectra_and_the_distances_to_the_teacher() -> None:
-    found = mimicry()
+    found = fidelity()
     found.stages['stage1'].temporal['ours'] = [0.5, 0.7, 0.2, 0.1, 0.0]
     figure = drawn(found, {})
     assert len(figure.axes) == 6
@@ -64,18 +64,18 @@ def test_each_stage_has_its_spectra_and_the_distances_to_the_teacher() -> None:
     )
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ['r50', *STUDENTS]
-    assert png(partial(draw_spectra, mimicry=found, scales={})).startswith(b'\x89PNG')
+    assert png(partial(draw_spectra, fidelity=found, scales={})).startswith(b'\x89PNG')
 
 
 def test_scales_have_a_row_of_their_own() -> None:
-    figure = drawn(mimicry(), dict(cls={20: 0.5, 10: 0.7}))
+    figure = drawn(fidelity(), dict(cls={20: 0.5, 10: 0.7}))
     line = figure.axes[-1].lines[0]
     assert line.get_xydata().tolist() == [[10, 0.7], [20, 0.5]]
     assert figure.axes[-1].get_xlabel() == 'iteration'
 
 
 def test_what_a_stage_lacks_is_left_out() -> None:
-    found = mimicry(stages=1, frames=32)
+    found = fidelity(stages=1, frames=32)
     stage = found.stages['stage1']
     stage.kernels.clear()
     for distances in stage.distances.values():
@@ -90,7 +90,7 @@ def test_what_a_stage_lacks_is_left_out() -> None:
 
 
 def test_the_table_has_a_line_for_each_stage_and_student_and_the_mean() -> None:
-    lines = [line.split() for line in table(mimicry()).splitlines()]
+    lines = [line.split() for line in table(fidelity()).splitlines()]
     assert lines[0] == ['stage', 'student', 'bands', 'energy', 'coherence', 'kernels']
     assert lines[2] == ['stage1', 'ours', '0.1', '0.2', '0.5', '0.01']
     assert [line[:2] for line in lines[-3:]] == [['mean', name] for name in STUDENTS]

@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmvkd.engine.schedulers import PhaseLR
-from mmvkd.engine.wrapping import inner
+from mmvkd.engine.wrapping import unwrap
 from mmvkd.models import VideoDistiller
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import find_module
@@ -54,7 +54,7 @@ class CascadeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check the phases, and remember what can learn at all."""
-        model = inner(runner.model)
+        model = unwrap(runner.model)
         if not isinstance(model, VideoDistiller):
             raise ValueError(
                 f'CascadeHook is for a mmvkd.VideoDistiller, not a '
@@ -92,7 +92,7 @@ class CascadeHook(Hook):
         if name == self._current:
             return
         self._current = name
-        model = inner(runner.model)
+        model = unwrap(runner.model)
         self._set(model, name)
         learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
         runner.logger.info(

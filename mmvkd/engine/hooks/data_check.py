@@ -11,10 +11,11 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import PretextDataset, SeededDataset
+from mmvkd.datasets.annotations import clip_name
 from mmvkd.datasets.fingerprint import data_fingerprint, located, spread
 from mmvkd.datasets.seeded import NamingPipeline
 from mmvkd.datasets.transforms.pretext import PretextTask
-from mmvkd.engine.wrapping import inner
+from mmvkd.engine.wrapping import unwrap
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
 
@@ -33,24 +34,25 @@ class DataCheckHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the data sets of the loops that this run has."""
-        model = inner(runner.model)
+        model = unwrap(runner.model)
         head = getattr(getattr(model, 'student', model), 'cls_head', None)
         classes = getattr(head, 'num_classes', None)
         for stage in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{stage}_loop')
             dataloader = getattr(loop, 'dataloader', None)
             if isinstance(loop, BaseLoop) and dataloader is not None:
-                lowest = -1 if stage == 'train' and hasattr(model, 'student') else 0
-                unlabeled = check_dataset(stage, dataloader.dataset, classes, lowest)
+                dataset = dataloader.dataset
+                distills = stage == 'train' and hasattr(model, 'student')
+                check_dataset(stage, dataset, classes, allow_unlabeled=distills)
+                unlabeled = count_unlabeled(dataset) if distills else 0
                 if unlabeled:
                     runner.logger.warning(
-                        f'{unlabeled} of {len(dataloader.dataset)} training clips have '
-                        'no label'
+                        f'{unlabeled} of {len(dataset)} training clips have no label'
                     )
                 if stage == 'train':
                     _check_stores(getattr(model, 'teachers', {}), dataloader)
-                elif not isinstance(dataloader.dataset, SeededDataset):
-                    _name_clips(_innermost(dataloader.dataset))
+                elif not isinstance(dataset, SeededDataset):
+                    _name_clips(_innermost(dataset))
 
 
 def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
@@ -69,22 +71,40 @@ def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
         teacher.check_data(fingerprint, getattr(dataloader.sampler, 'views', None))
 
 
-def check_dataset(stage: str, dataset: Any, classes: Any, lowest: int) -> int:
-    """Check one data set, if it gives annotations; give how many clips lack a label."""
+def check_dataset(
+    stage: str, dataset: Any, classes: Any, allow_unlabeled: bool
+) -> None:
+    """Check one data set, if it gives annotations.
+
+    Args:
+        stage: ``train``, ``val`` or ``test``.
+        dataset: The data set of its loader.
+        classes: Of the model's head; labels are checked if it is a number.
+        allow_unlabeled: Whether a clip may have the label −1, none.
+
+    Raises:
+        ValueError: if the list is empty, or a label or a task does not fit the model.
+        FileNotFoundError: if clips are missing.
+    """
     if len(dataset) == 0:
         raise ValueError(f'{_name(dataset)} of the {stage}_dataloader lists no clips')
     if not hasattr(dataset, 'get_data_info'):
-        return 0
-    pretext = isinstance(dataset, PretextDataset)
-    if pretext:
-        lowest = -1  # its task writes the labels
+        return
+    if isinstance(dataset, PretextDataset):
+        allow_unlabeled = True  # its task writes the labels
         _check_task(stage, dataset.task, classes)
-    unlabeled = 0
     if isinstance(classes, int):
-        unlabeled = _check_labels(dataset, classes, lowest)
+        _check_labels(dataset, classes, allow_unlabeled)
     if _on_disk(_innermost(dataset)):
         _check_files(stage, dataset)
-    return 0 if pretext else unlabeled
+
+
+def count_unlabeled(dataset: Any) -> int:
+    """How many clips have no label: none where a pretext task writes the labels."""
+    if isinstance(dataset, PretextDataset) or not hasattr(dataset, 'get_data_info'):
+        return 0
+    labels = (dataset.get_data_info(i).get('label') for i in range(len(dataset)))
+    return sum(_is_class(label) and label < 0 for label in labels)
 
 
 def _check_task(stage: str, task: PretextTask, classes: Any) -> None:
@@ -97,31 +117,29 @@ def _check_task(stage: str, task: PretextTask, classes: Any) -> None:
         )
 
 
-def _check_labels(dataset: Any, classes: int, lowest: int) -> int:
-    """Check that labels lie in [lowest, classes); give how many clips have none."""
-    unlabeled = 0
+def _check_labels(dataset: Any, classes: int, allow_unlabeled: bool) -> None:
+    """Check that labels lie in [0, classes), or are −1 where that is allowed."""
+    lowest = -1 if allow_unlabeled else 0
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         if 'filename' in info and info['filename'][-1:] in ('', '/'):
             raise ValueError(f'{_name(dataset)} has an empty line, number {index + 1}')
         label = info.get('label')
-        # several labels per clip are a vector, made by the data set itself
-        if not isinstance(label, (int, np.integer)):
-            continue
-        if not lowest <= label < classes:
-            clip = info.get('filename') or info.get('frame_dir') or index
+        if _is_class(label) and not lowest <= label < classes:
             none = (
                 '; -1, no label, is for the training of a distiller'
                 if label == -1
                 else ''
             )
             raise ValueError(
-                f"label {label} of clip '{clip}' in {_name(dataset)} is not a class of "
-                f'the model, whose head has num_classes={classes}{none}'
+                f"label {label} of clip '{clip_name(info)}' in {_name(dataset)} is not "
+                f'a class of the model, whose head has num_classes={classes}{none}'
             )
-        if label < 0:
-            unlabeled += 1
-    return unlabeled
+
+
+def _is_class(label: Any) -> bool:
+    """Whether it is one label; several are a vector, made by the data set itself."""
+    return isinstance(label, (int, np.integer))
 
 
 def _check_files(stage: str, dataset: Any) -> None:

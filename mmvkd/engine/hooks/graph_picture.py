@@ -10,7 +10,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmvkd.engine.wrapping import inner
+from mmvkd.engine.wrapping import unwrap
 from mmvkd.registry import HOOKS
 
 
@@ -47,7 +47,7 @@ class GraphPictureHook(Hook):
         from mmvkd.visualization.graph import draw_graph, logged_graphs
         from mmvkd.visualization.pictures import png
 
-        state = dict(inner(runner.model).named_buffers())
+        state = dict(unwrap(runner.model).named_buffers())
         graphs = logged_graphs(Path(runner.work_dir), state)
         if graphs:
             picture = png(partial(draw_graph, graphs=graphs))

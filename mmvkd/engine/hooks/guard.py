@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import find_latest_checkpoint
 
-from mmvkd.engine.wrapping import inner
+from mmvkd.engine.wrapping import unwrap
 from mmvkd.models.checkpoints import mismatch, plain_state
 from mmvkd.registry import HOOKS
 
@@ -32,7 +32,7 @@ class CheckpointGuardHook(Hook):
         if not isinstance(checkpoint, dict):
             kind = type(checkpoint).__name__
             raise RuntimeError(f"checkpoint '{path}' holds a {kind}, no state dict")
-        model = inner(runner.model)
+        model = unwrap(runner.model)
         # outside training, the train loop is not built
         if not isinstance(runner._train_loop, BaseLoop):
             problem = mismatch(model, plain_state(checkpoint))

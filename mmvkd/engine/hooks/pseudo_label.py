@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmvkd.datasets import SeededDataset
-from mmvkd.engine.wrapping import inner
+from mmvkd.engine.wrapping import unwrap
 from mmvkd.models import VideoDistiller
 from mmvkd.models.label_bank import LabelBank
 from mmvkd.models.recognizers import is_multi_label
@@ -101,7 +101,7 @@ class PseudoLabelHook(Hook):
                 'PseudoLabelHook moves labels at the ends of epochs; '
                 f'{type(runner.train_loop).__name__} has none: train by epochs'
             )
-        model = inner(runner.model)
+        model = unwrap(runner.model)
         dataset = _checked(model, runner.train_dataloader)
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         given = torch.tensor([info['label'] for info in infos])

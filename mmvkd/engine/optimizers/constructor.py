@@ -9,7 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
 from torch import nn
 
-from mmvkd.engine.wrapping import inner
+from mmvkd.engine.wrapping import unwrap
 from mmvkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -44,7 +44,7 @@ class DistillOptimWrapperConstructor:
         Raises:
             ValueError: if the constructor does not suit a teacher that learns.
         """
-        model = inner(model)
+        model = unwrap(model)
         config: dict[str, Any] = dict(
             type=self.student_constructor,
             optim_wrapper_cfg=copy.deepcopy(self.optim_wrapper_cfg),

@@ -11,8 +11,8 @@ from torch import Tensor
 from toys import tiny_tsm
 
 from mmvkd.evaluation.compared import pairs
-from mmvkd.evaluation.mimicry import (
-    Mimicry,
+from mmvkd.evaluation.fidelity import (
+    Fidelity,
     Stage,
     energy_shares,
     kernel_distance,
@@ -135,8 +135,8 @@ def test_kernels_are_compared_at_the_size_that_both_have_most_of() -> None:
 def test_the_mean_is_over_the_stages_that_have_a_measure() -> None:
     first = Stage({}, {}, {'before': dict(bands=0.2, kernels=0.5)})
     second = Stage({}, {}, {'before': dict(bands=0.4)})
-    mimicry = Mimicry('t', ('before',), 1, dict(stage1=first, stage2=second))
-    assert mimicry.mean()['before'] == pytest.approx(dict(bands=0.3, kernels=0.5))
+    fidelity = Fidelity('t', ('before',), 1, dict(stage1=first, stage2=second))
+    assert fidelity.mean()['before'] == pytest.approx(dict(bands=0.3, kernels=0.5))
 
 
 def test_stages_are_paired_in_their_order_and_pathways_one_by_one() -> None:

@@ -45,7 +45,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Mimicry:
+class Fidelity:
     """Students compared with their teacher.
 
     Args:
