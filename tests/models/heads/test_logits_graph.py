@@ -133,7 +133,7 @@ def test_diagnostics_are_logged_and_not_summed() -> None:
         (dict(edges='none'), "'none' is unknown; known: uniform, confidence, learned"),
         (dict(cost='other'), "'other' is unknown; known: prototype, binary"),
         (dict(temperature=0), 'temperature must be above 0'),
-        (dict(self_loop=1.5), r'share in \[0, 1\], got 1.5'),
+        (dict(self_loop=1.5), 'share between 0 and 1, got 1.5'),
         (dict(self_loop=0.3), 'self_loop=0.3 is less than an equal share of 2'),
     ],
 )
