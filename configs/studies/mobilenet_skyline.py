@@ -18,8 +18,6 @@ _rows = dict(
     kd=('KD', _base_._kept),
     fitnets=('FitNets', _base_._online),
 )
-# chosen on Motions: see weights_motions
-_tuned = dict(zscore_kd=9, kd=9)
 _alone = dict(_base_.methods['student'], config='mmvkd::students/tsm_mobilenet_v2.py')
 _longer = {
     'train_dataloader.sampler.views': 38,
@@ -31,15 +29,6 @@ methods = {
     **{
         name: dict(run, config=_pair.format(name), options=_base_._weak, title=title)
         for name, (title, run) in _rows.items()
-    },
-    **{
-        f'{name}_{weight}': dict(
-            _rows[name][1],
-            config=_pair.format(name),
-            options={**_base_._weak, f'model.heads.{name}.loss_weight': weight},
-            title=f'{_rows[name][0]}, weight {weight}',
-        )
-        for name, weight in _tuned.items()
     },
     'student': _alone,
     'student_longer': dict(
