@@ -10,7 +10,7 @@ _base_ = './_self_supervised.py'
 
 name = 'few_labels_motions'
 title = 'A tenth of the labels on Motions: TSM-R50 to TSM-R18'
-baselines = ['student', 'kd', 'kd_9', 'zscore_kd', 'dist']
+baselines = ['student', 'kd', 'kd_9', 'zscore_kd', 'dist', 'dist_9']
 options = {'train_cfg.max_epochs': 16, 'param_scheduler.1.end': 16}
 _set = 'train_dataloader.dataset'
 _weak = {
@@ -55,7 +55,14 @@ _rows = dict(
     kd=('KD', _base_._tsm, _weak),
     staged_refined=('staged, labels refined', _base_._online, _refined),
     dist_refined=('DIST, labels refined', _base_._tsm, _refined),
-    kd_9=('KD, weight 9', _base_._tsm, {**_weak, 'model.heads.kd.loss_weight': 9}),
+    **{
+        f'{head}_9': (
+            f'{head.upper()}, weight 9',
+            _base_._tsm,
+            {**_weak, f'model.heads.{head}.loss_weight': 9},
+        )
+        for head in ('kd', 'dist')
+    },
 )
 methods = dict(
     **{
