@@ -10,6 +10,7 @@ model = dict(
             # by resolution
             tap='backbone.layer5',
             teacher_tap='backbone.layer3',
+            loss_weight=100.0,
         )
     )
 )
