@@ -1,6 +1,6 @@
 """Staged distillation: a substage head, and a cascade that trains the front first."""
 
-substage = dict(type='mmvkd.SubstageHead')
+substage = dict(type='mmvkd.SubstageHead', loss_weight=10.0)
 
 _early = ['stage1', 'stage2']
 _middle = [*_early, 'stage3']

@@ -14,7 +14,8 @@ model = dict(
         representation_graph=_base_.representation_graph,
         spectrum=_base_.spectrum,
         parameter=_base_.parameter,
-        substage=_base_.substage,
+        # the balancer weighs all terms alike
+        substage=dict(_base_.substage, loss_weight=1.0),
     ),
     balancer=_base_.balancer,
 )

@@ -1,8 +1,9 @@
 """Staged distillation on Motions, with correct labels: terms alone and together.
 
 By default, the correlation of substages is the only term, weighted by how far their
-distributions differ. The assistant between the TSM-R50 and the student is a distilled
-TSM-R34.
+distributions differ. The head's weight is 1 in all rows, the default until
+weights_motions found 10 better. The assistant between the TSM-R50 and the student is a
+distilled TSM-R34.
 """
 
 _base_ = './_motions.py'
@@ -10,7 +11,9 @@ _base_ = './_motions.py'
 name = 'staged_motions'
 title = 'Staged distillation on Motions: TSM-R50 to TSM-R18'
 _config = 'mmvkd::distill/staged_tsm_r50_to_r18.py'
-_longer = {'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
+_substage = 'model.heads.substage'
+_one = {f'{_substage}.loss_weight': 1}
+_longer = {**_one, 'train_cfg.max_epochs': 10, 'param_scheduler.1.end': 10}
 runs = dict(
     assistant=dict(
         config=_config,
@@ -20,7 +23,6 @@ runs = dict(
         title='TSM-R34, distilled',
     ),
 )
-_substage = 'model.heads.substage'
 _phases = 'default_hooks.cascade.phases'
 _terms = ('correlation', 'combination', 'distribution')
 _weights = dict(
@@ -44,27 +46,28 @@ _variants = dict(
     },
 )
 # the maps that they compare cannot be kept
-_staged = dict(_base_._online, config=_config)
+_views = {**_base_._views, **_one}
+_staged = dict(_base_._online, config=_config, options=_views)
 methods = dict(
     student=_base_._student,
     dist=_base_._dist,
     staged=dict(_staged, title='staged'),
     fixed=dict(
         _staged,
-        options={**_base_._views, f'{_substage}.weighting': 'fixed'},
+        options={**_views, f'{_substage}.weighting': 'fixed'},
         title='staged, fixed weights',
     ),
     chain=dict(
         config='mmvkd::distill/staged_tsm_r34_to_r18.py',
         needs=dict(assistant='model.teachers.tsm_r34.checkpoint'),
-        options=_base_._views,
+        options=_views,
         title='staged, from an assistant',
     ),
     kd=_base_._kd,
     **{
         name: dict(
             _staged,
-            options={**_base_._views, **options},
+            options={**_views, **options},
             title=title,
             **_far.get(name, {}),
         )
