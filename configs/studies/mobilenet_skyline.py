@@ -17,6 +17,7 @@ _rows = dict(
     zscore_kd=('z-scored KD', _base_._kept),
     kd=('KD', _base_._kept),
     fitnets=('FitNets', _base_._online),
+    staged=('staged', _base_._online),
 )
 _alone = dict(_base_.methods['student'], config='mmvkd::students/tsm_mobilenet_v2.py')
 _longer = {
