@@ -264,4 +264,6 @@ def _score(study: Study, name: str) -> str:
     metrics = result.get('metrics')
     if metrics is None:
         return 'stored'
-    return ', '.join(f'{k} {v:.4g}' for k, v in metrics.items())
+    # a metric may also be a table, as that of ConfusionMatrix is
+    numbers = {k: v for k, v in metrics.items() if type(v) in (int, float)}
+    return ', '.join(f'{k} {v:.4g}' for k, v in numbers.items())
