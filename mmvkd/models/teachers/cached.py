@@ -61,8 +61,10 @@ class CachedTeacher:
         view: See :class:`RecognizerTeacher`.
         precision: Likewise.
         recipe: Likewise.
-        **engine: Other settings of :class:`RecognizerTeacher`, used when the store is
-            written.
+        channels_last: Likewise, when the store is written; so are those that follow.
+        compile: Likewise.
+        micro_batch: Likewise.
+        stream: Likewise.
 
     Raises:
         ValueError: for an unknown ``pool``.
@@ -79,7 +81,10 @@ class CachedTeacher:
         view: Optional[Mapping[str, Any]] = None,
         precision: str = 'fp32',
         recipe: str = '',
-        **engine: Any,
+        channels_last: bool = False,
+        compile: bool = False,
+        micro_batch: Optional[int] = None,
+        stream: bool = False,
     ) -> None:
         check_known('pool', pool, _POOLS)
         check_positive(temperature, 'temperature')
@@ -93,7 +98,12 @@ class CachedTeacher:
         self._view_settings = view
         self.precision = precision
         self.recipe = recipe
-        self.engine = engine
+        self._engine = dict(
+            channels_last=channels_last,
+            compile=compile,
+            micro_batch=micro_batch,
+            stream=stream,
+        )
         self.device = torch.device('cpu')
         self.fits_data = False
         self._store: Optional[Store] = None
@@ -107,7 +117,7 @@ class CachedTeacher:
             view=self._view_settings,
             precision=self.precision,
             recipe=self.recipe,
-            **self.engine,
+            **self._engine,
         )
 
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
