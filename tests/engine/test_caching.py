@@ -236,7 +236,9 @@ def test_a_stale_store_is_refused_by_name(
     half = dict(precision='bf16')
     refused(project(clips, weights, store, **half), tmp_path, 'precision was fp32')
     view = dict(view=dict(size=24))
-    refused(project(clips, weights, store, **view), tmp_path, 'view was')
+    refused(
+        project(clips, weights, store, **view), tmp_path, 'view.size was absent, now 24'
+    )
     lists = write_list(tmp_path / 'others', 6)
     refused(project(lists, weights, store), tmp_path, 'list was')
     larger = dataset(clips, pipeline=pipeline(size=40))

@@ -12,6 +12,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
+from mmvkd.differences import differences
 from mmvkd.files import file_hash
 from mmvkd.models.checkpoints import find_checkpoint, read_weights
 from mmvkd.models.kernels import kernels
@@ -29,7 +30,6 @@ from mmvkd.models.teachers.store import (
     StoreError,
     StoreWriter,
     described,
-    differences,
     is_store,
 )
 from mmvkd.models.views import Views
@@ -154,7 +154,7 @@ class CachedTeacher:
         own = self.fingerprint()
         if own['weights'] is None:
             own['weights'] = wrote['weights']
-        told = differences(wrote, own)
+        told = '; '.join(differences(wrote, own))
         if told:
             raise StoreError(
                 f"store '{self.folder}' is not of teacher '{self.name}': {told}; "
@@ -190,7 +190,7 @@ class CachedTeacher:
         Raises:
             StoreError: if they differ, or views are missing; says how.
         """
-        told = differences(self.store.fingerprint['data'], fingerprint)
+        told = '; '.join(differences(self.store.fingerprint['data'], fingerprint))
         if told:
             raise StoreError(
                 f"store '{self.folder}' of teacher '{self.name}' is of other clips: "

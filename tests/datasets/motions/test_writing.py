@@ -126,8 +126,8 @@ def test_other_settings_are_refused_in_one_line(tmp_path: Path) -> None:
             progress=False,
         )
     message = str(error.value)
-    assert 'seed: 0 there, 1 asked' in message
-    assert 'difficulty.noise: 3.0 there, 9.0 asked' in message
+    assert 'seed was 0, now 1' in message
+    assert 'difficulty.noise was 3.0, now 9.0' in message
     assert 'size' not in message.replace('target_size', '') and '\n' not in message
 
 
