@@ -187,15 +187,18 @@ def _check_length(runner: Runner) -> None:
     """Warn if a schedule in epochs does not end with the training."""
     epochs = (runner.cfg.get('train_cfg') or {}).get('max_epochs')
     schedulers = runner.cfg.get('param_scheduler') or []
-    if epochs is None or isinstance(schedulers, Mapping):
+    alone = isinstance(schedulers, Mapping)
+    # those of several optimizers are there by name
+    if epochs is None or (alone and 'type' not in schedulers):
         return
-    for place, scheduler in enumerate(schedulers):
+    for i, scheduler in enumerate([schedulers] if alone else schedulers):
+        place = '' if alone else f'.{i}'
         falls = short_type(scheduler['type']) not in ('LinearLR', 'ConstantLR')
         end = scheduler.get('end', epochs)
         if falls and scheduler.get('by_epoch', True) and end != epochs:
             runner.logger.warning(
                 f'training takes {epochs} epochs, and its learning rate falls until '
-                f'epoch {end}: set param_scheduler.{place}.end, and its milestones if '
+                f'epoch {end}: set param_scheduler{place}.end, and its milestones if '
                 'it has some'
             )
 
