@@ -88,8 +88,8 @@ def list_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
             continue
         found += differences(old.get(key) or {}, new.get(key) or {})
     told = ('seed', 'processes', 'threads', 'device')
-    found += differences(*({key: x.get(key) for key in told} for x in (old, new)))
-    return found
+    then, now = ({key: each.get(key) for key in told} for each in (old, new))
+    return found + differences(then, now)
 
 
 def expanded(run: Run) -> dict[str, Any]:
