@@ -32,7 +32,6 @@ def write_motions(
     seed: int = 0,
     num_workers: int = 1,
     difficulty: Difficulty | None = None,
-    progress: bool = True,
 ) -> Path:
     """Write Motions as mp4 files in the directory layout of MMAction2.
 
@@ -49,7 +48,6 @@ def write_motions(
         seed: Seed of the data set.
         num_workers: Processes that render and encode.
         difficulty: Difficulty knobs; None takes the defaults.
-        progress: Whether to show a progress line on stderr.
 
     Returns:
         ``root`` as a path.
@@ -74,7 +72,7 @@ def write_motions(
             path = root / f'videos_{split}' / _file_name(index)
             jobs.append(_Job(path, split, index, settings))
     written = in_processes(_write_clip, jobs, num_workers, _start_worker)
-    for _ in with_progress(written, len(jobs)) if progress else written:
+    for _ in with_progress(written, len(jobs)):
         pass
 
     write_text(root / 'classes.txt', '\n'.join(CLASSES) + '\n')

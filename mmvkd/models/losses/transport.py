@@ -35,12 +35,13 @@ class SinkhornResult(NamedTuple):
     """Updates until the error was small enough, ``(N,)``, int64."""
 
 
-def default_epsilon(cost: Tensor, fraction: float = 0.2) -> float:
-    """Return a fraction of the (lower) median off-diagonal ground cost.
+def default_epsilon(cost: Tensor) -> float:
+    """Return a fifth of the (lower) median off-diagonal ground cost.
+
+    Less is closer to unregularized transport, and slower.
 
     Args:
         cost: Ground cost, ``(M, M)`` with M of 2 or more.
-        fraction: Smaller is closer to unregularized transport, and slower.
 
     Returns:
         The entropic regularization, in units of the cost.
@@ -51,7 +52,7 @@ def default_epsilon(cost: Tensor, fraction: float = 0.2) -> float:
     if len(cost) < 2:
         raise ValueError(f'transport needs 2 classes or more, got {len(cost)}')
     off_diagonal = ~torch.eye(len(cost), dtype=torch.bool, device=cost.device)
-    return fraction * float(cost[off_diagonal].median())
+    return 0.2 * float(cost[off_diagonal].median())
 
 
 def _softmin_by_kernel(kernel: Tensor, scores: Tensor) -> Tensor:
