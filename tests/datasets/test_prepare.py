@@ -151,6 +151,16 @@ def test_links_that_lead_in_a_circle_are_followed_once(tmp_path: Path) -> None:
     ]
 
 
+def test_lists_that_would_be_written_to_one_file_are_named(tmp_path: Path) -> None:
+    lists = [tmp_path / name / 'train.txt' for name in 'ab']
+    for path in lists:
+        path.parent.mkdir()
+        path.write_text('clip.mp4 0\n')
+    told = f"lists '{lists[0]}' and '{lists[1]}' would both .*; rename one of them"
+    with pytest.raises(ValueError, match=told):
+        prepare_videos(tmp_path, tmp_path.parent / 'new', lists)
+
+
 def test_the_tool_works_on_the_cores_that_it_may_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_up import results, run, times
 from matplotlib.figure import Figure
@@ -146,6 +147,18 @@ def test_gains_are_by_class_and_their_mean_is_the_gain() -> None:
     gain = rows['graph'].mean - rows['student'].mean
     assert one.gains['graph'].mean() == pytest.approx(gain)
     assert 'student' not in one.gains
+
+
+def test_a_last_class_without_test_clips_leaves_the_others_their_names() -> None:
+    found = results()
+    found['classes'].append('rare')
+    for each in found['runs'].values():
+        each['classes'] = len(found['classes'])
+    one, _ = table(found)
+    gains = one.gains['graph']
+    assert np.isnan(gains).tolist() == [False] * (len(gains) - 1) + [True]
+    last = drawn('classes', found).axes[-1].get_yticklabels()[-1]
+    assert last.get_text() == 'rare'
 
 
 class Links(HTMLParser):
