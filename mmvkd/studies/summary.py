@@ -96,7 +96,6 @@ class Table:
         rows: Teachers first.
         notes: What must be said before the table.
         best: Name of the best baseline, '' without one.
-        labels: True class of each test clip.
         gains: By method: mean gain in each class's accuracy over the student alone,
             over common seeds.
         earlier: Scores of runs that have no row, such as pretext tasks.
@@ -106,7 +105,6 @@ class Table:
     rows: list[Row]
     notes: list[str]
     best: str
-    labels: np.ndarray
     gains: dict[str, np.ndarray]
     earlier: list[str]
 
@@ -165,7 +163,6 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
         rows,
         notes=[doubt] if doubt else [],
         best=best.name if best else '',
-        labels=labels,
         gains=_gains(rows, labels, max(told, default=0)),
         earlier=_earlier(results, of_setting),
     )

@@ -269,6 +269,12 @@ def test_the_report_is_the_same_for_the_same_results(tmp_path: Path) -> None:
     assert pages[0] == pages[1]
 
 
+def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / 'results.json', dict(results(), format=2))
+    with pytest.raises(ValueError, match='has format 2, this version reads 1'):
+        write_report(tmp_path)
+
+
 def test_without_results_the_command_is_told(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='run the study first'):
         write_report(tmp_path)
