@@ -18,6 +18,7 @@ from mmvkd.files import replacing
 from mmvkd.models.checkpoints import (
     find_checkpoint,
     mismatch,
+    not_found,
     plain_state,
     read_checkpoint,
 )
@@ -117,7 +118,7 @@ def _read(source: str, target: str) -> tuple[str, Any]:
     """The file that ``source`` stands for, and what it holds."""
     found = find_checkpoint(source)
     if found is None:
-        raise FileNotFoundError(f"checkpoint '{source}' is missing")
+        raise FileNotFoundError(not_found(source))
     if Path(target).exists() and Path(target).samefile(found):
         raise ValueError(f"'{target}' is the checkpoint itself; name another file")
     return found, read_checkpoint(found)

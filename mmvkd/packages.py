@@ -86,3 +86,11 @@ def config_file(name: str) -> str:
     raise FileNotFoundError(
         f'config {name!r} is not in {" or ".join(map(str, folders))}; near: {near}'
     )
+
+
+def near_files(path: str) -> str:
+    """Words that name Python files of similar names beside ``path``, '' without any."""
+    folder, name = Path(path).parent, Path(path).name
+    there = [file.name for file in folder.glob('*.py')]
+    near = difflib.get_close_matches(name, there, cutoff=0.5)
+    return f'; near: {", ".join(str(folder / name) for name in near)}' if near else ''

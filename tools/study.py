@@ -55,7 +55,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ['tables']:
-        return _fill(words[1:])
+        return _fill(_files(words[1:]))
     report_only = words[:1] == ['report']
     args = parse_args(words[1:] if report_only else words)
     # it logs every environment variable that a config reads
@@ -95,6 +95,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _report(source: Path, folder: Optional[str] = None) -> None:
     files = write_report(source, Path(folder) if folder else None)
     print(f'report: {files[0]}, {files[1]}', flush=True)
+
+
+def _files(words: Sequence[str]) -> list[str]:
+    parser = argparse.ArgumentParser('study.py tables')
+    parser.add_argument('files', nargs='+', help='texts whose tables are made anew')
+    return parser.parse_args(words).files
 
 
 def _fill(files: Sequence[str]) -> int:

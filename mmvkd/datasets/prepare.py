@@ -83,8 +83,14 @@ def prepare_videos(
     if Path(os.path.realpath(source)) in (real, *real.parents):
         raise ValueError(f"'{target}' lies in '{source}', expected another folder")
     renamed = [_Renamed.of(Path(path), source, target) for path in lists]
-    if len({entry.path for entry in renamed}) < len(renamed):
-        raise ValueError('two lists have the same name')
+    named: dict[Path, str | os.PathLike] = {}
+    for path, entry in zip(lists, renamed):
+        if entry.path in named:
+            raise ValueError(
+                f"lists '{named[entry.path]}' and '{path}' would both be written to "
+                f"'{entry.path}'; rename one of them"
+            )
+        named[entry.path] = path
     names = chain.from_iterable(r.names for r in renamed) if lists else _videos(source)
     jobs = _jobs(source, target, names, settings)
     if not jobs:

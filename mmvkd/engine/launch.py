@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine.distributed import prepare_distributed
 from mmvkd.host_memory import keep_freed_memory
-from mmvkd.models.checkpoints import find_checkpoint, read_checkpoint
-from mmvkd.packages import config_file
+from mmvkd.models.checkpoints import find_checkpoint, not_found, read_checkpoint
+from mmvkd.packages import config_file, near_files
 from mmvkd.registry import short_type
 from mmvkd.safe_loading import force_safe_loading
 
@@ -71,7 +71,7 @@ def load_config(name: str, options: Optional[Mapping[str, Any]] = None) -> Confi
     """
     path = config_file(name)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"config '{name}' does not exist")
+        raise FileNotFoundError(f"config '{name}' does not exist{near_files(path)}")
     try:
         config = Config.fromfile(path)
     except FileNotFoundError as error:
@@ -187,15 +187,18 @@ def _check_length(runner: Runner) -> None:
     """Warn if a schedule in epochs does not end with the training."""
     epochs = (runner.cfg.get('train_cfg') or {}).get('max_epochs')
     schedulers = runner.cfg.get('param_scheduler') or []
-    if epochs is None or isinstance(schedulers, Mapping):
+    alone = isinstance(schedulers, Mapping)
+    # those of several optimizers are there by name
+    if epochs is None or (alone and 'type' not in schedulers):
         return
-    for place, scheduler in enumerate(schedulers):
+    for i, scheduler in enumerate([schedulers] if alone else schedulers):
+        place = '' if alone else f'.{i}'
         falls = short_type(scheduler['type']) not in ('LinearLR', 'ConstantLR')
         end = scheduler.get('end', epochs)
         if falls and scheduler.get('by_epoch', True) and end != epochs:
             runner.logger.warning(
                 f'training takes {epochs} epochs, and its learning rate falls until '
-                f'epoch {end}: set param_scheduler.{place}.end, and its milestones if '
+                f'epoch {end}: set param_scheduler{place}.end, and its milestones if '
                 'it has some'
             )
 
@@ -217,7 +220,8 @@ def _check_checkpoint(config: Config) -> None:
         return
     path = os.path.expanduser(path)
     # a run's folder means its best checkpoint, or its last one when resuming
-    config.load_from = path = find_checkpoint(path, best=not resume) or path
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"checkpoint '{path}' is missing")
-    read_checkpoint(path)
+    found = find_checkpoint(path, best=not resume)
+    if found is None:
+        raise FileNotFoundError(not_found(path, best=not resume))
+    config.load_from = found
+    read_checkpoint(found)

@@ -33,6 +33,7 @@ from mmvkd.models import VideoDistiller
 from mmvkd.models.checkpoints import load_weights
 from mmvkd.models.kernels import kernels
 from mmvkd.models.probe import probe
+from mmvkd.models.recognizers import dataset_of
 from mmvkd.models.resizing import match_size
 from mmvkd.models.substages import belongs, substages
 from mmvkd.models.taps import TapReader
@@ -234,9 +235,9 @@ def _loader(config: Config, clips: Optional[str], most: int) -> tuple[DataLoader
     data = settings.get('test_dataloader')
     if not data:
         raise ValueError('the config has no test_dataloader to take clips from')
-    dataset = _innermost(data)
+    dataset = dataset_of(data)
     # a test may show many views of a clip
-    dataset['pipeline'] = _innermost(settings.get('val_dataloader') or data)['pipeline']
+    dataset['pipeline'] = dataset_of(settings.get('val_dataloader') or data)['pipeline']
     if clips is not None:
         dataset['ann_file'] = clips
     around = (settings.get('train_dataloader') or {}).get('dataset') or {}
@@ -251,14 +252,6 @@ def _loader(config: Config, clips: Optional[str], most: int) -> tuple[DataLoader
         collate_fn=pseudo_collate,
     )
     return loader, count
-
-
-def _innermost(loader: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a loader's dataset, without its wrappers."""
-    node: Any = loader
-    while 'dataset' in node:
-        node = node['dataset']
-    return dict(node)
 
 
 @torch.no_grad()

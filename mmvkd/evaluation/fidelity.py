@@ -122,7 +122,7 @@ def temporal_distances(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
       1 for unrelated features. It sees a reversal.
 
     Sizes are matched as in the spectrum head: see
-    :func:`~mmvkd.models.connectors.match_size`.
+    :func:`~mmvkd.models.resizing.match_size`.
 
     Args:
         student: ``(N, C, T, H, W)``.

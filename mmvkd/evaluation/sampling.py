@@ -14,10 +14,7 @@ from mmvkd.seeding import seeded
 
 
 def sampling_times(
-    source: str | os.PathLike,
-    target: str | os.PathLike,
-    names: Sequence[str],
-    rounds: int = 5,
+    source: str | os.PathLike, target: str | os.PathLike, names: Sequence[str]
 ) -> tuple[float, float]:
     """How long a loader's worker waits for a clip, without and with preparation.
 
@@ -27,8 +24,8 @@ def sampling_times(
     Args:
         source: Folder of the videos.
         target: Folder of the prepared ones.
-        names: Names of readable videos in ``source``; up to 32 of them are used.
-        rounds: How often each one is opened.
+        names: Names of readable videos in ``source``; up to 32 of them are opened, 5
+            times each.
 
     Returns:
         The medians, in seconds, before and after.
@@ -37,7 +34,7 @@ def sampling_times(
 
     steps = [DecordInit(), SampleFrames(clip_len=1, num_clips=8), DecordDecode()]
     times: tuple[list[float], list[float]] = ([], [])
-    for epoch in range(rounds):
+    for epoch in range(5):
         for number, name in enumerate(names[:: -(-len(names) // 32)]):
             files = (Path(source, name), Path(target, as_mp4(name)))
             for file, found in zip(files, times):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmvkd.models.gather import gather
-from mmvkd.models.losses.numerics import check_at_least, check_positive
+from mmvkd.models.losses.numerics import check_at_least, check_known, check_positive
 from mmvkd.registry import MODELS
 
 
@@ -102,8 +102,7 @@ class UncertaintyBalancer(nn.Module):
         lr_mult: float = 10.0,
     ) -> None:
         super().__init__()
-        if anchor not in ('cls', None):
-            raise ValueError(f"anchor is 'cls' or None, got '{anchor}'")
+        check_known('anchor', anchor, ('cls', None))
         check_positive(limit, 'limit')
         check_at_least(0, lr_mult, 'lr_mult')
         self.anchor = anchor

@@ -63,9 +63,7 @@ def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tens
         found = find_checkpoint(path)
         if found is None:
             hint = f'; make it with: {as_typed_here(recipe)}' if recipe else ''
-            raise FileNotFoundError(
-                f"checkpoint '{path}' of the {role} is missing{hint}"
-            )
+            raise FileNotFoundError(not_found(path, f' of the {role}') + hint)
         checkpoint = read_checkpoint(found)
     return plain_state(checkpoint)
 
@@ -89,6 +87,21 @@ def find_checkpoint(path: str, best: bool = True) -> Optional[str]:
             if file.is_file():
                 return str(file)
     return None
+
+
+def not_found(path: str, whose: str = '', best: bool = True) -> str:
+    """That :func:`find_checkpoint` finds nothing, in words.
+
+    Args:
+        path: What was given to it.
+        whose: Words that follow the path.
+        best: Likewise.
+    """
+    if not Path(path).is_dir():
+        return f"checkpoint '{path}'{whose} is missing"
+    wanted = 'a file that last_checkpoint names'
+    wanted = f'best_*.pth or {wanted}' if best else wanted
+    return f"folder '{path}'{whose} has no checkpoint, expected {wanted}"
 
 
 def read_checkpoint(path: str) -> Any:

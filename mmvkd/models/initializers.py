@@ -9,6 +9,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmvkd.models.checkpoints import find_checkpoint, read_checkpoint
+from mmvkd.models.losses.numerics import check_at_least
 from mmvkd.registry import WEIGHT_INITIALIZERS
 from mmvkd.tool_commands import as_typed_here
 
@@ -50,8 +51,7 @@ class ResidualScaleInit:
     """
 
     def __init__(self, scale: float = 0.25) -> None:
-        if scale < 0:
-            raise ValueError(f'scale must be at least 0, got {scale}')
+        check_at_least(0, scale, 'scale')
         self.scale = scale
 
     def __call__(self, module: nn.Module) -> None:

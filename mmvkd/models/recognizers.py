@@ -77,12 +77,18 @@ def sampled_frames(config: RecognizerConfig) -> Optional[int]:
 def pipeline_of(config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The transforms of validation, or else of the test or of training, or none."""
     for stage in ('val', 'test', 'train'):
-        node = config.get(f'{stage}_dataloader') or {}
-        while 'dataset' in node:
-            node = node['dataset']
-        if 'pipeline' in node:
-            return node['pipeline']
+        dataset = dataset_of(config.get(f'{stage}_dataloader') or {})
+        if 'pipeline' in dataset:
+            return dataset['pipeline']
     return []
+
+
+def dataset_of(loader: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a loader's data set, without its wrappers."""
+    node = loader
+    while 'dataset' in node:
+        node = node['dataset']
+    return dict(node)
 
 
 def _model_of_file(name: str) -> dict[str, Any]:

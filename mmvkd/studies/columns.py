@@ -50,19 +50,19 @@ def used_columns(table: Table) -> list[str]:
     return [column for column in COLUMNS if any(row[column] for row in rows)]
 
 
+def marks(row: Row, table: Table) -> str:
+    """What is told beside the title of a row, '' if nothing is."""
+    kind = {'teacher': 'teacher', 'student': 'student alone'}.get(row.kind, row.title)
+    found = [kind] if kind != row.title else []
+    found += ['best baseline'] if row.name == table.best else []
+    return ', '.join(found)
+
+
 def row_cells(row: Row, table: Table) -> dict[str, str]:
     """The text of each column, '' where it does not apply."""
     cells = dict.fromkeys(COLUMNS, '')
-    kinds = {
-        'teacher': 'teacher',
-        'student': 'student alone',
-        'method': '',
-        'baseline': '',
-    }
-    kind = kinds[row.kind]
-    marks = [kind] if kind and kind != row.title else []
-    marks += ['best baseline'] if row.name == table.best else []
-    cells['method'] = row.title + (f' ({", ".join(marks)})' if marks else '')
+    marked = marks(row, table)
+    cells['method'] = row.title + (f' ({marked})' if marked else '')
     if not row.scores:
         cells['accuracy'] = 'open'
         return cells

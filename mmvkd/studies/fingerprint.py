@@ -17,6 +17,7 @@ from mmengine.config import Config
 
 import mmvkd
 from mmvkd.datasets.fingerprint import CLIP_PACKAGES, DECODERS, installed, size_of
+from mmvkd.differences import differences
 from mmvkd.engine.launch import load_config
 from mmvkd.files import file_hash
 from mmvkd.models.checkpoints import find_checkpoint
@@ -80,22 +81,15 @@ def list_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
         if old.get(key) == new.get(key):
             continue
         if key == 'code':
-            found.append(f'code of mmvkd {_short(old)}, now {_short(new)}')
+            found.append(f'code of mmvkd was {_short(old)}, now {_short(new)}')
             continue
         if key == 'needs':
             found.append('the runs that it needs')
             continue
-        before, after = old.get(key) or {}, new.get(key) or {}
-        for name in sorted({*before, *after}):
-            if before.get(name) != after.get(name):
-                was, now = (
-                    str(part.get(name, 'absent'))[:40] for part in (before, after)
-                )
-                found.append(f'{name} {was}, now {now}')
-    for key in ('seed', 'processes', 'threads', 'device'):
-        if old.get(key) != new.get(key):
-            found.append(f'{key} {old.get(key)}, now {new.get(key)}')
-    return found
+        found += differences(old.get(key) or {}, new.get(key) or {})
+    told = ('seed', 'processes', 'threads', 'device')
+    then, now = ({key: each.get(key) for key in told} for each in (old, new))
+    return found + differences(then, now)
 
 
 def expanded(run: Run) -> dict[str, Any]:

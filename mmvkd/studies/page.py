@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from mmvkd.studies.columns import about, accuracy, row_cells, used_columns
+from mmvkd.studies.columns import about, accuracy, marks, row_cells, used_columns
 from mmvkd.studies.figures import pictures, row_colors
 from mmvkd.studies.summary import Row, Table, percent
 from mmvkd.visualization.pictures import svg
@@ -120,9 +120,9 @@ def _row(row: Row, table: Table, used: Sequence[str], color: str) -> str:
         if len(text) < 18:
             text = text.replace(' ', '\N{NO-BREAK SPACE}')  # a number and its unit
         if column == 'method':
-            extra = cells[column][len(row.title) + 2 : -1]
+            marked = escape(marks(row, table))
             text = f'<i class="dot" style="background:{color}"></i>{escape(row.title)}'
-            text += f'<small>{escape(extra)}</small>' if extra else ''
+            text += f'<small>{marked}</small>' if marked else ''
             parts.append(f'<td>{text}</td>')
             continue
         kind = ' class="accuracy"' if column == 'accuracy' else ''

@@ -89,7 +89,8 @@ def load_study(path: str, folder: Optional[str] = None) -> Study:
     """
     file = packages.config_file(path)
     if not Path(file).is_file():
-        raise FileNotFoundError(f"study '{path}' does not exist")
+        near = packages.near_files(file)
+        raise FileNotFoundError(f"study '{path}' does not exist{near}")
     settings = Config.fromfile(file).to_dict()
     settings.setdefault('name', Path(file).stem)
     return make_study(settings, folder)

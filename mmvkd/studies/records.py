@@ -20,6 +20,7 @@ ATTEMPTS = 'attempts.jsonl'
 FAILED = 'failed.json'
 RESULTS = 'results.json'
 TIMES = 'times.json'
+_FORMAT = 1  # of results; increase when older ones can no longer be read
 
 
 def results(study: Study) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def results(study: Study) -> dict[str, Any]:
             tests[result['test_list']] = labels
         runs[name] = result
     return dict(
-        format=1,
+        format=_FORMAT,
         name=study.name,
         title=study.title,
         methods=dict(study.methods),
@@ -100,11 +101,17 @@ def stored(source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises:
         FileNotFoundError: if there are no results.
+        ValueError: if they are of another format.
     """
     file = source / RESULTS if source.is_dir() else source
     found = read_json(file)
     if found is None:
         raise FileNotFoundError(f"'{file}' does not exist: run the study first")
+    if found.get('format') != _FORMAT:
+        raise ValueError(
+            f"'{file}' has format {found.get('format')}, this version reads {_FORMAT}; "
+            'have the study write it anew'
+        )
     return found, read_json(file.with_name(TIMES)) or {}
 
 

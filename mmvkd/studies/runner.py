@@ -123,13 +123,19 @@ class StudyRunner:
         )
 
     def _free_slot(self, run: Run) -> Optional[int]:
-        """A free place, None if too few are free for the run."""
-        width = self.width
-        used = sum(self._weight(active.run) for active in self._active.values())
-        if used + self._weight(run) > width:
-            return None
-        taken = {active.slot for active in self._active.values()}
-        return next(slot for slot in range(width) if slot not in taken)
+        """The first of as many free places as the run needs, None if there are none.
+
+        With accelerators they are in a row, as those that the run sees are.
+        """
+        need = self._weight(run)
+        active = [(a.slot, self._weight(a.run)) for a in self._active.values()]
+        if not has_accelerator():
+            used = sum(weight for _, weight in active)
+            return used if used + need <= self.width else None
+        taken = {slot + i for slot, weight in active for i in range(weight)}
+        starts = range(self.width - need + 1)
+        free = (s for s in starts if taken.isdisjoint(range(s, s + need)))
+        return next(free, None)
 
     def _weight(self, run: Run) -> int:
         threads = 1 if has_accelerator() else run.threads
@@ -264,4 +270,6 @@ def _score(study: Study, name: str) -> str:
     metrics = result.get('metrics')
     if metrics is None:
         return 'stored'
-    return ', '.join(f'{k} {v:.4g}' for k, v in metrics.items())
+    # a metric may also be a table, as that of ConfusionMatrix is
+    numbers = {k: v for k, v in metrics.items() if type(v) in (int, float)}
+    return ', '.join(f'{k} {v:.4g}' for k, v in numbers.items())

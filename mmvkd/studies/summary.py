@@ -96,7 +96,6 @@ class Table:
         rows: Teachers first.
         notes: What must be said before the table.
         best: Name of the best baseline, '' without one.
-        labels: True class of each test clip.
         gains: By method: mean gain in each class's accuracy over the student alone,
             over common seeds.
         earlier: Scores of runs that have no row, such as pretext tasks.
@@ -106,7 +105,6 @@ class Table:
     rows: list[Row]
     notes: list[str]
     best: str
-    labels: np.ndarray
     gains: dict[str, np.ndarray]
     earlier: list[str]
 
@@ -150,6 +148,8 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
             f"study '{results['name']}', setting '{setting}': its runs are tested on "
             f'{len(set(lists))} lists; give each a setting of its own'
         )
+    # the last ones may have no test clip
+    told = [results['runs'][cell['run']].get('classes', 0) for cell in of_setting]
     best = _best_baseline(rows)
     if best is not None:
         _fill_differences(rows, best)
@@ -163,8 +163,7 @@ def _table(results: Mapping[str, Any], times: Mapping[str, Any], setting: str) -
         rows,
         notes=[doubt] if doubt else [],
         best=best.name if best else '',
-        labels=labels,
-        gains=_gains(rows, labels),
+        gains=_gains(rows, labels, max(told, default=0)),
         earlier=_earlier(results, of_setting),
     )
 
@@ -345,11 +344,14 @@ def _fill_shares(rows: Sequence[Row], gap: _Gap) -> None:
             row.share = (own - alone) / (teacher.mean - alone)
 
 
-def _gains(rows: Sequence[Row], labels: np.ndarray) -> dict[str, np.ndarray]:
+def _gains(
+    rows: Sequence[Row], labels: np.ndarray, classes: int
+) -> dict[str, np.ndarray]:
     student = next((row for row in rows if row.kind == 'student'), None)
     if student is None or not student.predictions:
         return {}
-    classes = 1 + int(labels.max())
+    # results of earlier versions may not tell them
+    classes = max(classes, 1 + int(labels.max()))
     gains = {}
     for row in rows:
         common = sorted(set(row.predictions) & set(student.predictions))

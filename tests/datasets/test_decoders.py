@@ -116,7 +116,7 @@ def test_frames_come_in_the_order_that_was_asked_for(
 
 def test_clips_of_motions_are_the_same(backend: str, tmp_path: Path) -> None:
     counts = dict(train=3, val=0, test=0)
-    root = write_motions(tmp_path / 'm', counts, 32, 16, progress=False)
+    root = write_motions(tmp_path / 'm', counts, 32, 16)
     for path in sorted(root.glob('videos_train/*.mp4')):
         assert_same(ours(backend, path), decord(path), levels=4)  # MPEG-4
 

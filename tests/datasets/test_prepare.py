@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import runpy
 from pathlib import Path
 
 import av
@@ -14,6 +16,7 @@ from mmvkd.datasets.prepare import UNREADABLE, prepare_videos
 from mmvkd.datasets.reencoding import Settings, prepare_video
 from mmvkd.datasets.widths import UNREADABLE_WIDTHS
 
+ROOT = Path(__file__).parents[2]
 SMALL = Settings(short_side=24, gop=4)
 
 
@@ -146,6 +149,24 @@ def test_links_that_lead_in_a_circle_are_followed_once(tmp_path: Path) -> None:
         'linked/other.mp4',
         'sub/clip.mp4',
     ]
+
+
+def test_lists_that_would_be_written_to_one_file_are_named(tmp_path: Path) -> None:
+    lists = [tmp_path / name / 'train.txt' for name in 'ab']
+    for path in lists:
+        path.parent.mkdir()
+        path.write_text('clip.mp4 0\n')
+    told = f"lists '{lists[0]}' and '{lists[1]}' would both .*; rename one of them"
+    with pytest.raises(ValueError, match=told):
+        prepare_videos(tmp_path, tmp_path.parent / 'new', lists)
+
+
+def test_the_tool_works_on_the_cores_that_it_may_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {3, 5, 7}, raising=False)
+    tool = runpy.run_path(str(ROOT / 'tools' / 'data' / 'prepare_videos.py'))
+    assert tool['parse_args'](['from', 'to']).workers == 3
 
 
 def test_a_list_of_another_encoding_is_named(tmp_path: Path) -> None:

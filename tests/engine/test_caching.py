@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from videos import dataset, pipeline, write_list, write_video
 from mmvkd.datasets import SeededDataset, SeededSampler
 from mmvkd.engine import caching
 from mmvkd.engine.caching import write_stores
-from mmvkd.models.teachers import recognizer
+from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher, recognizer
 from mmvkd.models.teachers.store import Store, StoreError
 from mmvkd.registry import DATASETS, MODELS
 from mmvkd.seeding import cached_view
@@ -235,7 +236,9 @@ def test_a_stale_store_is_refused_by_name(
     half = dict(precision='bf16')
     refused(project(clips, weights, store, **half), tmp_path, 'precision was fp32')
     view = dict(view=dict(size=24))
-    refused(project(clips, weights, store, **view), tmp_path, 'view was')
+    refused(
+        project(clips, weights, store, **view), tmp_path, 'view.size was absent, now 24'
+    )
     lists = write_list(tmp_path / 'others', 6)
     refused(project(lists, weights, store), tmp_path, 'list was')
     larger = dataset(clips, pipeline=pipeline(size=40))
@@ -400,3 +403,11 @@ def test_what_cannot_be_cached_is_said(
         del cfg.model.teachers.t.store
     with pytest.raises(ValueError, match=message):
         write_stores(cfg, quiet)
+
+
+def test_a_cached_teacher_takes_every_setting_of_the_online_one() -> None:
+    cached, online = (
+        dict(inspect.signature(kind).parameters)
+        for kind in (CachedTeacher, RecognizerTeacher)
+    )
+    assert {name: cached.get(name) for name in online} == online

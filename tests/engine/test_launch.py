@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,31 @@ def test_options_keep_the_blanks_of_a_path() -> None:
     assert parser.parse_args(['--cfg-options', *words]).cfg_options == dict(
         a='/my clips/x.pth', b='/my clips/y', c=[1, 2], d=3, e=['x', 'y']
     )
+
+
+@pytest.mark.parametrize(
+    ('resume', 'expected'),
+    [
+        (False, 'expected best_*.pth or a file that last_checkpoint names'),
+        (True, 'expected a file that last_checkpoint names'),
+    ],
+)
+def test_a_folder_without_a_checkpoint_is_told_from_one_that_is_missing(
+    tmp_path: Path, no_forced_loading: None, resume: bool, expected: str
+) -> None:
+    (tmp_path / 'last_checkpoint').write_text('gone.pth')
+    for folder, told in (
+        (tmp_path, f"folder '{tmp_path}' has no checkpoint, {expected}"),
+        (tmp_path / 'none', f"checkpoint '{tmp_path}/none' is missing"),
+    ):
+        config = dict(launcher='none', load_from=str(folder), resume=resume)
+        with pytest.raises(FileNotFoundError, match=f'^{re.escape(told)}$'):
+            launch.build_runner(Config(config))
+
+
+def test_a_config_that_does_not_exist_has_the_names_near_it(tmp_path: Path) -> None:
+    for name in ('kd_r50_to_r18.py', 'teacher.py'):
+        (tmp_path / name).touch()
+    with pytest.raises(FileNotFoundError) as error:
+        launch.load_config(str(tmp_path / 'kd_r50_r18.py'))
+    assert str(error.value).endswith(f'; near: {tmp_path / "kd_r50_to_r18.py"}')

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from made_up import results
+from small_project import tool
 
 from mmvkd.files import write_json
 from mmvkd.studies.excerpts import filled
@@ -124,6 +125,15 @@ def test_a_table_without_its_end_is_told(folder: Path) -> None:
     for text in (endless, endless + MARKED):
         with pytest.raises(ValueError, match='lacks its <!-- end of table -->'):
             filled(text, folder)
+
+
+def test_the_command_without_a_text_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        tool('study')(['tables'])
+    assert error.value.code == 2
+    assert 'tables: error: the following arguments are req' in capsys.readouterr().err
 
 
 def test_missing_results_are_told(tmp_path: Path) -> None:

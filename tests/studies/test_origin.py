@@ -21,7 +21,7 @@ def test_other_settings_are_refused_and_fresh_moves_the_old_runs_aside(
     assert status == 1
     last = output.strip().splitlines()[-1]
     assert last.startswith('error: 5 runs in out are of other origin')
-    assert 'train_cfg.max_epochs 2, now 1' in last and '--fresh' in last
+    assert 'train_cfg.max_epochs was 2, now 1' in last and '--fresh' in last
     assert results(folder) == results(finished)
     status, output = call(folder, study, '--fresh', '--only', 'student')
     assert status == 0, output
@@ -185,3 +185,11 @@ def test_another_list_of_data_is_another_origin(
     assert digest(before) != digest(after)
     (difference,) = list_differences(before, after)
     assert difference.startswith(study_project.train)
+
+
+def test_long_settings_are_told_where_they_differ() -> None:
+    from mmvkd.studies.fingerprint import list_differences
+
+    old, new = (dict(config={'pipeline': f'{"x" * 60}{end}'}) for end in 'ab')
+    (difference,) = list_differences(old, new)
+    assert difference.partition(', now ')[0].endswith('xa')

@@ -316,3 +316,10 @@ def test_published_studies_name_configs_that_exist(file: Path) -> None:
         assert isinstance(load_config(name), Config)
     options = [train_step(found, run).line() for run in found.runs.values()]
     assert len(set(options)) == len(found.runs)
+
+
+def test_a_study_that_does_not_exist_has_the_names_near_it() -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r'does not exist; near: .*quickstart\.py'
+    ):
+        load_study(str(STUDIES / 'quickstrat.py'))

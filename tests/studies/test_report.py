@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_up import results, run, times
 from matplotlib.figure import Figure
@@ -148,6 +149,18 @@ def test_gains_are_by_class_and_their_mean_is_the_gain() -> None:
     assert 'student' not in one.gains
 
 
+def test_a_last_class_without_test_clips_leaves_the_others_their_names() -> None:
+    found = results()
+    found['classes'].append('rare')
+    for each in found['runs'].values():
+        each['classes'] = len(found['classes'])
+    one, _ = table(found)
+    gains = one.gains['graph']
+    assert np.isnan(gains).tolist() == [False] * (len(gains) - 1) + [True]
+    last = drawn('classes', found).axes[-1].get_yticklabels()[-1]
+    assert last.get_text() == 'rare'
+
+
 class Links(HTMLParser):
     """Collects what a page would fetch, and its ids."""
 
@@ -254,6 +267,12 @@ def test_the_report_is_the_same_for_the_same_results(tmp_path: Path) -> None:
         write_report(tmp_path / name)
         pages.append((tmp_path / name / 'report.html').read_bytes())
     assert pages[0] == pages[1]
+
+
+def test_results_of_another_format_are_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / 'results.json', dict(results(), format=2))
+    with pytest.raises(ValueError, match='has format 2, this version reads 1'):
+        write_report(tmp_path)
 
 
 def test_without_results_the_command_is_told(tmp_path: Path) -> None:

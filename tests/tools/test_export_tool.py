@@ -120,6 +120,14 @@ def test_a_file_without_a_student_is_refused(
     assert not out.exists()
 
 
+def test_a_folder_without_a_checkpoint_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        export([str(tmp_path), str(tmp_path / 'out.pth')])
+    assert f"error: folder '{tmp_path}' has no checkpoint" in capsys.readouterr().err
+
+
 def test_a_student_of_another_config_is_refused(
     project: Project, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

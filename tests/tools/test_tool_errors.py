@@ -62,6 +62,10 @@ MODELS: dict[str, tuple[dict, str]] = {
         head(type='mmvkd.KDHead', temprature=2),
         "KDHead has no setting 'temprature'; near: temperature",
     ),
+    'setting of a cached teacher': (
+        teacher(type='mmvkd.CachedTeacher', store='store', chanels_last=True),
+        "CachedTeacher has no setting 'chanels_last'; near: channels_last",
+    ),
     'teacher of a head': (
         head(type='mmvkd.KDHead', teachers=['u']),
         "names teacher 'u'",

@@ -127,14 +127,16 @@ def test_ours_and_what_inherits_them_have_their_own_folders(tmp_path: Path) -> N
         assert loaded.work_dir == f'work_dirs/{loaded.dataset}/{folder}'
 
 
+WARMUP = dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=5)
+
+
+@pytest.mark.parametrize('warmup', [[WARMUP], []])
 @pytest.mark.parametrize('end', [1, 7])
 def test_a_schedule_of_another_length_is_told(
-    project: Project, tmp_path: Path, end: int
+    project: Project, tmp_path: Path, end: int, warmup: list[dict]
 ) -> None:
-    schedule = [
-        dict(type='LinearLR', start_factor=0.1, by_epoch=True, begin=0, end=5),
-        dict(type='MultiStepLR', by_epoch=True, end=end, milestones=[1]),
-    ]
+    falling = dict(type='MultiStepLR', by_epoch=True, end=end, milestones=[1])
+    schedule: Any = [*warmup, falling] if warmup else falling
     config = project.config('schedule', param_scheduler=schedule, log_level='INFO')
     tool('train')([config, '--work-dir', str(tmp_path)])
     (log,) = tmp_path.glob('*/*.log')

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Optional
 
 from mmvkd.clear_errors import ClearErrors
+from mmvkd.cores import usable_cores
 from mmvkd.datasets.prepare import UNREADABLE, prepare_videos
 from mmvkd.datasets.reencoding import Settings
 from mmvkd.evaluation.sampling import sampling_times
@@ -46,9 +46,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--crf', type=int, default=default.crf, help='quality, 0 (lossless) to 51'
     )
-    parser.add_argument(
-        '--workers', type=int, default=os.cpu_count() or 1, help='processes'
-    )
+    parser.add_argument('--workers', type=int, default=usable_cores(), help='processes')
     parser.add_argument(
         '--time',
         action='store_true',

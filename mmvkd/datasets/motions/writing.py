@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -16,6 +15,7 @@ from mmvkd.datasets.motions.difficulty import Difficulty
 from mmvkd.datasets.motions.rendering import check_shape, render_clip
 from mmvkd.datasets.widths import UNREADABLE_WIDTHS
 from mmvkd.datasets.workers import in_processes, with_progress
+from mmvkd.differences import differences
 from mmvkd.files import write_text
 
 DEFAULT_COUNTS: Mapping[str, int] = {'train': 840, 'val': 280, 'test': 280}
@@ -32,7 +32,6 @@ def write_motions(
     seed: int = 0,
     num_workers: int = 1,
     difficulty: Difficulty | None = None,
-    progress: bool = True,
 ) -> Path:
     """Write Motions as mp4 files in the directory layout of MMAction2.
 
@@ -49,7 +48,6 @@ def write_motions(
         seed: Seed of the data set.
         num_workers: Processes that render and encode.
         difficulty: Difficulty knobs; None takes the defaults.
-        progress: Whether to show a progress line on stderr.
 
     Returns:
         ``root`` as a path.
@@ -74,7 +72,7 @@ def write_motions(
             path = root / f'videos_{split}' / _file_name(index)
             jobs.append(_Job(path, split, index, settings))
     written = in_processes(_write_clip, jobs, num_workers, _start_worker)
-    for _ in with_progress(written, len(jobs)) if progress else written:
+    for _ in with_progress(written, len(jobs)):
         pass
 
     write_text(root / 'classes.txt', '\n'.join(CLASSES) + '\n')
@@ -149,11 +147,11 @@ def _claim(root: Path, settings: _Settings) -> None:
             raise FileExistsError(
                 f'{file} is not readable as JSON: delete {root} or give another one'
             )
-        differences = ', '.join(_differences(found, meta))
-        if differences:
+        told = '; '.join(differences(found, meta))
+        if told:
             raise FileExistsError(
-                f'{root} holds Motions with other settings ({differences}): ask for '
-                'those settings, delete it or give another directory'
+                f'{root} holds Motions with other settings ({told}): ask for those '
+                'settings, delete it or give another directory'
             )
     elif root.is_dir() and any(root.iterdir()):
         raise FileExistsError(
@@ -162,17 +160,6 @@ def _claim(root: Path, settings: _Settings) -> None:
     else:
         root.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(meta, indent=2) + '\n')
-
-
-def _differences(
-    found: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = ''
-) -> Iterator[str]:
-    for key in sorted({*found, *asked}):
-        there, here = found.get(key), asked.get(key)
-        if isinstance(there, dict) and isinstance(here, dict):
-            yield from _differences(there, here, f'{prefix}{key}.')
-        elif there != here:
-            yield f'{prefix}{key}: {there} there, {here} asked'
 
 
 def _holds(path: Path, num_frames: int) -> bool:

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmvkd.engine.wrapping import unwrap
+from mmvkd.models.losses.numerics import check_at_least
 from mmvkd.registry import HOOKS
 
 
@@ -34,8 +35,7 @@ class GraphPictureHook(Hook):
     priority = 'VERY_LOW'
 
     def __init__(self, interval: int = 1) -> None:
-        if interval < 1:
-            raise ValueError(f'interval is 1 epoch or more, got {interval}')
+        check_at_least(1, interval, 'interval')
         self.interval = interval
 
     @master_only

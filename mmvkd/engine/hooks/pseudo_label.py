@@ -14,6 +14,7 @@ from mmvkd.datasets import SeededDataset
 from mmvkd.engine.wrapping import unwrap
 from mmvkd.models import VideoDistiller
 from mmvkd.models.label_bank import LabelBank
+from mmvkd.models.losses.numerics import check_at_least, check_share
 from mmvkd.models.recognizers import is_multi_label
 from mmvkd.refined_labels import LABELS, accuracy, list_lines
 from mmvkd.registry import HOOKS
@@ -58,14 +59,12 @@ class PseudoLabelHook(Hook):
         threshold: float = 0.5,
         teachers: Optional[Sequence[str]] = None,
     ) -> None:
-        if warmup < 0:
-            raise ValueError(f'warmup={warmup}, expected a number of epochs, from 0')
+        check_at_least(0, warmup, 'warmup')
         shares = dict(
             momentum=momentum, teacher_weight=teacher_weight, threshold=threshold
         )
         for name, value in shares.items():
-            if not 0 <= value <= 1:
-                raise ValueError(f'{name}={value}, expected a share from 0 to 1')
+            check_share(value, name)
         self.warmup = warmup
         self.shares = shares
         self.teachers = teachers

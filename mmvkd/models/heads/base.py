@@ -280,7 +280,17 @@ def of_teacher(tap: Any, teacher: str, setting: str = 'teacher_tap') -> Any:
 
 
 def name_and_layout(tap: TapConfig) -> tuple[str, Optional[str]]:
-    """Name and layout (None if not given) of a tap: a name, or a dict of both."""
+    """Name and layout (None if not given) of a tap: a name, or a dict of both.
+
+    Raises:
+    keys = set(tap) if isinstance(tap, Mapping) else set()
+    if 'name' not in keys or keys - {'name', 'layout'}:
+        raise ValueError(
+            f'{tap!r} is no tap; expected the dotted name of a module, or '
+            'dict(name=…, layout=…)'
+        )
+        ValueError: for anything else.
+    """
     if isinstance(tap, str):
         return tap, None
     return tap['name'], tap.get('layout')

@@ -13,7 +13,6 @@ from mmvkd.models.heads.base import DistillationHead, check_classes, of_label
 from mmvkd.models.heads.edge_network import EdgeNetwork
 from mmvkd.models.losses import (
     binary_transport,
-    check_conditionally_negative_definite,
     default_epsilon,
     prototype_cost,
     sinkhorn,
@@ -166,7 +165,6 @@ class LogitsGraphHead(DistillationHead):
                 )
             rows.append(classifier)
         cost = prototype_cost(rows, self.metric)
-        check_conditionally_negative_definite(cost)
         self.cost_matrix = cost.float().to(rows[0].device)
         if self.epsilon is None:
             self.epsilon = default_epsilon(self.cost_matrix)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from mmaction.models.recognizers import BaseRecognizer
 
-from mmvkd.models.heads.base import name_and_layout, of_teacher
+from mmvkd.models.heads.base import TapConfig, name_and_layout, of_teacher
 from mmvkd.models.substages import substages
 from mmvkd.models.teachers import Teacher
 
-Cuts = Mapping[str, Mapping[str, Any]]
-"""By substage: ``dict(student=…, teacher=…)``, each a tap or a list of taps."""
+Cuts = Mapping[str, Union[TapConfig, Sequence[TapConfig], Mapping[str, Any]]]
+"""By substage: ``dict(student=…, teacher=…)``, each a tap or a list of taps; or, where
+both are the same, that alone."""
 
 _Taps = list[tuple[str, Optional[str]]]
 """Taps with their layouts; None to infer a layout."""
@@ -84,7 +85,9 @@ def _cut(
 ) -> dict[str, _Taps]:
     """Taps by substage of the student, or of a teacher."""
     if cuts is not None:
-        return {stage: _named(cut, teacher) for stage, cut in cuts.items()}
+        if not isinstance(cuts, Mapping):
+            raise ValueError(f'substages is a dict of taps by name, got {cuts!r}')
+        return {stage: _named(stage, cut, teacher) for stage, cut in cuts.items()}
     known = substages(model) if model is not None else {}
     if not known:
         who = f"teacher '{teacher}'" if teacher else 'the student'
@@ -96,8 +99,19 @@ def _cut(
     return {stage: [(tap, None) for tap in cut.taps] for stage, cut in known.items()}
 
 
-def _named(cut: Mapping[str, Any], teacher: Optional[str]) -> _Taps:
-    """The taps that an entry of the cuts names for the student, or for a teacher."""
+def _named(stage: str, cut: Any, teacher: Optional[str]) -> _Taps:
+    """The taps that an entry of the cuts names for the student, or for a teacher.
+
+    Raises:
+        ValueError: if it names none, or anything else.
+    """
+    if not isinstance(cut, Mapping) or 'name' in cut:
+        cut = dict(student=cut)
+    if 'student' not in cut or not cut.keys() <= {'student', 'teacher'}:
+        raise ValueError(
+            f"substage '{stage}' is {dict(cut)}; expected a tap, a list of taps or "
+            'dict(student=…, teacher=…)'
+        )
     own = cut['student']
     theirs = cut.get('teacher', own)
     taps = own if teacher is None else of_teacher(theirs, teacher, 'substages')

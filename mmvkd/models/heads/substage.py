@@ -95,9 +95,10 @@ class SubstageHead(DistillationHead):
     Args:
         substages: By name, ``dict(student=…, teacher=…)``: the tap that ends a
             substage, or the taps if paths run side by side. ``teacher`` may be a dict
-            by teacher name; if left out, it is the same as ``student``. None cuts both
-            models as :func:`~mmvkd.models.substages.substages` does. If the student has
-            more paths than the teacher, only its first ones are matched.
+            by teacher name; if left out, it is the same as ``student``, which may then
+            stand alone: ``dict(early='backbone.layer1')``. None cuts both models as
+            :func:`~mmvkd.models.substages.substages` does. If the student has more
+            paths than the teacher, only its first ones are matched.
         terms: :math:`\lambda` by term; if left out, 1 for the correlation and 0, which
             turns a term off, for the others.
         correlation: ``pearson``, per channel over positions; ``cka``, among the clips

@@ -20,11 +20,7 @@ from .bilinear import (
 from .discrepancy import median_bandwidth, mmd, paired_mmd
 from .distribution import channel_moments, gaussian_distance
 from .feature import feature_mse
-from .ground_cost import (
-    binary_cost,
-    check_conditionally_negative_definite,
-    prototype_cost,
-)
+from .ground_cost import prototype_cost
 from .logits import dkd_loss, kd_loss, zscore, zscore_kd_loss
 from .parameter import (
     frequency_energy,
@@ -55,10 +51,8 @@ __all__ = [
     'Sketch',
     'band_weights',
     'bilinear_sketch',
-    'binary_cost',
     'binary_transport',
     'channel_moments',
-    'check_conditionally_negative_definite',
     'cka_distance',
     'correlation_distance',
     'count_sketch',

@@ -35,12 +35,13 @@ class SinkhornResult(NamedTuple):
     """Updates until the error was small enough, ``(N,)``, int64."""
 
 
-def default_epsilon(cost: Tensor, fraction: float = 0.2) -> float:
-    """Return a fraction of the (lower) median off-diagonal ground cost.
+def default_epsilon(cost: Tensor) -> float:
+    """Return a fifth of the (lower) median off-diagonal ground cost.
+
+    Less is closer to unregularized transport, and slower.
 
     Args:
         cost: Ground cost, ``(M, M)`` with M of 2 or more.
-        fraction: Smaller is closer to unregularized transport, and slower.
 
     Returns:
         The entropic regularization, in units of the cost.
@@ -51,7 +52,7 @@ def default_epsilon(cost: Tensor, fraction: float = 0.2) -> float:
     if len(cost) < 2:
         raise ValueError(f'transport needs 2 classes or more, got {len(cost)}')
     off_diagonal = ~torch.eye(len(cost), dtype=torch.bool, device=cost.device)
-    return fraction * float(cost[off_diagonal].median())
+    return 0.2 * float(cost[off_diagonal].median())
 
 
 def _softmin_by_kernel(kernel: Tensor, scores: Tensor) -> Tensor:
@@ -214,11 +215,10 @@ def sinkhorn(
               \epsilon\,\mathrm{KL}(\pi\,\|\,p\otimes q)
 
     Zero with exactly zero gradient at :math:`p=q`, symmetric, non-negative for a
-    conditionally negative definite :math:`D` (see
-    :func:`check_conditionally_negative_definite`), and the transport cost as
-    :math:`\epsilon\to0`. The gradient comes from the dual potentials, not
-    through the iterations, and is accurate to about the marginal error. Runs in
-    float32 (float64 for float64 rows) under autocast, with no ``(N, M, M)``
+    conditionally negative definite :math:`D`, as that of :func:`prototype_cost` is,
+    and the transport cost as :math:`\epsilon\to0`. The gradient comes from the dual
+    potentials, not through the iterations, and is accurate to about the marginal error.
+    Runs in float32 (float64 for float64 rows) under autocast, with no ``(N, M, M)``
     tensor. After arXiv 1804.10069, which names the Earth Mover's Distance;
     debiasing and solver are our reading.
 
@@ -259,7 +259,7 @@ def sinkhorn(
 
 
 def binary_transport(p: Tensor, q: Tensor, delta: Optional[float] = None) -> Tensor:
-    r"""Transport with the cost of :func:`binary_cost` in closed form.
+    r"""Transport in closed form where every move costs 1.
 
     .. math:: L_n = \tfrac12\sum_m h_\delta(p_{nm}-q_{nm}),\quad
               h_\delta(x) = \min(|x|, \delta)\,

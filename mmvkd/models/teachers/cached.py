@@ -12,6 +12,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
+from mmvkd.differences import differences
 from mmvkd.files import file_hash
 from mmvkd.models.checkpoints import find_checkpoint, read_weights
 from mmvkd.models.kernels import kernels
@@ -29,7 +30,6 @@ from mmvkd.models.teachers.store import (
     StoreError,
     StoreWriter,
     described,
-    differences,
     is_store,
 )
 from mmvkd.models.views import Views
@@ -61,8 +61,10 @@ class CachedTeacher:
         view: See :class:`RecognizerTeacher`.
         precision: Likewise.
         recipe: Likewise.
-        **engine: Other settings of :class:`RecognizerTeacher`, used when the store is
-            written.
+        channels_last: Likewise, when the store is written; so are those that follow.
+        compile: Likewise.
+        micro_batch: Likewise.
+        stream: Likewise.
 
     Raises:
         ValueError: for an unknown ``pool``.
@@ -79,7 +81,10 @@ class CachedTeacher:
         view: Optional[Mapping[str, Any]] = None,
         precision: str = 'fp32',
         recipe: str = '',
-        **engine: Any,
+        channels_last: bool = False,
+        compile: bool = False,
+        micro_batch: Optional[int] = None,
+        stream: bool = False,
     ) -> None:
         check_known('pool', pool, _POOLS)
         check_positive(temperature, 'temperature')
@@ -93,7 +98,12 @@ class CachedTeacher:
         self._view_settings = view
         self.precision = precision
         self.recipe = recipe
-        self.engine = engine
+        self._engine = dict(
+            channels_last=channels_last,
+            compile=compile,
+            micro_batch=micro_batch,
+            stream=stream,
+        )
         self.device = torch.device('cpu')
         self.fits_data = False
         self._store: Optional[Store] = None
@@ -107,7 +117,7 @@ class CachedTeacher:
             view=self._view_settings,
             precision=self.precision,
             recipe=self.recipe,
-            **self.engine,
+            **self._engine,
         )
 
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:
@@ -144,7 +154,7 @@ class CachedTeacher:
         own = self.fingerprint()
         if own['weights'] is None:
             own['weights'] = wrote['weights']
-        told = differences(wrote, own)
+        told = '; '.join(differences(wrote, own))
         if told:
             raise StoreError(
                 f"store '{self.folder}' is not of teacher '{self.name}': {told}; "
@@ -180,7 +190,7 @@ class CachedTeacher:
         Raises:
             StoreError: if they differ, or views are missing; says how.
         """
-        told = differences(self.store.fingerprint['data'], fingerprint)
+        told = '; '.join(differences(self.store.fingerprint['data'], fingerprint))
         if told:
             raise StoreError(
                 f"store '{self.folder}' of teacher '{self.name}' is of other clips: "

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mmvkd.models.checkpoints import load_weights
 from mmvkd.models.kernels import kernels
 from mmvkd.models.layouts import native
-from mmvkd.models.losses.numerics import check_known
+from mmvkd.models.losses.numerics import check_at_least, check_known
 from mmvkd.models.outputs import ModelCard, Outputs, video_logits
 from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import (
@@ -91,10 +91,8 @@ class RecognizerTeacher:
         stream: bool = False,
     ) -> None:
         check_known('precision', precision, _PRECISIONS)
-        if micro_batch is not None and micro_batch < 1:
-            raise ValueError(
-                f'micro_batch is a number of clips, 1 or more; got {micro_batch}'
-            )
+        if micro_batch is not None:
+            check_at_least(1, micro_batch, 'micro_batch')
         if not checkpoint:
             raise ValueError(
                 "a frozen teacher needs its checkpoint, or 'random' for one that knows "

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmvkd.differences import differences
 from mmvkd.files import read_json, replacing, write_json
 from mmvkd.models.outputs import Outputs
 
@@ -244,7 +245,7 @@ class StoreWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
         if is_store(folder):
             there, made_of = described(self.folder)
-            told = differences(made_of, fingerprint)
+            told = '; '.join(differences(made_of, fingerprint))
             # with features in another order, they would be taken for each other
             if told or there != layout or there.dtype != layout.dtype:
                 raise StoreError(
@@ -297,34 +298,6 @@ class StoreWriter:
 def is_store(folder: str) -> bool:
     """Whether a store is there, finished or not."""
     return Path(folder, 'store.json').is_file()
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """How two fingerprints differ, in words; '' if they are equal."""
-    told = []
-    for key in dict.fromkeys([*old, *new]):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, list) and isinstance(after, list):
-            pairs = [(a, b) for a, b in zip(before, after) if a != b]
-            extra = [(a, None) for a in before[len(after) :]]
-            extra += [(None, b) for b in after[len(before) :]]
-            before, after = next(iter(pairs + extra), (None, None))
-        if before != after:
-            was, now = _apart(
-                *('absent' if x is None else str(x) for x in (before, after))
-            )
-            told.append(f'{key} was {was}, now {now}')
-    return '; '.join(told)
-
-
-def _apart(old: str, new: str) -> tuple[str, str]:
-    """Two texts, cut to where they begin to differ; a name before a ( is kept."""
-    pairs = enumerate(zip(old, new))
-    start = next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
-    if start < 40:
-        return old[:80], new[:80]
-    name = old.partition('(')[0] if '(' in old[:start] else ''
-    return f'{name}…{old[start - 20 :][:60]}', f'{name}…{new[start - 20 :][:60]}'
 
 
 def described(folder: Path) -> tuple[Layout, dict[str, Any]]:

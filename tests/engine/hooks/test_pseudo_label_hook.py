@@ -353,7 +353,7 @@ def test_a_warm_start_begins_with_the_given_labels(
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        (dict(warmup=-1), 'warmup=-1, expected a number of epochs'),
+        (dict(warmup=-1), 'warmup must be 0 or more, got -1'),
         (dict(momentum=1.5), r'momentum=1\.5, expected a share'),
         (dict(teacher_weight=-0.1), r'teacher_weight=-0\.1, expected a share'),
         (dict(threshold=2), 'threshold=2, expected a share'),

@@ -157,3 +157,11 @@ def test_a_batch_of_several_modalities_is_refused() -> None:
     data['inputs'] = [dict(imgs=x) for x in data['inputs']]
     with pytest.raises(TypeError, match='not one clip per sample'):
         step(distiller(), data)
+
+
+@pytest.mark.parametrize(
+    'tap', [dict(layout='NLC'), dict(name='backbone', layuot='NLC'), ['backbone'], 3]
+)
+def test_a_tap_that_is_none_is_told(tap: Any) -> None:
+    with pytest.raises(ValueError, match='is no tap; expected the dotted name of a'):
+        build(config(heads=dict(h=fitnets(tap=tap))))

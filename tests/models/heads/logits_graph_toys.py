@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from mmvkd.models import LogitsGraphHead
-from mmvkd.models.losses import (
-    prototype_cost,
-)
+from mmvkd.models.losses import prototype_cost
 from mmvkd.models.outputs import ModelCard, Targets
 
 
@@ -21,7 +19,7 @@ def graph(teachers: int = 2, classes: int = 4, **settings: Any) -> LogitsGraphHe
     head.attach(ModelCard('student', classes), cards)
     generator = torch.Generator().manual_seed(9)
     head.cost_matrix = prototype_cost(
-        torch.randn(classes, 6, generator=generator)
+        [torch.randn(classes, 6, generator=generator)]
     ).float()
     return head
 

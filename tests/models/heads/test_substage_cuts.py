@@ -122,6 +122,24 @@ def test_a_substage_without_a_tap_of_a_teacher_is_told() -> None:
         staged(short(), short(), substages=cut)
 
 
+@pytest.mark.parametrize(
+    'tap', ['backbone.layer1', ['backbone.layer1'], dict(name='backbone.layer1')]
+)
+def test_a_tap_of_both_may_stand_alone(tap: Any) -> None:
+    head = staged(short(), short(), substages=dict(a=tap)).heads['s']
+    assert [*head.student_taps()] == [*head.teacher_taps('t')] == ['backbone.layer1']
+
+
+@pytest.mark.parametrize(
+    'cut', [dict(teacher='a'), dict(student='a', teachers='b'), dict(layout='NLC')]
+)
+def test_a_substage_that_is_none_is_told(cut: Any) -> None:
+    with pytest.raises(ValueError, match=r"'early' is \{.*; expected a tap, a list of"):
+        staged(short(), short(), substages=dict(early=cut))
+    with pytest.raises(ValueError, match='substages is a dict of taps by name, got'):
+        staged(short(), short(), substages=['backbone.layer1'])
+
+
 def test_a_teacher_that_ran_before_has_no_hybrid(tmp_path: Path) -> None:
     cached = dict(
         type='mmvkd.CachedTeacher',

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transport_toys import binary_cost
 
 from mmvkd.models.losses import (
-    binary_cost,
     prototype_cost,
     sinkhorn,
     sinkhorn_barycenter,
@@ -16,7 +16,7 @@ EXACT = {'tol': 1e-11, 'max_iter': 20000}
 
 def ground_cost(classes, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return prototype_cost(torch.randn(classes, 6, generator=generator)).double()
+    return prototype_cost([torch.randn(classes, 6, generator=generator)]).double()
 
 
 def vertices(clips, teachers, classes, seed=0):

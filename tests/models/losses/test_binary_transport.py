@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transport_toys import probabilities
+from transport_toys import binary_cost, probabilities
 
-from mmvkd.models.losses import binary_cost, binary_transport
+from mmvkd.models.losses import binary_transport
 
 
 @pytest.mark.parametrize('seed', [0, 1])

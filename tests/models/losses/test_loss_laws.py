@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from transport_toys import binary_cost
 
 from mmvkd.models import losses
 from mmvkd.models.losses import (
     bilinear_sketch,
-    binary_cost,
     binary_transport,
     channel_moments,
     cka_distance,
@@ -71,7 +71,7 @@ def labels():
 
 def prototypes(metric):
     weight = torch.randn(CLASSES, 7, generator=torch.Generator().manual_seed(5))
-    return prototype_cost(weight, metric).float()
+    return prototype_cost([weight], metric).float()
 
 
 def sinkhorn_on(make_cost):

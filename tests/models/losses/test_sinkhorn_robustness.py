@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transport_toys import divergence_of, ground_cost, probabilities
+from transport_toys import binary_cost, divergence_of, ground_cost, probabilities
 
-from mmvkd.models.losses import binary_cost, default_epsilon, sinkhorn, transport
+from mmvkd.models.losses import default_epsilon, sinkhorn, transport
 
 
 @pytest.mark.parametrize('fraction', [0.2, 0.75, 0.99])

@@ -206,7 +206,7 @@ def test_near_classes_are_cheaper_to_confuse_than_far_ones():
     teacher = torch.tensor([[0.9, 0.05, 0.05]]).expand(2, 3)
     student = torch.tensor([[0.05, 0.9, 0.05], [0.05, 0.05, 0.9]])
 
-    near, far = divergence_of(teacher, student, prototype_cost(prototypes).float())
+    near, far = divergence_of(teacher, student, prototype_cost([prototypes]).float())
 
     assert near < 0.2 * far
 

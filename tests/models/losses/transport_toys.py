@@ -10,7 +10,12 @@ from mmvkd.models.losses import prototype_cost, sinkhorn
 def ground_cost(classes, seed=0, channels=6):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(classes, channels, generator=generator)
-    return prototype_cost(weight).double()
+    return prototype_cost([weight]).double()
+
+
+def binary_cost(classes):
+    """Of moves that cost the same, 1."""
+    return 1 - torch.eye(classes)
 
 
 def probabilities(clips, classes, seed=0, scale=2.0):

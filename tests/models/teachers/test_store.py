@@ -16,7 +16,6 @@ from mmvkd.models.teachers.store import (
     Store,
     StoreError,
     StoreWriter,
-    differences,
     join_topk,
     split_topk,
 )
@@ -206,13 +205,6 @@ def resident() -> float:
     if not file.exists():
         pytest.skip('needs /proc')
     return float(file.read_text().split()[1]) * 4096
-
-
-def test_differences_name_what_differs() -> None:
-    assert differences(MADE_OF, MADE_OF) == ''
-    assert differences(MADE_OF, dict(MADE_OF, teacher='u')) == 'teacher was t, now u'
-    longer = dict(MADE_OF, pipeline=['a', 'b', 'c'])
-    assert differences(MADE_OF, longer) == 'pipeline was absent, now c'
 
 
 def test_class_numbers_fit_however_many_there_are() -> None:

@@ -34,6 +34,14 @@ def test_only_training_needs_the_teachers_file() -> None:
     assert NOWHERE in message and "teacher 't'" in message and recipe in message
 
 
+def test_a_folder_without_a_checkpoint_is_told(tmp_path: Path) -> None:
+    model = build(
+        config(teachers=dict(t=teacher(checkpoint=str(tmp_path)))), init=False
+    )
+    with pytest.raises(FileNotFoundError, match=r"folder .* of the teacher 't' has no"):
+        model.init_weights()
+
+
 def test_a_teachers_file_is_read_when_training_starts(tmp_path: Path) -> None:
     trained = plain(tiny_tsm(), seed=8)
     path = file_of(trained, tmp_path / 'teacher.pth')
