@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -31,6 +32,21 @@ def check_loss(recognizer: BaseRecognizer) -> None:
                 f'{type(model).__name__} has a loss() of its own, which a distiller '
                 'would not run; write it into loss_by_feat() of the head'
             )
+
+
+@contextmanager
+def naming(part: str) -> Iterator[None]:
+    """Let the message of a ``ValueError`` begin with the part that it is about.
+
+    Args:
+        part: Such as ``head 'kd'``; a message that has it stays as it is.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if part not in str(error):
+            error.args = (f'{part}: {error}', *error.args[1:])
+        raise
 
 
 def check_can_learn(card: ModelCard, student: BaseRecognizer) -> None:

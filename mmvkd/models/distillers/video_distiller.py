@@ -19,12 +19,13 @@ from mmvkd.models.distillers.checks import (
     check_keys,
     check_loss,
     check_types,
+    naming,
 )
 from mmvkd.models.distillers.label_loss import label_loss
 from mmvkd.models.distillers.preprocessor import DistillPreprocessor
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.label_bank import LabelBank
-from mmvkd.models.outputs import Outputs, Targets, video_logits
+from mmvkd.models.outputs import ModelCard, Outputs, Targets, video_logits
 from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import RecognizerConfig, build_recognizer
 from mmvkd.models.substages import belongs
@@ -94,11 +95,15 @@ class VideoDistiller(BaseModel):
         self.uses_labels = True
         # so that the student draws the same random numbers as without a teacher
         with torch.random.fork_rng(devices=[]):
-            self.teachers: dict[str, Teacher] = {
-                name: MODELS.build(Peer.config(name, c) if mutual else dict(c))
-                for name, c in teachers.items()
-            }
-            built = {name: MODELS.build(dict(c)) for name, c in heads.items()}
+            self.teachers: dict[str, Teacher] = {}
+            for name, config in teachers.items():
+                with naming(f"teacher '{name}'"):
+                    config = Peer.config(name, config) if mutual else dict(config)
+                    self.teachers[name] = MODELS.build(config)
+            built = {}
+            for name, config in heads.items():
+                with naming(f"head '{name}'"):
+                    built[name] = MODELS.build(dict(config))
             self.distill = nn.ModuleDict(
                 dict(
                     heads=nn.ModuleDict(built),
@@ -175,20 +180,22 @@ class VideoDistiller(BaseModel):
         )
         self._teachers_of: dict[str, tuple[str, ...]] = {}
         for name, head in self.heads.items():
-            chosen = head.choose(tuple(self.teachers))
-            teachers = {t: self.teachers[t] for t in chosen}
-            check_head(name, head, teachers)
-            self._teachers_of[name] = chosen
-            head.inspect_models(self.student, teachers)
+            with naming(f"head '{name}'"):
+                chosen = head.choose(tuple(self.teachers))
+                teachers = {t: self.teachers[t] for t in chosen}
+                check_head(name, head, teachers)
+                self._teachers_of[name] = chosen
+                head.inspect_models(self.student, teachers)
         student_taps, teacher_taps = self._taps_of_heads()
         self.reader = TapReader(self.student, tuple(student_taps), student_taps)
         card = probe('student', self.student, self.view, self.reader)
-        self.cards = {
-            name: teacher.attach(name, teacher_taps[name])
-            for name, teacher in self.teachers.items()
-        }
+        self.cards: dict[str, ModelCard] = {}
+        for name, teacher in self.teachers.items():
+            with naming(f"teacher '{name}'"):
+                self.cards[name] = teacher.attach(name, teacher_taps[name])
         for name, head in self.heads.items():
-            head.attach(card, {t: self.cards[t] for t in self._teachers_of[name]})
+            with naming(f"head '{name}'"):
+                head.attach(card, {t: self.cards[t] for t in self._teachers_of[name]})
             check_diagnostics(name, head)
         heads = self.heads.items()
         terms = [_key(name, term) for name, h in heads for term in h.terms]
@@ -202,9 +209,10 @@ class VideoDistiller(BaseModel):
         of_student: Layouts = {}
         of_teachers: dict[str, Layouts] = {name: {} for name in self.teachers}
         for name, head in self.heads.items():
-            _add_taps(of_student, head.student_taps())
-            for teacher in self._teachers_of[name]:
-                _add_taps(of_teachers[teacher], head.teacher_taps(teacher))
+            with naming(f"head '{name}'"):
+                _add_taps(of_student, head.student_taps())
+                for teacher in self._teachers_of[name]:
+                    _add_taps(of_teachers[teacher], head.teacher_taps(teacher))
         return of_student, of_teachers
 
     @property
@@ -257,7 +265,8 @@ class VideoDistiller(BaseModel):
             partner.init_weights()
             self.teachers[name].load()
         for name, head in self.heads.items():
-            head.prepare({t: self.teachers[t] for t in self._teachers_of[name]})
+            with naming(f"head '{name}'"):
+                head.prepare({t: self.teachers[t] for t in self._teachers_of[name]})
 
     def train(self, mode: bool = True) -> VideoDistiller:
         """Set the mode; modules of the student that do not learn stay in eval mode."""

@@ -114,9 +114,7 @@ class DistillationHead(nn.Module):
 
     def teacher_taps(self, teacher: str) -> dict[str, Optional[str]]:
         """The teacher's tap with its layout; None to infer the layout."""
-        tap = of_teacher(
-            self._teacher_tap, teacher, f'teacher_tap of {type(self).__name__}'
-        )
+        tap = of_teacher(self._teacher_tap, teacher)
         return dict([name_and_layout(tap)]) if tap is not None else {}
 
     def tap_of(self, teacher: Optional[str] = None) -> str:
@@ -234,7 +232,6 @@ def of_label(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def chosen_terms(
-    head: DistillationHead,
     weights: Mapping[str, float],
     known: Sequence[str],
     defaults: Mapping[str, float] = MappingProxyType({}),
@@ -245,22 +242,21 @@ def chosen_terms(
         ValueError: for weights that are no dict, a term that is not ``known``, a
             negative weight, or if no term is left.
     """
-    kind = type(head).__name__
     if not isinstance(weights, Mapping):
         raise ValueError(
-            f'{kind}: terms is a dict of weights, such as terms=dict({known[0]}=1.0); '
+            f'terms is a dict of weights, such as terms=dict({known[0]}=1.0); '
             f'got {weights!r}'
         )
     weights = {**defaults, **weights}
     for term, weight in weights.items():
         if term not in known or weight < 0:
             raise ValueError(
-                f"{kind}: terms has '{term}' with weight {weight}; weights of at least "
+                f"terms has '{term}' with weight {weight}; weights of at least "
                 f'0 can be given to {", ".join(known)}'
             )
     chosen = {term: weight for term, weight in weights.items() if weight > 0}
     if not chosen:
-        raise ValueError(f'{kind} has no term; choose of {", ".join(known)}')
+        raise ValueError(f'no term has a weight above 0; choose of {", ".join(known)}')
     return chosen
 
 
@@ -283,14 +279,14 @@ def name_and_layout(tap: TapConfig) -> tuple[str, Optional[str]]:
     """Name and layout (None if not given) of a tap: a name, or a dict of both.
 
     Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(tap, str):
+        return tap, None
     keys = set(tap) if isinstance(tap, Mapping) else set()
     if 'name' not in keys or keys - {'name', 'layout'}:
         raise ValueError(
             f'{tap!r} is no tap; expected the dotted name of a module, or '
             'dict(name=…, layout=…)'
         )
-        ValueError: for anything else.
-    """
-    if isinstance(tap, str):
-        return tap, None
     return tap['name'], tap.get('layout')

@@ -135,7 +135,7 @@ class ParameterHead(DistillationHead):
     ) -> None:
         super().__init__(**kwargs)
         self.terms = chosen_terms(
-            self, terms or dict.fromkeys(_COMPARE, 1.0), tuple(_COMPARE)
+            terms or dict.fromkeys(_COMPARE, 1.0), tuple(_COMPARE)
         )
         check_at_least(1, interval, 'interval')
         check_at_least(1, max_filters, 'max_filters')
@@ -195,7 +195,7 @@ class ParameterHead(DistillationHead):
             theirs = self._their_stages(name, teacher)
             if self.stages is None and len(theirs) != len(own):
                 raise ValueError(
-                    f"ParameterHead: the student's stages are {', '.join(own)}, those "
+                    f"the student's stages are {', '.join(own)}, those "
                     f"of teacher '{name}' {', '.join(theirs)}; say stages=dict(...)"
                 )
             answers = theirs if self.stages is None else self.stages.values()
@@ -208,7 +208,7 @@ class ParameterHead(DistillationHead):
                 told.append(f'{stage} {seen[0]} with {other} {seen[1]}')
             if not pairs:
                 raise ValueError(
-                    f"ParameterHead: student and teacher '{name}' have no kernels of "
+                    f"student and teacher '{name}' have no kernels of "
                     'one size, 3×3 or larger, in any stage'
                 )
             for pair in pairs:

@@ -77,9 +77,9 @@ class SpectrumHead(DistillationHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(tap=tap, **kwargs)
-        check_at_least(1, grid, 'grid of SpectrumHead')
+        check_at_least(1, grid, 'grid')
         check_share(static_weight, 'static_weight')
-        self.terms = chosen_terms(self, terms or _DEFAULT, tuple(_TERMS))
+        self.terms = chosen_terms(terms or _DEFAULT, tuple(_TERMS))
         self.connector = connector
         self.settings: dict[str, Any] = dict(static_weight=static_weight, bands=bands)
         self.grid = grid
@@ -130,7 +130,7 @@ class SpectrumHead(DistillationHead):
         """Refuse a feature of a single frame."""
         if frames < 2:
             raise ValueError(
-                f"SpectrumHead: tap '{self.tap_of(teacher)}' of "
+                f"tap '{self.tap_of(teacher)}' of "
                 f"'{teacher or 'student'}' has {frames} frame, and motion needs 2; tap "
                 'a module before time is pooled, load longer clips, or keep the frames '
                 "of a CachedTeacher: pool='space'"

@@ -159,11 +159,11 @@ class SubstageHead(DistillationHead):
             check_known(name, value, known)
         check_positive(temperature, 'temperature')
         check_share(momentum, 'momentum')
-        check_at_least(1, grid, 'grid of SubstageHead')
+        check_at_least(1, grid, 'grid')
         check_at_least(0, ce_weight, 'ce_weight')
         check_at_least(0, kd_weight, 'kd_weight')
         self.substages = substages
-        self.terms = chosen_terms(self, terms or {}, tuple(_TERMS), _TERMS)
+        self.terms = chosen_terms(terms or {}, tuple(_TERMS), _TERMS)
         if (
             weighting == 'distribution'
             and correlation != 'pearson'

@@ -88,7 +88,7 @@ def test_one_teacher_of_a_head_may_be_a_word() -> None:
 
 def test_a_tap_missing_for_a_teacher_is_told() -> None:
     heads = dict(h=fitnets(teacher_tap=dict(u='backbone.layer4')))
-    told = "teacher_tap of FitNetsHead has none for teacher 't'; it has u"
+    told = "head 'h': teacher_tap has none for teacher 't'; it has u"
     refused(ValueError, told, heads=heads)
 
 
@@ -165,3 +165,24 @@ def test_a_batch_of_several_modalities_is_refused() -> None:
 def test_a_tap_that_is_none_is_told(tap: Any) -> None:
     with pytest.raises(ValueError, match='is no tap; expected the dotted name of a'):
         build(config(heads=dict(h=fitnets(tap=tap))))
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'told'),
+    [
+        (
+            dict(heads=dict(h=dict(type='mmvkd.KDHead', temperature=0))),
+            "^head 'h': temperature must be above 0, got 0$",
+        ),
+        (
+            dict(teachers=dict(t=teacher(micro_batch=0))),
+            "^teacher 't': micro_batch must be 1 or more, got 0$",
+        ),
+        (
+            dict(heads=dict(h_loss=dict(type='mmvkd.KDHead'))),
+            "^head 'h_loss': MMEngine sums",
+        ),
+    ],
+)
+def test_a_wrong_head_or_teacher_is_named_once(wrong: dict, told: str) -> None:
+    refused(ValueError, told, **wrong)

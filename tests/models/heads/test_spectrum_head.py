@@ -136,7 +136,7 @@ def test_a_term_of_weight_zero_is_left_out() -> None:
 
 
 def test_a_grid_below_one_is_told() -> None:
-    with pytest.raises(ValueError, match='SpectrumHead must be 1 or more, got 0'):
+    with pytest.raises(ValueError, match='grid must be 1 or more, got 0'):
         SpectrumHead(tap='a', grid=0)
 
 
@@ -145,7 +145,7 @@ def test_a_grid_below_one_is_told() -> None:
     [
         (dict(phase=1.0), r"'phase' with weight 1.0.*amplitude, coherence, energy"),
         (dict(energy=-1.0), r"'energy' with weight -1.0; weights of at least 0"),
-        (dict(energy=0.0), 'SpectrumHead has no term; choose of amplitude'),
+        (dict(energy=0.0), 'no term has a weight above 0; choose of amplitude'),
         (
             ['energy'],
             r"a dict of weights, .* terms=dict\(amplitude=1.0\); got \['energy",
