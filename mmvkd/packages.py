@@ -90,7 +90,8 @@ def config_file(name: str) -> str:
 
 def near_files(path: str) -> str:
     """Words that name Python files of similar names beside ``path``, '' without any."""
-    folder, name = Path(path).parent, Path(path).name
-    there = [file.name for file in folder.glob('*.py')]
-    near = difflib.get_close_matches(name, there, cutoff=0.5)
-    return f'; near: {", ".join(str(folder / name) for name in near)}' if near else ''
+    folder, name = Path(path).parent, Path(path).stem
+    there = [file.stem for file in folder.glob('*.py')]
+    near = difflib.get_close_matches(name, there)
+    told = ', '.join(str(folder / f'{stem}.py') for stem in near)
+    return f'; near: {told}' if near else ''

@@ -159,7 +159,7 @@ def test_a_report_says_why_no_cached_step_was_measured(tmp_path: Path) -> None:
     assert list(report.times) == bench(tmp_path, staged()).names
     assert asked == [STUDENT, TEACHERS, DISTILLATION]
     note, _ = report.notes
-    assert note.startswith(f"{CACHED}: not measured; teacher 't' is a CachedTeacher")
+    assert note.startswith(f"{CACHED}: not measured; head 'substage': teacher 't' is")
     (ratio,) = report.ratios
     assert ratio.over == (STUDENT, TEACHERS, SUFFIXES)
 

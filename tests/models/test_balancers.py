@@ -247,7 +247,7 @@ def test_a_term_without_weight_neither_counts_nor_learns() -> None:
 @pytest.mark.parametrize(
     ('wrong', 'match'),
     [
-        (dict(anchor='kd'), "'cls' or None, got 'kd'"),
+        (dict(anchor='kd'), "anchor 'kd' is unknown; known: cls, None"),
         (dict(limit=0.0), 'limit must be above 0, got 0.0'),
     ],
 )

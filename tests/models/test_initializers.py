@@ -39,7 +39,7 @@ def test_the_residual_branches_are_scaled(depth: int, channels: int) -> None:
 
 
 def test_a_negative_scale_is_refused() -> None:
-    with pytest.raises(ValueError, match='at least 0, got -1'):
+    with pytest.raises(ValueError, match='scale must be 0 or more, got -1'):
         first_stage(18, -1)
 
 

@@ -52,7 +52,7 @@ def test_the_tool_refuses_in_one_line(
     assert unreadable.startswith(start) and unreadable.count('\n') == 1
     make_motions(arguments(tmp_path / 'm', 1))
     others = told(*arguments(tmp_path / 'm', 1, '--target-size', '0.3', '0.4'))
-    assert 'target_size: [0.25, 0.5] there, [0.3, 0.4] asked' in others
+    assert 'target_size was 0.25, now 0.3' in others
     assert others.startswith('error: ') and others.count('\n') == 1
 
 

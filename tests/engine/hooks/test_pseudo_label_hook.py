@@ -354,9 +354,9 @@ def test_a_warm_start_begins_with_the_given_labels(
     ('settings', 'message'),
     [
         (dict(warmup=-1), 'warmup must be 0 or more, got -1'),
-        (dict(momentum=1.5), r'momentum=1\.5, expected a share'),
-        (dict(teacher_weight=-0.1), r'teacher_weight=-0\.1, expected a share'),
-        (dict(threshold=2), 'threshold=2, expected a share'),
+        (dict(momentum=1.5), r'momentum is a share between 0 and 1, got 1\.5'),
+        (dict(teacher_weight=-0.1), 'teacher_weight is a share between 0 and 1'),
+        (dict(threshold=2), 'threshold is a share between 0 and 1, got 2'),
     ],
 )
 def test_settings_out_of_range_are_named(

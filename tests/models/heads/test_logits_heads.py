@@ -220,7 +220,7 @@ def test_a_new_head_needs_its_forward_alone() -> None:
             'static_weight is a share between 0 and 1',
         ),
         (dict(type='mmvkd.DKDHead', beta=-1), 'beta must be 0 or more'),
-        (dict(type='mmvkd.SubstageHead', grid=0), 'SubstageHead must be 1 or more'),
+        (dict(type='mmvkd.SubstageHead', grid=0), 'grid must be 1 or more'),
         (dict(type='mmvkd.SubstageHead', temperature=0), 'temperature must be above'),
         (dict(type='mmvkd.SubstageHead', momentum=1.5), 'momentum is a share'),
         (dict(type='mmvkd.SubstageHead', ce_weight=-1), 'ce_weight must be 0 or more'),
