@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmvkd.clear_errors import ClearErrors
 from mmvkd.engine import distributed, launch
 from mmvkd.models.checkpoints import find_checkpoint
+from mmvkd.registry import short_type
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -53,7 +54,7 @@ def merge_args(config: Config, args: argparse.Namespace) -> None:
     launch.set_work_dir(config, args.work_dir, args.config)
     if args.amp:
         kind = config.optim_wrapper.get('type', 'OptimWrapper')
-        if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        if short_type(kind) not in ('OptimWrapper', 'AmpOptimWrapper'):
             raise ValueError(f'--amp needs an OptimWrapper; the config has {kind}')
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -72,8 +73,9 @@ def find_checkpoint(path: str, best: bool = True) -> Optional[str]:
     """The checkpoint file that ``path`` stands for, None if there is none.
 
     A folder stands for its best checkpoint, or for its last one if no best was saved or
-    ``best`` is False.
+    ``best`` is False. ``~`` is the home folder.
     """
+    path = os.path.expanduser(path)
     if Path(path).is_file():
         return path
     files = sorted(Path(path).glob('best_*.pth'), key=lambda file: file.stat().st_mtime)

@@ -238,6 +238,14 @@ def test_the_last_checkpoint_of_a_run_is_found_where_its_folder_was_moved(
     assert find_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_3.pth')
 
 
+def test_a_checkpoint_is_found_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'own.pth').touch()
+    assert find_checkpoint('~/own.pth') == str(tmp_path / 'own.pth')
+
+
 # one of each family, but for OmniSource, whose recognizer takes no single clip
 ZOO = (
     'c2d/c2d_r50-in1k-pre_8xb32-8x8x1-100e_kinetics400-rgb',
