@@ -218,7 +218,6 @@ def _check_checkpoint(config: Config) -> None:
         path = find_checkpoint(config.work_dir, best=False)
     if path is None or '://' in str(path):
         return
-    path = os.path.expanduser(path)
     # a run's folder means its best checkpoint, or its last one when resuming
     found = find_checkpoint(path, best=not resume)
     if found is None:

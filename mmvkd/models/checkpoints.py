@@ -99,7 +99,7 @@ def not_found(path: str, whose: str = '', best: bool = True) -> str:
         whose: Words that follow the path.
         best: Likewise.
     """
-    if not Path(path).is_dir():
+    if not Path(path).expanduser().is_dir():
         return f"checkpoint '{path}'{whose} is missing"
     wanted = 'a file that last_checkpoint names'
     wanted = f'best_*.pth or {wanted}' if best else wanted
