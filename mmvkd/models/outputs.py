@@ -27,6 +27,12 @@ class ModelCard:
     multi_label: bool = False
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
+    def shares_classes_of(self, other: ModelCard) -> bool:
+        """Whether both have as many classes, which exclude each other."""
+        return self.num_classes == other.num_classes and not (
+            self.multi_label or other.multi_label
+        )
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -84,6 +90,22 @@ class Targets:
     def complete(self) -> bool:
         """Whether every clip of this process has a label."""
         return self.labeled is None
+
+    @property
+    def empty(self) -> bool:
+        """Whether no clip of this process has a label that is one class."""
+        return self.labels is None or (self.labeled is not None and not self.labeled)
+
+    def accuracy(self, logits: Tensor) -> Tensor:
+        """Share of the labeled clips whose label has the largest logit, a scalar.
+
+        Args:
+            logits: (N, M), for targets that are not :attr:`empty`.
+        """
+        labels = self.one_per_clip('the accuracy of a teacher')
+        count = len(labels) if self.labeled is None else len(self.labeled)
+        # no class is -1, the label of a clip without one
+        return (logits.argmax(1) == labels).sum() / count
 
     @classmethod
     def of(cls, data_samples: Sequence) -> Targets:

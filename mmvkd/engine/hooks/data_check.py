@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
@@ -19,6 +21,13 @@ from mmvkd.engine.wrapping import unwrap
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
 
+_GENERATORS = (
+    random.Random,
+    np.random.Generator,
+    np.random.RandomState,
+    torch.Generator,
+)
+
 
 @HOOKS.register_module()
 class DataCheckHook(Hook):
@@ -30,6 +39,10 @@ class DataCheckHook(Hook):
     pretext task must have as many classes as the head. The stores of cached teachers
     must be those of the training set. In validation and testing, the error for a clip
     that cannot be read names it.
+
+    It warns of transforms that keep a generator of their own, which no seed reaches; of
+    a balancer whose scales another optimizer constructor put among the parameters; and,
+    after the first epoch, of a frozen teacher that was right no more often than chance.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -50,9 +63,59 @@ class DataCheckHook(Hook):
                         f'{unlabeled} of {len(dataset)} training clips have no label'
                     )
                 if stage == 'train':
+                    _warn_of_generators(runner, dataset)
                     _check_stores(getattr(model, 'teachers', {}), dataloader)
                 elif not isinstance(dataset, SeededDataset):
                     _name_clips(_innermost(dataset))
+
+    def before_train(self, runner: Runner) -> None:
+        """Warn of scales that learn like weights."""
+        balancer = getattr(unwrap(runner.model), 'balancer', None)
+        scales = set() if balancer is None else set(balancer.parameters())
+        for group in runner.optim_wrapper.param_groups:
+            if not scales.isdisjoint(group['params']) and (
+                group.get('weight_decay') or not scales.issuperset(group['params'])
+            ):
+                runner.logger.warning(
+                    f'the scales of the {type(balancer).__name__} have the learning '
+                    'rate and decay of weights; give the optim_wrapper '
+                    "constructor='mmvkd.DistillOptimWrapperConstructor', and its own "
+                    'constructor, if it has one, as student_constructor'
+                )
+                break
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Warn of teachers that know no more than chance, once."""
+        model = unwrap(runner.model)
+        if runner.epoch > 0 or not hasattr(model, 'rated'):
+            return
+        for name in model.rated:
+            history = runner.message_hub.log_scalars.get(f'train/{name}_top1_acc')
+            if history is None or model.teachers[name].checkpoint == 'random':
+                continue
+            values, chance = history.data[0], 1 / model.cards[name].num_classes
+            clips = len(values) * runner.train_dataloader.batch_size
+            spread_of_chance = (chance * (1 - chance) / clips) ** 0.5
+            if values.mean() < chance + 3 * spread_of_chance:
+                runner.logger.warning(
+                    f"teacher '{name}' ranked the label first for {values.mean():.1%} "
+                    f'of the clips of the first epoch, no more than chance '
+                    f'({chance:.1%}): its config may not be the one that its '
+                    'checkpoint was trained with, or its classes have another order'
+                )
+
+
+def _warn_of_generators(runner: Runner, dataset: Any) -> None:
+    """Warn of transforms that no seed of a sample reaches."""
+    if not isinstance(dataset, SeededDataset):
+        return
+    for transform in dataset.dataset.pipeline.transforms:
+        if any(isinstance(value, _GENERATORS) for value in vars(transform).values()):
+            runner.logger.warning(
+                f'{type(transform).__name__} draws from a generator of its own, so no '
+                'clip of it can be given again: not in a resumed run, nor for a cached '
+                'teacher; let it draw from random, numpy.random or torch'
+            )
 
 
 def _check_stores(teachers: Mapping[str, Any], dataloader: DataLoader) -> None:
@@ -95,7 +158,8 @@ def check_dataset(
         _check_task(stage, dataset.task, classes)
     if isinstance(classes, int):
         _check_labels(dataset, classes, allow_unlabeled)
-    if _on_disk(_innermost(dataset)):
+    # of skeletons, the name is no file
+    if _on_disk(_innermost(dataset)) and 'keypoint' not in dataset.get_data_info(0):
         _check_files(stage, dataset)
 
 
@@ -119,6 +183,13 @@ def _check_task(stage: str, task: PretextTask, classes: Any) -> None:
 
 def _check_labels(dataset: Any, classes: int, allow_unlabeled: bool) -> None:
     """Check that labels lie in [0, classes), or are −1 where that is allowed."""
+    source = _innermost(dataset)
+    several = getattr(source, 'multi_class', False)
+    if several and source.num_classes not in (None, classes):
+        raise ValueError(
+            f'{_name(dataset)} has num_classes={source.num_classes}; the head of the '
+            f'model has num_classes={classes}'
+        )
     lowest = -1 if allow_unlabeled else 0
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)

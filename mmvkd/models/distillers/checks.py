@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from mmaction.models.heads import BaseHead
 from mmaction.models.recognizers import BaseRecognizer
+from mmengine.logging import print_log
 from torch import nn
 
 from mmvkd.models.heads.base import DistillationHead
 from mmvkd.models.outputs import ModelCard
 from mmvkd.models.recognizers import is_multi_label
 from mmvkd.models.teachers import Peer, Teacher
+from mmvkd.models.views import ClipView
 
 # terms that belong to no head, but to the label losses and the balancer
 _TAKEN = ('cls', 'aux', 'scales')
@@ -64,12 +67,18 @@ def check_can_learn(card: ModelCard, student: BaseRecognizer) -> None:
         )
 
 
-def check_types(kind: str, configs: Mapping[str, Any]) -> None:
+def check_types(kind: str, configs: Any) -> None:
     """Detect misspelled names: in a child config they make entries without a type.
 
     Raises:
-        ValueError: for an entry without a type, or a name not allowed for a module.
+        ValueError: for an entry without a type, a name not allowed for a module, or
+            anything but a dict.
     """
+    if not isinstance(configs, Mapping):
+        raise ValueError(
+            f'{kind}s are a dict of configs by name, got a {type(configs).__name__}: '
+            f'{kind}s=dict(NAME=dict(type=…), …)'
+        )
     for name in configs:
         if '.' in name or hasattr(nn.ModuleDict, name):
             raise ValueError(f"no {kind} can have the name '{name}'; give it another")
@@ -79,6 +88,19 @@ def check_types(kind: str, configs: Mapping[str, Any]) -> None:
             near = get_close_matches(name, typed, cutoff=0.5) or typed
             others = f'; there is {", ".join(near)}' if near else ''
             raise ValueError(f"{kind} '{name}' has no type, but {config}{others}")
+
+
+def check_teacher(teacher: Any) -> None:
+    """Refuse what is no wrapper of a teacher.
+
+    Raises:
+        ValueError: says how to wrap it.
+    """
+    if not isinstance(teacher, get_args(Teacher)):
+        raise ValueError(
+            f'a {type(teacher).__name__} is no teacher until it is wrapped: '
+            "dict(type='mmvkd.RecognizerTeacher', model=…, checkpoint=…)"
+        )
 
 
 def check_head(
@@ -106,6 +128,25 @@ def check_head(
         raise ValueError(
             f"head '{name}' is a {type(head).__name__}, from which no teacher "
             f'can learn (mutual=True): {head.one_way}'
+        )
+
+
+def warn_of_raw_frames(name: str, teacher: Teacher, student: ClipView) -> None:
+    """Tell of a teacher that normalizes nothing beside a student that does.
+
+    Args:
+        name: Of the teacher.
+        teacher: The teacher; of a cached one, the view is not known.
+        student: The student's view.
+    """
+    view = getattr(teacher, 'view', None)
+    if view is not None and student.mean and not view.mean:
+        print_log(
+            f"teacher '{name}' sees frames in 0..255, as its model has no "
+            'data_preprocessor with a mean; name its whole config (model=PATH), or '
+            'give it the data_preprocessor that it was trained with',
+            logger='current',
+            level=logging.WARNING,
         )
 
 

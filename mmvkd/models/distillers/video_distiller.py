@@ -18,8 +18,10 @@ from mmvkd.models.distillers.checks import (
     check_head,
     check_keys,
     check_loss,
+    check_teacher,
     check_types,
     naming,
+    warn_of_raw_frames,
 )
 from mmvkd.models.distillers.label_loss import label_loss
 from mmvkd.models.distillers.preprocessor import DistillPreprocessor
@@ -68,6 +70,9 @@ class VideoDistiller(BaseModel):
         learning: Dotted names of the student's modules that learn, None for all; the
             others stay in eval mode. Whoever sets this also sets ``requires_grad``.
         uses_labels: Whether the losses of the student's own head count.
+        rated: Names of the frozen teachers of the student's classes. Each has a log
+            entry ``NAME_top1_acc``: the share of a batch's labeled clips whose label it
+            ranks first.
     """
 
     student: BaseRecognizer
@@ -82,7 +87,7 @@ class VideoDistiller(BaseModel):
         student_view: Optional[Mapping[str, Any]] = None,
         mutual: bool = False,
     ) -> None:
-        teachers, heads = dict(teachers or {}), dict(heads or {})
+        teachers, heads = teachers or {}, heads or {}
         check_types('teacher', teachers)
         check_types('head', heads)
         recognizer = build_recognizer('student', student)
@@ -100,6 +105,7 @@ class VideoDistiller(BaseModel):
                 with naming(f"teacher '{name}'"):
                     config = Peer.config(name, config) if mutual else dict(config)
                     self.teachers[name] = MODELS.build(config)
+                    check_teacher(self.teachers[name])
             built = {}
             for name, config in heads.items():
                 with naming(f"head '{name}'"):
@@ -193,15 +199,19 @@ class VideoDistiller(BaseModel):
         for name, teacher in self.teachers.items():
             with naming(f"teacher '{name}'"):
                 self.cards[name] = teacher.attach(name, teacher_taps[name])
+            warn_of_raw_frames(name, teacher, self.view)
         for name, head in self.heads.items():
             with naming(f"head '{name}'"):
                 head.attach(card, {t: self.cards[t] for t in self._teachers_of[name]})
             check_diagnostics(name, head)
+        self.rated = [
+            name for name in self.frozen if self.cards[name].shares_classes_of(card)
+        ]
         heads = self.heads.items()
         terms = [_key(name, term) for name, h in heads for term in h.terms]
         of_labels = [_key(name, term) for name, h in heads for term in h.label_terms]
         logs = [_key(name, log) for name, h in heads for log in h.diagnostics]
-        check_keys([*terms, *logs])
+        check_keys([*terms, *logs, *map(_accuracy, self.rated)])
         self.balancer.attach(terms, of_labels)
 
     def _taps_of_heads(self) -> tuple[Layouts, dict[str, Layouts]]:
@@ -349,6 +359,10 @@ class VideoDistiller(BaseModel):
         if self.bank is not None:
             self.bank.observe(data_samples, student, teachers)
         entries = self._objective(student, own, teachers, targets)
+        if not targets.empty:
+            entries.update(
+                {_accuracy(t): targets.accuracy(teachers[t].logits) for t in self.rated}
+            )
         their_teacher = dict(student=student.detached())
         for name, theirs in of_partners.items():
             back = self.partners[name]._objective(*theirs, their_teacher, targets)
@@ -451,6 +465,11 @@ def _frozen_in_training(model: nn.Module) -> list[str]:
 def _key(head: str, term: str) -> str:
     """The name of a head's term among all terms."""
     return f'{head}_{term}' if term else head
+
+
+def _accuracy(teacher: str) -> str:
+    """The log entry that tells how often a teacher is right."""
+    return f'{teacher}_top1_acc'
 
 
 def _add_taps(known: Layouts, more: Layouts) -> None:

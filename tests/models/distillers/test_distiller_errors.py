@@ -149,7 +149,9 @@ def test_a_teacher_of_other_classes_serves_features_only() -> None:
             heads=dict(h=dict(type=f'mmvkd.{kind}Head')),
         )
     model = distiller(teachers=teachers, heads=dict(hint=fitnets()))
-    assert torch.isfinite(step(model, batch())['loss_hint'])
+    entries = step(model, batch())
+    assert torch.isfinite(entries['loss_hint'])
+    assert 't_top1_acc' not in entries
 
 
 def test_a_batch_of_several_modalities_is_refused() -> None:
@@ -175,6 +177,22 @@ def test_a_tap_that_is_none_is_told(tap: Any) -> None:
             "^head 'h': temperature must be above 0, got 0$",
         ),
         (
+            dict(heads=dict(h=dict(type='mmvkd.KDHead', temperature='4'))),
+            "^head 'h': temperature must be above 0, got '4'$",
+        ),
+        (
+            dict(teachers=dict(t=tiny_tsm())),
+            "^teacher 't': a Recognizer2D is no teacher until it is wrapped: .*model=",
+        ),
+        (
+            dict(teachers=[teacher()]),
+            '^teachers are a dict of configs by name, got a list: teachers=dict',
+        ),
+        (
+            dict(heads=[fitnets()]),
+            '^heads are a dict of configs by name, got a list: heads=dict',
+        ),
+        (
             dict(teachers=dict(t=teacher(micro_batch=0))),
             "^teacher 't': micro_batch must be 1 or more, got 0$",
         ),
@@ -186,3 +204,19 @@ def test_a_tap_that_is_none_is_told(tap: Any) -> None:
 )
 def test_a_wrong_head_or_teacher_is_named_once(wrong: dict, told: str) -> None:
     refused(ValueError, told, **wrong)
+
+
+def test_a_teacher_that_sees_raw_frames_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    where = 'mmvkd.models.distillers.checks.print_log'
+    monkeypatch.setattr(where, lambda text, **_: told.append(text))
+    bare = {k: v for k, v in tiny_tsm().items() if k != 'data_preprocessor'}
+    build(config(teachers=dict(u=teacher(), t=teacher(bare))), init=False)
+    assert [line.partition(',')[0] for line in told] == [
+        "teacher 't' sees frames in 0..255"
+    ]
+    # where the student sees them, too, nothing is wrong
+    build(config(student=bare, teachers=dict(t=teacher(bare))), init=False)
+    assert len(told) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmaction.structures import ActionDataSample
 from recognizer_toys import (
     backward,
     distiller,
@@ -15,6 +16,8 @@ from recognizer_toys import (
     without_gradient,
 )
 from toys import CLASSES, batch, tiny_tsm
+
+from mmvkd.models.outputs import Targets
 
 
 def with_labels(data: dict, labels: list[int]) -> dict:
@@ -124,3 +127,28 @@ def test_multi_label_models_learn_by_features() -> None:
         sample.set_field(torch.tensor([1.0, 0.0, 1.0, 0.0]), 'gt_label')
     values = step(model, data)
     assert torch.isfinite(values['loss_cls']) and values['loss_hint'] > 0
+
+
+def test_a_teachers_accuracy_is_that_of_its_labeled_clips() -> None:
+    logits = torch.eye(4)[[2, 1, 0, 3]]
+    for labels, share in (
+        ([2, 1, 0, 3], 1.0),
+        ([2, 0, 3, 3], 0.5),
+        # a clip without a label counts neither way
+        ([-1, 1, 3, -1], 0.5),
+        ([-1, 1, -1, -1], 1.0),
+    ):
+        samples = [ActionDataSample().set_gt_label(label) for label in labels]
+        assert Targets.of(samples).accuracy(logits) == share
+    none = Targets.of([ActionDataSample().set_gt_label(-1)])
+    soft = Targets.of([ActionDataSample().set_gt_label(torch.tensor([0.5, 0.5]))])
+    assert none.empty and soft.empty
+
+
+def test_a_batch_without_a_label_has_no_accuracy_of_a_teacher() -> None:
+    model = distiller()
+    data = batch()
+    assert 't_top1_acc' in step(model, data)
+    for sample in data['data_samples']:
+        sample.set_gt_label(-1)
+    assert 't_top1_acc' not in step(model, data)

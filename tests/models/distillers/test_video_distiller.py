@@ -187,6 +187,7 @@ def test_logged_values_are_the_students_and_one_loss_per_term() -> None:
         'loss_hint',
         'top1_acc',
         'top5_acc',
+        't_top1_acc',
     }
 
 
