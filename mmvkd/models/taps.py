@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Optional
@@ -49,6 +50,7 @@ class Taps:
         self.modules = {name: find_module(model, name) for name in names}
         self.cloned = frozenset(cloned)
         self.outputs: dict[str, Tensor] = {}
+        self.calls: Counter[str] = Counter()
         self._versions: dict[str, int] = {}
         self._handles: list[Any] = []
 
@@ -67,7 +69,7 @@ class Taps:
         def record(module: nn.Module, inputs: Any, output: Any) -> None:
             if not isinstance(output, Tensor):
                 kind = type(output).__name__
-                children = [f'{name}.{child}' for child, _ in module.named_children()]
+                children = [f'{name}.{child}' for child in _called_inside(module)]
                 raise TapError(
                     f"tap '{name}' returns a {kind}, not a tensor; tap a module inside "
                     f'it: {", ".join(children[:8]) or "it has none"}'
@@ -77,6 +79,7 @@ class Taps:
                     f"tap '{name}' lies inside a checkpointed block (with_cp), where "
                     'outputs carry no gradient; tap the stage around the block'
                 )
+            self.calls[name] += 1
             if name in self.cloned:
                 output = output.clone()
             self.outputs[name] = output
@@ -97,6 +100,20 @@ class Taps:
         return [name for name in self.modules if name not in self.outputs]
 
 
+def _is_holder(module: nn.Module) -> bool:
+    """Whether it is a list or dict of modules, which has no forward of its own."""
+    return isinstance(module, (nn.ModuleList, nn.ModuleDict))
+
+
+def _called_inside(module: nn.Module) -> Iterator[str]:
+    """Names of the children, and of those in its lists and dicts instead of these."""
+    for name, child in module.named_children():
+        if _is_holder(child):
+            yield from (f'{name}.{inner}' for inner in _called_inside(child))
+        else:
+            yield name
+
+
 def parts_around(model: nn.Module, taps: Sequence[str]) -> Iterator[nn.Module]:
     """The largest modules below ``model`` that have no tap inside.
 
@@ -104,8 +121,7 @@ def parts_around(model: nn.Module, taps: Sequence[str]) -> Iterator[nn.Module]:
     """
     for name, child in model.named_children():
         inside = [tap[len(name) + 1 :] for tap in taps if tap.startswith(f'{name}.')]
-        # a list or dict of modules has no forward of its own
-        if inside or isinstance(child, (nn.ModuleList, nn.ModuleDict)):
+        if inside or _is_holder(child):
             yield from parts_around(child, inside)
         else:
             yield child
@@ -144,6 +160,13 @@ class TapReader:
         See :func:`infer_layout`.
         """
         self._require_called(taps)
+        for name, calls in taps.calls.items():
+            if calls > 1:
+                raise TapError(
+                    f"tap '{name}' is called {calls} times in a forward pass of "
+                    f'{type(taps.model).__name__}, so it has no one output; tap the '
+                    'module that calls it'
+                )
         self.cloned = tuple(taps.changed())
         for name, output in taps.outputs.items():
             if name not in self.layouts:
@@ -169,8 +192,11 @@ class TapReader:
 
     @staticmethod
     def _require_called(taps: Taps) -> None:
-        if taps.missing():
+        for name in taps.missing():
+            module = taps.modules[name]
+            inside = [f'{name}.{child}' for child in _called_inside(module)]
+            there = f', such as {", ".join(inside[:8])}' if _is_holder(module) else ''
             raise TapError(
-                f"tap '{taps.missing()[0]}' is not called in a forward pass of "
-                f'{type(taps.model).__name__}; tap a module that is'
+                f"tap '{name}' is not called in a forward pass of "
+                f'{type(taps.model).__name__}; tap a module that is{there}'
             )

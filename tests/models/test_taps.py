@@ -200,6 +200,27 @@ def test_a_module_that_returns_a_tuple_is_refused_with_those_inside() -> None:
         probe('student', model, ClipView.of(model), TapReader(model, ['backbone']))
 
 
+def test_the_modules_of_a_list_are_named_rather_than_the_list() -> None:
+    model = built(tiny_vit())
+    reader = TapReader(model, ['backbone.layers'])
+    match = r"'backbone\.layers' is not called .* such as backbone\.layers\.0, "
+    with pytest.raises(TapError, match=match):
+        probe('student', model, ClipView.of(model), reader)
+    match = r'not a tensor; tap a module inside it: .*backbone\.layers\.0, '
+    with pytest.raises(TapError, match=match):
+        probe('student', model, ClipView.of(model), TapReader(model, ['backbone']))
+
+
+def test_a_module_that_is_called_twice_has_no_one_output() -> None:
+    model = built(tiny_tsm())
+    stage = model.backbone.layer1
+    stage[1] = stage[0]
+    reader = TapReader(model, ['backbone.layer1.0'])
+    match = r"'backbone\.layer1\.0' is called 2 times .* module that calls it"
+    with pytest.raises(TapError, match=match):
+        probe('student', model, ClipView.of(model), reader)
+
+
 def test_a_module_that_is_not_called_is_refused() -> None:
     config = tiny_tsm(out_indices=(1,))
     config['cls_head']['in_channels'] = 128
