@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from mmengine.logging import print_log
 from torch import nn
 
 from mmvkd.errors import reading_problem
@@ -65,8 +68,27 @@ def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tens
         if found is None:
             hint = f'; make it with: {as_typed_here(recipe)}' if recipe else ''
             raise FileNotFoundError(not_found(path, f' of the {role}') + hint)
+        if found != path:
+            _tell_choice(role, path, found)
         checkpoint = read_checkpoint(found)
     return plain_state(checkpoint)
+
+
+def _tell_choice(role: str, folder: str, chosen: str) -> None:
+    """Log which file of a folder is read, and warn if several metrics have a best."""
+    metrics = {
+        re.sub(r'_(epoch|iter)_\d+$', '', file.stem)
+        for file in Path(chosen).parent.glob('best_*.pth')
+    }
+    print_log(f'{role} reads {chosen}', logger='current')
+    if len(metrics) > 1:
+        print_log(
+            f"folder '{folder}' of the {role} has the best of several metrics "
+            f'({", ".join(sorted(metrics))}), and the newest file is read; name a file '
+            'to choose another',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def find_checkpoint(path: str, best: bool = True) -> Optional[str]:

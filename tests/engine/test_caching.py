@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from recognizer_toys import config, file_of, plain
+from recognizer_toys import config, file_of, plain, tiny_slowfast
 from toys import tiny_tsm
 from videos import dataset, pipeline, write_list, write_video
 
@@ -260,6 +260,17 @@ def test_a_stale_store_is_refused_by_name(
     tap = dict(fitnets=dict(type='mmvkd.FitNetsHead', tap='backbone.layer3'))
     with pytest.raises(StoreError, match=r"lacks tap 'backbone\.layer3'"):
         runner(project(clips, weights, store, tap), tmp_path)
+    said = dict(name='backbone.layer4', layout='NHWC')
+    for fits in (True, False):
+        said['layout'] = 'NTCHW' if fits else 'NHWC'
+        hint = dict(HEADS['fitnets'], teacher_tap=dict(said))
+        cfg = project(clips, weights, store, dict(fitnets=hint))
+        if fits:
+            MODELS.build(cfg.model.to_dict())
+            continue
+        told = r"'backbone\.layer4' with layout='NTCHW', a head says 'NHWC'"
+        with pytest.raises(StoreError, match=told):
+            MODELS.build(cfg.model.to_dict())
 
 
 def test_other_files_under_the_same_names_are_another_data_set(
@@ -411,3 +422,23 @@ def test_a_cached_teacher_takes_every_setting_of_the_online_one() -> None:
         for kind in (CachedTeacher, RecognizerTeacher)
     )
     assert {name: cached.get(name) for name in online} == online
+
+
+def test_the_frames_that_a_3d_teachers_config_samples_are_those_of_the_store(
+    weights: str, tmp_path: Path
+) -> None:
+    prints = []
+    for frames in (8, 16):
+        sample = dict(type='SampleFrames', clip_len=frames, frame_interval=2)
+        loader = dict(dataset=dict(type='VideoDataset', pipeline=[sample]))
+        named = tmp_path / f'{frames}.py'
+        Config(dict(model=tiny_slowfast(), val_dataloader=loader)).dump(named)
+        made = CachedTeacher(str(named), weights, str(tmp_path / 's'))
+        prints.append(made.fingerprint())
+        said = CachedTeacher(str(named), weights, 's', view=dict(num_frames=4))
+        assert said.fingerprint()['view'] == dict(num_frames=4)
+    assert [made['view'] for made in prints] == [
+        dict(num_frames=8),
+        dict(num_frames=16),
+    ]
+    assert prints[0]['model'] == prints[1]['model']

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 from mmvkd.differences import differences
@@ -21,6 +22,7 @@ from mmvkd.models.outputs import ModelCard, Outputs
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     is_multi_label,
+    sampled_frames,
     without_pretrained,
 )
 from mmvkd.models.teachers.recognizer import RecognizerTeacher
@@ -36,6 +38,7 @@ from mmvkd.models.views import Views
 from mmvkd.registry import MODELS, short_type
 
 _POOLS = {'space': (3, 4), 'clip': (2, 3, 4)}
+_AVERAGED = {'space': 'space', 'clip': 'space and time'}
 
 
 @MODELS.register_module()
@@ -124,9 +127,15 @@ class CachedTeacher:
         """Name the teacher and describe its outputs.
 
         Raises:
-            StoreError: if the store lacks a tap.
+            StoreError: if the store lacks a tap, or has it in another layout.
         """
         self.name, self.taps = name, tuple(taps)
+        if taps:
+            print_log(
+                f"teacher '{name}' is cached: heads compare its features averaged over "
+                f'{_AVERAGED[self.pool]} (pool={self.pool!r})',
+                logger='current',
+            )
         if not is_store(self.folder):
             # for testing a student, or writing the store
             card = MODELS.build(self.online_config()).attach(name, taps)
@@ -134,7 +143,14 @@ class CachedTeacher:
             return replace(card, shapes=shapes)
         # even if the store is unfinished, for testing a student
         layout, _ = described(Path(self.folder))
-        for tap in taps:
+        for tap, said in taps.items():
+            kept = layout.layouts.get(tap)
+            if said and kept and said != kept:
+                raise StoreError(
+                    f"store '{self.folder}' of teacher '{name}' has tap '{tap}' with "
+                    f"layout='{kept}', a head says '{said}'; it is one of them, and "
+                    'if the head is right, delete the store and write it again'
+                )
             if tap not in layout.features:
                 raise StoreError(
                     f"store '{self.folder}' of teacher '{name}' lacks tap '{tap}'; it "
@@ -273,14 +289,17 @@ class CachedTeacher:
 
         ``weights`` is None if the checkpoint does not exist.
         """
-        plain = json.dumps(
-            without_pretrained(self._config), sort_keys=True, default=str
-        )
+        model = without_pretrained(self._config)
+        plain = json.dumps(model, sort_keys=True, default=str)
+        # as read back from the store's file: without tuples
+        view = json.loads(json.dumps(dict(self._view_settings or {})))
+        if short_type(model['type']) == 'Recognizer3D' and 'num_frames' not in view:
+            frames = sampled_frames(self._config)
+            view.update({} if frames is None else dict(num_frames=frames))
         return dict(
             model=hashlib.sha256(plain.encode()).hexdigest()[:16],
             weights=_hash_of(self.checkpoint),
-            # as read back from the store's file: without tuples
-            view=json.loads(json.dumps(dict(self._view_settings or {}))),
+            view=view,
             precision=self.precision,
             pool=self.pool,
             topk=self.topk,
@@ -317,6 +336,7 @@ class CachedTeacher:
             self.topk,
             self.temperature if self.topk else 1.0,
             {tap: tuple(value.shape[1:]) for tap, value in kept.features.items()},
+            dict(online.reader.layouts),
         )
         made_of = dict(teacher=self.fingerprint(), data=dict(data))
         return StoreWriter(self.folder, layout, made_of, online.classifier)

@@ -54,6 +54,7 @@ class Layout:
             keeps all.
         temperature: Temperature at which that level has the others' probability.
         features: Shapes (C, T, H, W) by tap name, as kept.
+        layouts: Layouts by tap name in which the teacher gave them.
     """
 
     clips: int
@@ -63,6 +64,7 @@ class Layout:
     topk: Optional[int] = None
     temperature: float = 1.0
     features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    layouts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.topk is not None and not 0 < self.topk < self.num_classes:

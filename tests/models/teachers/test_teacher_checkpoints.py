@@ -142,3 +142,23 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(
     assert not trace.exists()
     torch.load(path, weights_only=False)
     assert trace.exists(), 'the file does run code where it is allowed'
+
+
+def test_the_file_that_a_folder_stands_for_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    where = 'mmvkd.models.checkpoints.print_log'
+    monkeypatch.setattr(where, lambda text, **_: told.append(text))
+    best = file_of(plain(tiny_tsm()), tmp_path / 'best_acc_top1_epoch_2.pth')
+    os.utime(best, (1, 1))
+    file_of(plain(tiny_tsm()), tmp_path / 'best_acc_top1_epoch_11.pth')
+    frozen(checkpoint=best)
+    assert not told
+    frozen(checkpoint=str(tmp_path))
+    (line,) = told
+    assert line.startswith("teacher 't' reads") and line.endswith('top1_epoch_11.pth')
+    other = file_of(plain(tiny_tsm()), tmp_path / 'best_acc_mean1_epoch_3.pth')
+    frozen(checkpoint=str(tmp_path))
+    assert told[1].endswith(other)
+    assert 'several metrics (best_acc_mean1, best_acc_top1)' in told[2]

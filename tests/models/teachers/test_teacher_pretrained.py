@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from mmengine.model import PretrainedInit
 from recognizer_toys import (
     build,
     config,
@@ -60,6 +61,10 @@ def pretrained_models() -> list:
         pytest.param(swin, id='swin'),
         pytest.param(tiny_mmpretrain(init_cfg=init), id='mmpretrain'),
         pytest.param(inner, id='mmpretrain-list'),
+        pytest.param(
+            tiny_mmpretrain(init_cfg=dict(init, type=PretrainedInit)),
+            id='mmpretrain-class',
+        ),
         pytest.param(torchvision_tsn(weights='IMAGENET1K_V1'), id='torchvision'),
         pytest.param(torchvision_tsn(pretrained=True), id='torchvision-old'),
         pytest.param(dict(tiny_tsm(), init_cfg=init), id='recognizer'),
