@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Optional, Union
 
 import torch
 from mmaction.models.recognizers import BaseRecognizer
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvkd.models.losses.numerics import check_at_least
@@ -168,9 +170,19 @@ class DistillationHead(nn.Module):
 class LogitsHead(DistillationHead):
     """A head that compares the student's logits with each teacher's, and averages."""
 
+    constant_with_two: str = ''
+    """What of it does not depend on the logits of two classes."""
+
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
         """Refuse multi-label models and teachers with another number of classes."""
         check_classes(type(self).__name__, student, teachers, 'use a feature head')
+        if student.num_classes == 2 and self.constant_with_two:
+            print_log(
+                f'{type(self).__name__}: with two classes, {self.constant_with_two} '
+                'teaches nothing; a KDHead does',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def forward(
         self, student: Outputs, teachers: Mapping[str, Outputs], targets: Targets

@@ -55,6 +55,7 @@ class ZScoreKDHead(KDHead):
     """
 
     divergence = staticmethod(zscore_kd_loss)
+    constant_with_two = 'all of it, as standardized logits are always ±1,'
 
     def __init__(self, temperature: float = 2.0, **kwargs: Any) -> None:
         super().__init__(temperature, **kwargs)
@@ -72,6 +73,8 @@ class DISTHead(LogitsHead):
         intra_weight: Weight of the relation among clips, within each class.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
+
+    constant_with_two = 'its term inter'
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class DKDHead(LogitsHead):
     """
 
     label_terms = ('',)
+    constant_with_two = 'its part beta'
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from numbers import Real
 from typing import Optional
 
 import torch
@@ -41,19 +42,23 @@ def check_known(
         raise ValueError(f"{setting} '{value}' is unknown; known: {listed}")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def check_share(value: float, name: str) -> None:
     """Raise ``ValueError`` unless the number is between zero and one."""
-    if not 0 <= value <= 1:
-        raise ValueError(f'{name} is a share between 0 and 1, got {value}')
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f'{name} is a share between 0 and 1, got {value!r}')
 
 
 def check_at_least(least: float, value: float, name: str) -> None:
     """Raise ``ValueError`` unless the number reaches the least that makes sense."""
-    if not value >= least:
-        raise ValueError(f'{name} must be {least} or more, got {value}')
+    if not _is_number(value) or not value >= least:
+        raise ValueError(f'{name} must be {least} or more, got {value!r}')
 
 
 def check_positive(value: float, name: str) -> None:
     """Raise ``ValueError`` unless the number is above zero."""
-    if not value > 0:
-        raise ValueError(f'{name} must be above 0, got {value}')
+    if not _is_number(value) or not value > 0:
+        raise ValueError(f'{name} must be above 0, got {value!r}')

@@ -30,7 +30,7 @@ from mmvkd.models import (
     ZScoreKDHead,
 )
 from mmvkd.models.losses import kd_loss
-from mmvkd.models.outputs import ModelCard, Outputs
+from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.registry import MODELS
 
 HEADS = {
@@ -236,3 +236,41 @@ def test_a_setting_that_cannot_be_is_refused_when_its_part_is_built(
 ) -> None:
     with pytest.raises(ValueError, match=match):
         MODELS.build(settings)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'dead'),
+    [('KD', ''), ('ZScoreKD', 'all of it'), ('DIST', 'inter'), ('DKD', 'beta')],
+)
+def test_what_teaches_nothing_with_two_classes_is_told(
+    monkeypatch: pytest.MonkeyPatch, kind: str, dead: str
+) -> None:
+    told: list[str] = []
+    where = 'mmvkd.models.heads.base.print_log'
+    monkeypatch.setattr(where, lambda text, **_: told.append(text))
+    head = MODELS.build(dict(type=f'mmvkd.{kind}Head'))
+    three = ModelCard('student', 3)
+    head.attach(three, dict(t=three))
+    assert not told
+    two = ModelCard('student', 2)
+    head.attach(two, dict(t=two))
+    assert [dead in line for line in told] == ([True] if dead else [])
+
+
+def test_with_two_classes_these_parts_have_no_gradient() -> None:
+    torch.manual_seed(0)
+    teacher = torch.randn(6, 2)
+    targets = Targets(torch.tensor([0, 1, 1, 0, 1, 0]))
+
+    def gradient(term: str, **settings: Any) -> Tensor:
+        student = torch.randn(6, 2, requires_grad=True)
+        head = MODELS.build(settings)
+        head.compare(student, teacher, targets)[term].backward()
+        return student.grad.norm()
+
+    # of standardized values, what the small number in the denominator leaves
+    assert gradient('', type='mmvkd.ZScoreKDHead') < 0.01
+    assert gradient('inter', type='mmvkd.DISTHead') < 0.01
+    assert gradient('', type='mmvkd.DKDHead', alpha=0.0) == 0
+    assert gradient('intra', type='mmvkd.DISTHead') > 0.1
+    assert gradient('', type='mmvkd.KDHead') > 0.1
