@@ -305,6 +305,10 @@ def mend_tpn() -> None:
 
 
 def _mend_tpn_head(module: types.ModuleType) -> None:
+    import torch
+
+    # a copy would be part of the program; older torch only tells compiling
+    exporting = getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)
     head = vars(module)['TPNHead']
     original = head.forward
     if original.__module__ == __name__:
@@ -312,7 +316,7 @@ def _mend_tpn_head(module: types.ModuleType) -> None:
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         """The scores, from a copy of the classifier as it is now."""
-        if self.new_cls is not None:
+        if self.new_cls is not None and not exporting():
             weight = self.fc_cls.weight.detach()
             self.new_cls.weight.data.copy_(weight[..., None, None, None])
             self.new_cls.bias.data.copy_(self.fc_cls.bias.detach())

@@ -76,6 +76,12 @@ def tpn():
     from types import SimpleNamespace
     from mmaction.models.heads import TPNHead
     from mmaction.models.necks.tpn import AuxHead
+    class Tested(torch.nn.Module):
+        def __init__(self, head):
+            super().__init__()
+            self.head = head
+        def forward(self, clip):
+            return self.head(clip, fcn_test=True)
     head = TPNHead(num_classes=2, in_channels=4).eval()
     clip = torch.rand(1, 4, 1, 2, 2)
     with torch.no_grad():
@@ -84,6 +90,10 @@ def tpn():
         scores = head(clip, fcn_test=True)
         expected = head.fc_cls(clip.mean((2, 3, 4)))
     assert torch.allclose(scores, expected, atol=1e-6), 'scores of then'
+    export = lambda: torch.export.export(
+        Tested(head), (clip,), strict=False
+    ).module()(clip)
+    assert torch.allclose(export(), expected, atol=1e-6), 'exported scores'
     aux = AuxHead(in_channels=4, out_channels=2).eval()
     for label in (torch.tensor([1]), torch.tensor([0.0, 1.0])):
         sample = SimpleNamespace(gt_label=label)

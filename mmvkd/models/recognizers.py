@@ -188,4 +188,5 @@ def without_pretrained(config: RecognizerConfig) -> dict[str, Any]:
 
 def _is_pretrained(init_cfg: Any) -> bool:
     entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
-    return any(entry and entry.get('type') == 'Pretrained' for entry in entries)
+    kinds = [short_type(entry.get('type')) for entry in entries if entry]
+    return any(kind in ('Pretrained', 'PretrainedInit') for kind in kinds)

@@ -214,12 +214,14 @@ class Views(dict[ClipView, Tensor]):
 
 
 def _segments_of(recognizer: BaseRecognizer) -> Optional[int]:
-    """Frames per clip that a 2-D recognizer is built for, None if any will do."""
-    for part in (recognizer.backbone, getattr(recognizer, 'cls_head', None)):
-        segments = getattr(part, 'num_segments', None)
-        if segments is not None:
-            return int(segments)
-    return None
+    """Frames per clip that a 2-D recognizer is built for, None if any will do.
+
+    Backbone and head may differ, as in MMAction2's MobileOne-TSM of 16 frames: then the
+    one that takes fewer sees several groups of frames in a clip.
+    """
+    parts = (recognizer.backbone, getattr(recognizer, 'cls_head', None))
+    segments = [getattr(part, 'num_segments', None) for part in parts]
+    return max((int(count) for count in segments if count is not None), default=None)
 
 
 def _frames_of(recognizer: BaseRecognizer) -> Optional[int]:

@@ -415,3 +415,13 @@ def test_a_pipeline_of_the_other_kind_is_told(
     told = f'the model takes {takes} and the pipeline gives {gives}: take the pipelines'
     with pytest.raises(ValueError, match=told):
         to_clip(torch.zeros((1,) * axes), takes)
+
+
+def test_where_backbone_and_head_differ_the_clip_has_the_frames_of_both() -> None:
+    # as in MMAction2's TSM of a MobileOne, whose backbone keeps its default of 8
+    model = tiny_tsm(frames=8)
+    model['cls_head']['num_segments'] = 16
+    student = build(config(student=model, teachers={}, heads={}), init=False)
+    assert student.view.num_frames == 16
+    entries = losses(student, batch(frames=16))
+    assert torch.isfinite(entries['loss_cls'])

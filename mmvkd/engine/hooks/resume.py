@@ -39,6 +39,12 @@ class ExactResumeHook(Hook):
         """
         _require_one_start(runner)
         self._give_back(runner)
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            kind = type(runner.train_loop).__name__
+            runner.logger.warning(
+                f'{kind} has no epochs, so this run cannot be resumed if it is '
+                'interrupted; EpochBasedTrainLoop can'
+            )
         for hook in runner.hooks:
             if isinstance(hook, EarlyStoppingHook):
                 _count_again(hook, runner)

@@ -269,6 +269,21 @@ def test_a_checkpoint_from_within_an_epoch_is_refused_when_resuming(
         Runner.from_cfg(config).train()
 
 
+def test_a_run_without_epochs_is_told_before_it_begins_that_it_cannot_go_on(
+    uninterrupted: Run, tmp_path: Path
+) -> None:
+    config = run_config(
+        str(tmp_path), uninterrupted.train, uninterrupted.val, workers=0
+    )
+    config.train_cfg = dict(by_epoch=False, max_iters=1, val_interval=1)
+    config.param_scheduler = None
+    runner = Runner.from_cfg(config)
+    told: list[str] = []
+    runner.logger.warning = told.append
+    runner.train()
+    assert [line for line in told if 'cannot be resumed' in line]
+
+
 def test_a_checkpoint_without_the_training_only_parts_is_refused_when_resuming(
     uninterrupted: Run, tmp_path: Path
 ) -> None:
