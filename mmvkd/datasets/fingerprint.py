@@ -45,13 +45,13 @@ def data_fingerprint(dataset: SeededDataset) -> dict[str, Any]:
     packages = [name for word, name in DECODERS.items() if word in text]
     return dict(
         list=dataset.fingerprint[:16],
-        bytes=sum(map(size_of, spread(dataset))),
+        bytes=sum(map(size_of, some_paths(dataset))),
         pipeline=pipeline,
         versions=installed(*packages, *CLIP_PACKAGES),
     )
 
 
-def spread(dataset: Any, most: int = 100) -> list[str]:
+def some_paths(dataset: Any, most: int = 100) -> list[str]:
     """Files or folders of up to ``most`` clips, evenly spread over the list."""
     indices = np.unique(np.linspace(0, len(dataset) - 1, most).astype(int))
     paths = [clip_path(dataset.get_data_info(int(index))) for index in indices]

@@ -31,7 +31,7 @@ from mmvkd.evaluation.variants import (
 )
 from mmvkd.models.heads import KDHead
 from mmvkd.models.teachers import CachedTeacher, RecognizerTeacher
-from mmvkd.models.teachers.store import described
+from mmvkd.models.teachers.store import read_header
 
 # What runs in each part
 
@@ -140,7 +140,7 @@ def test_a_store_says_of_its_own_teacher_whether_classes_exclude_each_other(
         heads=dict(hint=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4')),
     )
     bench(tmp_path, whole(model)).write_stores()
-    told = {name: described(tmp_path / name)[0].multi_label for name in 'bt'}
+    told = {name: read_header(tmp_path / name)[0].multi_label for name in 'bt'}
     assert told == dict(b=True, t=False)
 
 

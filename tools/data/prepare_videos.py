@@ -11,7 +11,7 @@ from mmvkd.clear_errors import ClearErrors
 from mmvkd.cores import usable_cores
 from mmvkd.datasets.prepare import UNREADABLE, prepare_videos
 from mmvkd.datasets.reencoding import Settings
-from mmvkd.evaluation.sampling import sampling_times
+from mmvkd.evaluation.decoding import decoding_times
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -79,7 +79,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.time:
         names = sorted(report.written + report.kept)
         with ClearErrors(args.traceback):
-            before, after = sampling_times(args.source, args.target, names)
+            before, after = decoding_times(args.source, args.target, names)
         print(
             f'8 frames of a video: {before * 1e3:.1f} ms before, {after * 1e3:.1f} ms '
             f'after, {before / after:.2f} times as fast'

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from mmvkd.datasets import PretextDataset, SeededDataset
 from mmvkd.datasets.annotations import clip_name
-from mmvkd.datasets.fingerprint import data_fingerprint, located, spread
+from mmvkd.datasets.fingerprint import data_fingerprint, located, some_paths
 from mmvkd.datasets.seeded import NamingPipeline
 from mmvkd.datasets.transforms.pretext import PretextTask
 from mmvkd.engine.wrapping import unwrap
@@ -215,7 +215,7 @@ def _is_class(label: Any) -> bool:
 
 def _check_files(stage: str, dataset: Any) -> None:
     """Check that the clips looked for exist; in training, one is enough."""
-    paths = spread(dataset)
+    paths = some_paths(dataset)
     missing = [path for path in paths if '://' not in path and located(path) is None]
     if missing and (stage != 'train' or len(missing) == len(paths)):
         raise FileNotFoundError(

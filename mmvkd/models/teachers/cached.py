@@ -31,8 +31,8 @@ from mmvkd.models.teachers.store import (
     Store,
     StoreError,
     StoreWriter,
-    described,
     is_store,
+    read_header,
 )
 from mmvkd.models.views import Views
 from mmvkd.registry import MODELS, short_type
@@ -142,7 +142,7 @@ class CachedTeacher:
             shapes = {tap: self._pooled(shape) for tap, shape in card.shapes.items()}
             return replace(card, shapes=shapes)
         # even if the store is unfinished, for testing a student
-        layout, _ = described(Path(self.folder))
+        layout, _ = read_header(Path(self.folder))
         for tap, said in taps.items():
             kept = layout.layouts.get(tap)
             if said and kept and said != kept:

@@ -175,7 +175,7 @@ class Store:
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self.layout, self.fingerprint = described(self.folder)
+        self.layout, self.fingerprint = read_header(self.folder)
         done = _marks(self.folder, self.layout) > 0
         if not done.all():
             raise StoreError(
@@ -246,7 +246,7 @@ class StoreWriter:
         self.folder, self.layout = Path(folder), layout
         self.folder.mkdir(parents=True, exist_ok=True)
         if is_store(folder):
-            there, made_of = described(self.folder)
+            there, made_of = read_header(self.folder)
             told = '; '.join(differences(made_of, fingerprint))
             # with features in another order, they would be taken for each other
             if told or there != layout or there.dtype != layout.dtype:
@@ -302,7 +302,7 @@ def is_store(folder: str) -> bool:
     return Path(folder, 'store.json').is_file()
 
 
-def described(folder: Path) -> tuple[Layout, dict[str, Any]]:
+def read_header(folder: Path) -> tuple[Layout, dict[str, Any]]:
     """Layout and fingerprint of a store, which may be unfinished.
 
     Raises:

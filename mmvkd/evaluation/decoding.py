@@ -13,7 +13,7 @@ from mmvkd.datasets.prepare import as_mp4
 from mmvkd.seeding import seeded
 
 
-def sampling_times(
+def decoding_times(
     source: str | os.PathLike, target: str | os.PathLike, names: Sequence[str]
 ) -> tuple[float, float]:
     """How long a loader's worker waits for a clip, without and with preparation.
