@@ -22,6 +22,7 @@ custom_hooks = [
     dict(type='mmvkd.SeedingHook'),
     dict(type='mmvkd.CheckpointGuardHook'),
     dict(type='mmvkd.DataCheckHook'),
+    dict(type='mmvkd.DistillCheckHook'),
     dict(type='mmvkd.ExactResumeHook'),
 ]
 
@@ -30,7 +31,13 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-log_processor = dict(type='LogProcessor', window_size=20, by_epoch=True)
+log_processor = dict(
+    type='LogProcessor',
+    window_size=20,
+    by_epoch=True,
+    # also of teachers; the rest is of the last step
+    mean_pattern=r'loss|time|grad_norm|_top1_acc',
+)
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='ActionVisualizer', vis_backends=vis_backends)
 log_level = 'INFO'

@@ -23,14 +23,14 @@ class WatchedMap(dict):
         return super().get(key, default)
 
 
-def _flat(transforms: Any) -> Iterator[Any]:
+def flattened(transforms: Any) -> Iterator[Any]:
     """The transforms and those nested in them, as in RandomApply."""
     if not isinstance(transforms, (list, tuple)):
         yield transforms
         transforms = getattr(transforms, 'transforms', [])
         transforms = transforms if isinstance(transforms, list) else [transforms]
     for transform in transforms:
-        yield from _flat(transform)
+        yield from flattened(transform)
 
 
 class LabelMaps:
@@ -43,7 +43,7 @@ class LabelMaps:
 
     def __init__(self, transforms: Sequence[Any]) -> None:
         self._maps: list[WatchedMap] = []
-        for transform in _flat(transforms):
+        for transform in flattened(transforms):
             for name in _NAMES:
                 mapping = getattr(transform, name, None)
                 if mapping:

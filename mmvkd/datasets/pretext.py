@@ -48,15 +48,9 @@ class PretextDataset(SeededDataset):
             raise TypeError(
                 f'task={task} is no pretext task, such as mmvkd.FrameSorting'
             )
-        transforms = self.dataset.pipeline.transforms
-        self.task.insert_into(transforms)
-        transforms.insert(0, _unlabeled)
+        self.task.insert_into(self.dataset.pipeline.transforms)
         self.replaces = True
 
     def get_data_info(self, index: int) -> dict:
         """The wrapped dataset's annotation, without a label."""
-        return _unlabeled(super().get_data_info(index))
-
-
-def _unlabeled(results: dict[str, Any]) -> dict[str, Any]:
-    return {**results, 'label': -1}
+        return {**super().get_data_info(index), 'label': -1}

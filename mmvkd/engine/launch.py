@@ -20,7 +20,7 @@ from mmvkd.packages import config_file, near_files
 from mmvkd.registry import short_type
 from mmvkd.safe_loading import force_safe_loading
 
-_GUARDS = ('CheckpointGuardHook', 'DataCheckHook')
+_GUARDS = ('CheckpointGuardHook', 'DataCheckHook', 'DistillCheckHook')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

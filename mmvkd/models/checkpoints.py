@@ -68,7 +68,7 @@ def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tens
         if found is None:
             hint = f'; make it with: {as_typed_here(recipe)}' if recipe else ''
             raise FileNotFoundError(not_found(path, f' of the {role}') + hint)
-        if found != path:
+        if found != os.path.expanduser(path):
             _tell_choice(role, path, found)
         checkpoint = read_checkpoint(found)
     return plain_state(checkpoint)

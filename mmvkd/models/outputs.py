@@ -92,20 +92,21 @@ class Targets:
         return self.labeled is None
 
     @property
-    def empty(self) -> bool:
-        """Whether no clip of this process has a label that is one class."""
-        return self.labels is None or (self.labeled is not None and not self.labeled)
+    def count(self) -> int:
+        """How many clips of this process have a label that is one class."""
+        if self.labels is None:
+            return 0
+        return len(self.labels if self.labeled is None else self.labeled)
 
     def accuracy(self, logits: Tensor) -> Tensor:
         """Share of the labeled clips whose label has the largest logit, a scalar.
 
         Args:
-            logits: (N, M), for targets that are not :attr:`empty`.
+            logits: (N, M), for targets with such clips.
         """
         labels = self.one_per_clip('the accuracy of a teacher')
-        count = len(labels) if self.labeled is None else len(self.labeled)
         # no class is -1, the label of a clip without one
-        return (logits.argmax(1) == labels).sum() / count
+        return (logits.argmax(1) == labels).sum() / self.count
 
     @classmethod
     def of(cls, data_samples: Sequence) -> Targets:

@@ -46,16 +46,15 @@ def collect(study: Study, run: Run, mark: str) -> dict[str, Any]:
         config=run.config,
         seed=run.seed,
         processes=run.processes,
-        commands=commands(study, run),
     )
-    if not run.caches:
-        test = test_step(study, run)
+    test = None if run.caches else test_step(study, run)
+    result['commands'] = commands(study, run, test)
+    if test is not None:
         result.update(
             metrics=read_json(folder / METRICS),
             checkpoint=Path(test.checkpoint).name,
             curve=curve(folder),
             model=cost(study, run),
-            commands=commands(study, run, test),
         )
         result.update(of_predictions(folder / PREDICTIONS, study))
     write_json(folder / RESULT, result)

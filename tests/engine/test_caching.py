@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import os
 import sys
 from pathlib import Path
@@ -354,6 +355,20 @@ def test_the_checkpoint_may_be_gone_once_the_store_is_there(
     write_stores(cfg, quiet)
     gone.unlink()
     runner(cfg, tmp_path / 'run').train()
+
+
+def test_a_store_may_be_in_the_home_folder(
+    clips: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    cfg = project(clips, weights, Path('~', 's'))
+    write_stores(cfg, quiet)
+    assert (tmp_path / 's' / 'store.json').is_file()
+    # one without layouts, of an earlier version, goes on
+    header = json.loads((tmp_path / 's' / 'store.json').read_text())
+    assert header['layout'].pop('layouts') == {'backbone.layer4': 'NTCHW'}
+    (tmp_path / 's' / 'store.json').write_text(json.dumps(header))
+    write_stores(cfg, quiet)
 
 
 def test_a_view_of_a_tuple_is_that_of_the_store(

@@ -3,6 +3,7 @@
 from mmvkd.engine.hooks.cascade import CascadeHook
 from mmvkd.engine.hooks.checkpoint import AtomicCheckpointHook
 from mmvkd.engine.hooks.data_check import DataCheckHook
+from mmvkd.engine.hooks.distill_check import DistillCheckHook
 from mmvkd.engine.hooks.graph_picture import GraphPictureHook
 from mmvkd.engine.hooks.guard import CheckpointGuardHook
 from mmvkd.engine.hooks.pseudo_label import PseudoLabelHook
@@ -14,6 +15,7 @@ __all__ = [
     'CascadeHook',
     'CheckpointGuardHook',
     'DataCheckHook',
+    'DistillCheckHook',
     'ExactResumeHook',
     'GraphPictureHook',
     'PseudoLabelHook',

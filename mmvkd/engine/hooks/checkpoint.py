@@ -50,8 +50,9 @@ class AtomicCheckpointHook(CheckpointHook):
 
     A checkpoint is written under a temporary name and renamed; only then is the one
     that it replaces removed. Checkpoints are saved at epoch ends only: from one within
-    an epoch, a run could not resume exactly, so asking for it is refused. They hold the
-    last 10,000 values of each scalar, or those of an epoch if it has more steps.
+    an epoch, a run could not resume exactly, so asking for it is refused. From the
+    second epoch on, they hold the last 10,000 values of each scalar of training, or
+    those of an epoch if it has more steps.
 
     Args:
         interval: Epochs between checkpoints.

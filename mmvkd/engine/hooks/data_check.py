@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from mmvkd.datasets import PretextDataset, SeededDataset
 from mmvkd.datasets.annotations import clip_name
 from mmvkd.datasets.fingerprint import data_fingerprint, located, some_paths
+from mmvkd.datasets.label_maps import flattened
 from mmvkd.datasets.seeded import NamingPipeline
 from mmvkd.datasets.transforms.pretext import PretextTask
 from mmvkd.engine.wrapping import unwrap
@@ -40,9 +41,7 @@ class DataCheckHook(Hook):
     must be those of the training set. In validation and testing, the error for a clip
     that cannot be read names it.
 
-    It warns of transforms that keep a generator of their own, which no seed reaches; of
-    a balancer whose scales another optimizer constructor put among the parameters; and,
-    after the first epoch, of a frozen teacher that was right no more often than chance.
+    It warns of transforms that keep a generator of their own, which no seed reaches.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -68,49 +67,14 @@ class DataCheckHook(Hook):
                 elif not isinstance(dataset, SeededDataset):
                     _name_clips(_innermost(dataset))
 
-    def before_train(self, runner: Runner) -> None:
-        """Warn of scales that learn like weights."""
-        balancer = getattr(unwrap(runner.model), 'balancer', None)
-        scales = set() if balancer is None else set(balancer.parameters())
-        for group in runner.optim_wrapper.param_groups:
-            if not scales.isdisjoint(group['params']) and (
-                group.get('weight_decay') or not scales.issuperset(group['params'])
-            ):
-                runner.logger.warning(
-                    f'the scales of the {type(balancer).__name__} have the learning '
-                    'rate and decay of weights; give the optim_wrapper '
-                    "constructor='mmvkd.DistillOptimWrapperConstructor', and its own "
-                    'constructor, if it has one, as student_constructor'
-                )
-                break
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Warn of teachers that know no more than chance, once."""
-        model = unwrap(runner.model)
-        if runner.epoch > 0 or not hasattr(model, 'rated'):
-            return
-        for name in model.rated:
-            history = runner.message_hub.log_scalars.get(f'train/{name}_top1_acc')
-            if history is None or model.teachers[name].checkpoint == 'random':
-                continue
-            values, chance = history.data[0], 1 / model.cards[name].num_classes
-            clips = len(values) * runner.train_dataloader.batch_size
-            spread_of_chance = (chance * (1 - chance) / clips) ** 0.5
-            if values.mean() < chance + 3 * spread_of_chance:
-                runner.logger.warning(
-                    f"teacher '{name}' ranked the label first for {values.mean():.1%} "
-                    f'of the clips of the first epoch, no more than chance '
-                    f'({chance:.1%}): its config may not be the one that its '
-                    'checkpoint was trained with, or its classes have another order'
-                )
-
 
 def _warn_of_generators(runner: Runner, dataset: Any) -> None:
     """Warn of transforms that no seed of a sample reaches."""
     if not isinstance(dataset, SeededDataset):
         return
-    for transform in dataset.dataset.pipeline.transforms:
-        if any(isinstance(value, _GENERATORS) for value in vars(transform).values()):
+    for transform in flattened(dataset.dataset.pipeline.transforms):
+        settings = getattr(transform, '__dict__', {})
+        if any(isinstance(value, _GENERATORS) for value in settings.values()):
             runner.logger.warning(
                 f'{type(transform).__name__} draws from a generator of its own, so no '
                 'clip of it can be given again: not in a resumed run, nor for a cached '

@@ -80,6 +80,11 @@ def check_types(kind: str, configs: Any) -> None:
             f'{kind}s=dict(NAME=dict(type=…), …)'
         )
     for name in configs:
+        if 'loss' in name:
+            raise ValueError(
+                f"{kind} '{name}': MMEngine sums every key of the log with 'loss' in "
+                'it; give it another name'
+            )
         if '.' in name or hasattr(nn.ModuleDict, name):
             raise ValueError(f"no {kind} can have the name '{name}'; give it another")
     typed = [name for name, config in configs.items() if config and 'type' in config]
@@ -106,7 +111,7 @@ def check_teacher(teacher: Any) -> None:
 def check_head(
     name: str, head: DistillationHead, teachers: Mapping[str, Teacher]
 ) -> None:
-    """Refuse a head whose name or teachers do not fit.
+    """Refuse a head whose teachers do not fit.
 
     Args:
         name: Of the head.
@@ -114,14 +119,9 @@ def check_head(
         teachers: Those it has chosen, by name.
 
     Raises:
-        ValueError: for a name with ``loss`` in it, no teacher, or one that learns
-            (``mutual``) and cannot through this head.
+        ValueError: for no teacher, or one that learns (``mutual``) and cannot through
+            this head.
     """
-    if 'loss' in name:
-        raise ValueError(
-            f"head '{name}': MMEngine sums every key with 'loss' in it; "
-            'give the head another name'
-        )
     if not teachers:
         raise ValueError(f"head '{name}' has no teacher; add one to `teachers`")
     if head.one_way and any(isinstance(t, Peer) for t in teachers.values()):
@@ -160,7 +160,7 @@ def check_diagnostics(name: str, head: DistillationHead) -> None:
         if 'loss' in term:
             raise ValueError(
                 f"head '{name}' logs '{term}': MMEngine sums every key with "
-                "'loss' in it; give the teacher another name"
+                "'loss' in it; give what it is named after another name"
             )
 
 
@@ -172,8 +172,8 @@ def check_keys(keys: Sequence[str]) -> None:
     """
     for key in keys:
         if key in _TAKEN or keys.count(key) > 1:
-            whose = 'the label losses or the balancer' if key in _TAKEN else 'two heads'
+            beside = 'the label losses or the balancer' if key in _TAKEN else 'another'
             raise ValueError(
-                f"'{key}' would be a term of {whose} at once, which are logged by head "
-                'and term: give the head another name'
+                f"'{key}' would be logged by a head and by {beside}, as entries are "
+                'named by head and term, or by teacher: give the head another name'
             )

@@ -72,7 +72,7 @@ class VideoDistiller(BaseModel):
         uses_labels: Whether the losses of the student's own head count.
         rated: Names of the frozen teachers of the student's classes. Each has a log
             entry ``NAME_top1_acc``: the share of a batch's labeled clips whose label it
-            ranks first.
+            ranks first; not while labels are refined.
     """
 
     student: BaseRecognizer
@@ -120,11 +120,8 @@ class VideoDistiller(BaseModel):
             self._attach()
             if mutual:
                 peer = dict(type=Peer, model=recognizer, view=student_view)
-                for name, config in teachers.items():
-                    view = config.get('view')
-                    self.partners[name] = self._partner(
-                        name, view, peer, heads, balancer
-                    )
+                for name in teachers:
+                    self.partners[name] = self._partner(name, peer, heads, balancer)
         self._register_state_dict_hook(_as_student)
         self._register_load_state_dict_pre_hook(_from_student)
         # read by DDP, which wraps before MMAction2's backbones freeze their stages
@@ -151,10 +148,18 @@ class VideoDistiller(BaseModel):
         teachers = self.teachers.items()
         return {name: t for name, t in teachers if not isinstance(t, Peer)}
 
+    @property
+    def _asked(self) -> dict[str, FrozenTeacher]:
+        """Those of them whose outputs a step needs."""
+        if self.bank is not None:
+            return self.frozen
+        heads = [name for name, head in self.heads.items() if head.enabled]
+        asked = {teacher for name in heads for teacher in self._teachers_of[name]}
+        return {name: t for name, t in self.frozen.items() if name in asked}
+
     def _partner(
         self,
         name: str,
-        view: Optional[Mapping[str, Any]],
         peer: Mapping[str, Any],
         heads: Mapping[str, Any],
         balancer: Optional[Mapping[str, Any]],
@@ -172,7 +177,7 @@ class VideoDistiller(BaseModel):
             teachers=dict(student=peer),
             heads=reversed_heads,
             balancer=balancer,
-            student_view=view,
+            student_view={**learner.settings, 'num_frames': learner.view.num_frames},
         )
 
     def _attach(self) -> None:
@@ -211,7 +216,7 @@ class VideoDistiller(BaseModel):
         terms = [_key(name, term) for name, h in heads for term in h.terms]
         of_labels = [_key(name, term) for name, h in heads for term in h.label_terms]
         logs = [_key(name, log) for name, h in heads for log in h.diagnostics]
-        check_keys([*terms, *logs, *map(_accuracy, self.rated)])
+        check_keys([*terms, *logs, *map(accuracy_of, self.rated)])
         self.balancer.attach(terms, of_labels)
 
     def _taps_of_heads(self) -> tuple[Layouts, dict[str, Layouts]]:
@@ -342,7 +347,7 @@ class VideoDistiller(BaseModel):
         views = self.views_of(inputs)
         # teachers first: their memory is free by the time the student's graph is built
         teachers = {
-            name: teacher(views, data_samples) for name, teacher in self.frozen.items()
+            name: teacher(views, data_samples) for name, teacher in self._asked.items()
         }
         clip = views[self.own_view(views, data_samples)]
         others = {name: views[partner.view] for name, partner in self.partners.items()}
@@ -359,9 +364,11 @@ class VideoDistiller(BaseModel):
         if self.bank is not None:
             self.bank.observe(data_samples, student, teachers)
         entries = self._objective(student, own, teachers, targets)
-        if not targets.empty:
+        # refined labels follow the teachers
+        if self.bank is None and targets.count:
+            rated = [name for name in self.rated if name in teachers]
             entries.update(
-                {_accuracy(t): targets.accuracy(teachers[t].logits) for t in self.rated}
+                {accuracy_of(t): targets.accuracy(teachers[t].logits) for t in rated}
             )
         their_teacher = dict(student=student.detached())
         for name, theirs in of_partners.items():
@@ -420,7 +427,7 @@ class VideoDistiller(BaseModel):
         outputs = Outputs(
             video_logits(scores, batch), self.reader.features(taps, batch)
         )
-        own = label_loss(self.student.cls_head, scores, data_samples, targets)
+        own = label_loss(self.student.cls_head, outputs.logits, data_samples, targets)
         return outputs, merge_dict(own, extra.get('loss_aux', {}))
 
     def _objective(
@@ -467,7 +474,7 @@ def _key(head: str, term: str) -> str:
     return f'{head}_{term}' if term else head
 
 
-def _accuracy(teacher: str) -> str:
+def accuracy_of(teacher: str) -> str:
     """The log entry that tells how often a teacher is right."""
     return f'{teacher}_top1_acc'
 

@@ -74,8 +74,6 @@ class DISTHead(LogitsHead):
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
-    constant_with_two = 'its term inter'
-
     def __init__(
         self,
         temperature: float = 1.0,
@@ -89,6 +87,7 @@ class DISTHead(LogitsHead):
         check_at_least(0, intra_weight, 'intra_weight')
         self.temperature = temperature
         self.terms = dict(inter=inter_weight, intra=intra_weight)
+        self.constant_with_two = 'its term inter' if inter_weight else ''
 
     def compare(
         self, student: Tensor, teacher: Tensor, targets: Targets
@@ -115,7 +114,6 @@ class DKDHead(LogitsHead):
     """
 
     label_terms = ('',)
-    constant_with_two = 'its part beta'
 
     def __init__(
         self,
@@ -130,6 +128,7 @@ class DKDHead(LogitsHead):
         check_positive(temperature, 'temperature')
         self.alpha = alpha
         self.beta = beta
+        self.constant_with_two = 'its part beta' if beta else ''
         self.temperature = temperature
 
     def compare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -94,7 +95,7 @@ class CachedTeacher:
         self.name = 'teacher'
         self._config = model
         self.checkpoint = checkpoint
-        self.folder = store
+        self.folder = os.path.expanduser(store)
         self.topk = topk
         self.temperature = temperature
         self.pool = pool
@@ -261,7 +262,8 @@ class CachedTeacher:
                 their clip and view.
 
         Returns:
-            Logits (N, M) and pooled features (N, C, T, 1, 1).
+            Logits (N, M) and features (N, C, T, 1, 1), or (N, C, 1, 1, 1) with
+            ``pool='clip'``.
 
         Raises:
             StoreError: if the store was not compared with the training set.

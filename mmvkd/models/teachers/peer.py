@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
-from mmaction.models.recognizers import BaseRecognizer
+from mmaction.models.recognizers import BaseRecognizer, Recognizer3D
 from torch import Tensor
 
 from mmvkd.models.checkpoints import load_weights
@@ -15,6 +15,7 @@ from mmvkd.models.probe import probe
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     build_recognizer,
+    sampled_frames,
     without_pretrained,
 )
 from mmvkd.models.taps import TapReader
@@ -44,13 +45,18 @@ class Peer:
         view: Optional[Mapping[str, Any]] = None,
         recipe: str = '',
     ) -> None:
+        source = model  # before it is read
         if checkpoint is not None:
             model = without_pretrained(model)
         self.name = 'teacher'
         self.checkpoint = checkpoint
         self.recipe = recipe
+        self.settings = dict(view or {})
         self.model = build_recognizer('teacher', model)
-        self.view = ClipView.of(self.model, view)
+        frames = None
+        if isinstance(self.model, Recognizer3D) and self.model is not source:
+            frames = sampled_frames(source)
+        self.view = ClipView.of(self.model, view, frames)
 
     @classmethod
     def config(cls, name: str, teacher: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,11 +77,6 @@ class Peer:
                     f"teacher '{name}' learns (mutual=True), and '{key}' is for frozen "
                     f'ones; it takes {", ".join(_SETTINGS[1:])}'
                 )
-        if 'loss' in name:
-            raise ValueError(
-                f"teacher '{name}' learns (mutual=True), so its name begins entries of "
-                "the log, and MMEngine sums every key with 'loss' in it; rename it"
-            )
         return dict(teacher, type=cls)
 
     def attach(self, name: str, taps: Mapping[str, Optional[str]]) -> ModelCard:

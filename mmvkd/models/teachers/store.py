@@ -4,7 +4,8 @@ A store is a folder:
 
 * ``store.json``: the layout of an entry, and the fingerprint of what made it;
 * ``entries.bin``: the entry of view v of clip n is number v · clips + n;
-* ``shards.bin``: one byte for each shard, 1 once its entries are on disk;
+* ``shards.bin``: one byte for each shard, once its entries are on disk: 1, or 2 if
+  some clips could not be read;
 * ``classifier.npy``: the rows of the teacher's classifier, if it has one.
 
 An entry can be read once its shard is done, and carries a checksum; an entry of zeros
@@ -18,7 +19,7 @@ import mmap
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
@@ -248,6 +249,8 @@ class StoreWriter:
         if is_store(folder):
             there, made_of = read_header(self.folder)
             told = '; '.join(differences(made_of, fingerprint))
+            if not there.layouts:  # of a version that did not write them
+                there = replace(there, layouts=layout.layouts)
             # with features in another order, they would be taken for each other
             if told or there != layout or there.dtype != layout.dtype:
                 raise StoreError(

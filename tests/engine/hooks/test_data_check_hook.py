@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MessageHub
-from mmengine.optim import build_optim_wrapper
 from mmengine.runner import BaseLoop
-from recognizer_toys import distiller
 from videos import dataset, write_list
 
 from mmvkd.datasets.seeded import UnreadableClipError
@@ -183,60 +180,7 @@ def test_a_transform_with_a_generator_of_its_own_is_told(tmp_path: Path) -> None
 
     data = DATASETS.build(dataset(write_list(tmp_path, 2)))
     assert check('train', data) == []
-    data.dataset.pipeline.transforms.append(Shaky())
+    nested = SimpleNamespace(transforms=[Shaky()])
+    data.dataset.pipeline.transforms.append(nested)
     (told,) = check('train', data)
     assert told.startswith('Shaky draws from a generator of its own')
-
-
-def warned(model: Any, **parts: Any) -> list[str]:
-    """What a run of this model is warned of, before it and after its first epoch."""
-    told: list[str] = []
-    run = SimpleNamespace(
-        model=model,
-        logger=SimpleNamespace(warning=told.append),
-        epoch=0,
-        message_hub=MessageHub.get_instance('teachers'),
-        train_dataloader=SimpleNamespace(batch_size=2),
-        **parts,
-    )
-    DataCheckHook().before_train(run)
-    DataCheckHook().after_train_epoch(run)
-    run.epoch = 1
-    DataCheckHook().after_train_epoch(run)
-    return told
-
-
-def test_scales_among_the_weights_are_told() -> None:
-    model = distiller(balancer=dict(type='mmvkd.UncertaintyBalancer'))
-    model.rated = []
-    optimizer = dict(type='SGD', lr=0.1, weight_decay=0.01)
-    ours = 'mmvkd.DistillOptimWrapperConstructor'
-    for constructor in (ours, 'DefaultOptimWrapperConstructor'):
-        wrapper = build_optim_wrapper(
-            model, dict(optimizer=dict(optimizer), constructor=constructor)
-        )
-        told = warned(model, optim_wrapper=wrapper)
-        assert [ours in line for line in told] == (
-            [] if constructor == ours else [True]
-        )
-
-
-@pytest.mark.parametrize('checkpoint', ['t.pth', 'random'])
-@pytest.mark.parametrize('accuracy', [0.3, 0.6])
-def test_a_teacher_that_knows_no_more_than_chance_is_told_once(
-    checkpoint: str, accuracy: float
-) -> None:
-    model = distiller()
-    model.teachers['t'].checkpoint = checkpoint
-    hub = MessageHub.get_instance('teachers')
-    hub.log_scalars.clear()
-    # 4 classes: of 200 clips, 1/4 +- 3 · 3.1 % are right by chance
-    for _ in range(100):
-        hub.update_scalar('train/t_top1_acc', accuracy)
-    told = warned(model, optim_wrapper=SimpleNamespace(param_groups=[]))
-    if accuracy > 0.5 or checkpoint == 'random':
-        assert told == []
-    else:
-        (line,) = told
-        assert "teacher 't' ranked the label first for 30.0%" in line
-        assert '(25.0%)' in line

@@ -33,8 +33,10 @@ def test_an_unknown_tap_is_told_with_what_is_near() -> None:
     refused(TapError, near, heads=heads)
 
 
-def test_a_heads_name_may_not_contain_loss() -> None:
+def test_no_name_may_contain_loss() -> None:
     refused(ValueError, "head 'my_loss'", heads=dict(my_loss=dict(type='mmvkd.KDHead')))
+    told = "teacher 'lossless': MMEngine sums every key of the log with 'loss' in it"
+    refused(ValueError, told, teachers=dict(lossless=teacher()))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_a_heads_name_may_not_contain_loss() -> None:
 def test_a_head_whose_term_would_replace_another_is_refused(
     heads: dict, key: str
 ) -> None:
-    refused(ValueError, f"'{key}' would be a term of .* another name$", heads=heads)
+    refused(ValueError, f"'{key}' would be logged .* another name$", heads=heads)
 
 
 @pytest.mark.parametrize('name', ['layer.4', 'keys'])

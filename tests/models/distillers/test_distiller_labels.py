@@ -139,10 +139,12 @@ def test_a_teachers_accuracy_is_that_of_its_labeled_clips() -> None:
         ([-1, 1, -1, -1], 1.0),
     ):
         samples = [ActionDataSample().set_gt_label(label) for label in labels]
-        assert Targets.of(samples).accuracy(logits) == share
+        targets = Targets.of(samples)
+        assert targets.accuracy(logits) == share
+        assert targets.count == sum(label >= 0 for label in labels)
     none = Targets.of([ActionDataSample().set_gt_label(-1)])
     soft = Targets.of([ActionDataSample().set_gt_label(torch.tensor([0.5, 0.5]))])
-    assert none.empty and soft.empty
+    assert (none.count, soft.count) == (0, 0)
 
 
 def test_a_batch_without_a_label_has_no_accuracy_of_a_teacher() -> None:
@@ -152,3 +154,16 @@ def test_a_batch_without_a_label_has_no_accuracy_of_a_teacher() -> None:
     for sample in data['data_samples']:
         sample.set_gt_label(-1)
     assert 't_top1_acc' not in step(model, data)
+
+
+def test_where_a_head_gives_several_rows_a_clip_its_label_is_that_of_all() -> None:
+    # a head of 2 frames behind a backbone of 4 sees two halves of each clip
+    model = tiny_tsm(frames=4)
+    model['cls_head'].update(num_segments=2, dropout_ratio=0.0)
+    made = distiller(model).eval()
+    data = with_labels(batch(clips=4), [1, -1, 2, -1])
+    labeled = {key: [value[0], value[2]] for key, value in data.items()}
+    assert losses(made, data)['loss_cls'] > 0
+    torch.testing.assert_close(
+        losses(made, data)['loss_cls'], losses(made, labeled)['loss_cls']
+    )

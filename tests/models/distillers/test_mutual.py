@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from recognizer_toys import (
     backward,
     build,
@@ -18,6 +19,7 @@ from recognizer_toys import (
     plain,
     run,
     teacher,
+    tiny_slowfast,
     tiny_tsn,
     without_gradient,
 )
@@ -355,7 +357,7 @@ def test_a_head_for_one_direction_is_refused(head: dict, match: str) -> None:
             dict(t=teacher(TEACHER, precision='fp16')),
             "'precision' is for frozen ones; it takes model, checkpoint",
         ),
-        (dict(lossy=teacher(TEACHER)), "'lossy' learns .* rename it"),
+        (dict(lossy=teacher(TEACHER)), "'lossy': MMEngine sums .* another name"),
         (
             dict(t=teacher(tiny_tsn(num_classes=9))),
             "teacher 't' has 9 classes, the student 4",
@@ -375,3 +377,22 @@ def test_a_frozen_teacher_leaves_nothing_in_the_tree() -> None:
     assert not model.partners
     assert not any(UNDER in name for name, _ in model.named_modules())
     assert isinstance(model.distill['teachers'], nn.ModuleDict)
+
+
+def test_a_3d_teacher_that_learns_sees_the_frames_of_its_config(tmp_path: Path) -> None:
+    sample = dict(type='SampleFrames', clip_len=8, frame_interval=2)
+    loader = dict(dataset=dict(type='VideoDataset', pipeline=[sample]))
+    named = tmp_path / 'slowfast.py'
+    Config(dict(model=tiny_slowfast(), val_dataloader=loader)).dump(named)
+    for view in ({}, dict(num_frames=4)):
+        made = build(
+            config(
+                teachers=dict(t=teacher(str(named), view=view)),
+                heads=dict(kd=dict(type='mmvkd.KDHead')),
+                mutual=True,
+            ),
+            init=False,
+        )
+        frames = view.get('num_frames', 8)
+        assert made.teachers['t'].view.num_frames == frames
+        assert made.partners['t'].view == made.teachers['t'].view

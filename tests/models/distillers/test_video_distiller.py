@@ -31,7 +31,9 @@ from recognizer_toys import (
     without_gradient,
 )
 from torch import nn
-from toys import batch, tiny_tsm
+from toys import CLASSES, batch, tiny_tsm
+
+from mmvkd.models.label_bank import LabelBank
 
 
 def scores(model: nn.Module, data: dict, method: str = 'test_step') -> torch.Tensor:
@@ -285,3 +287,30 @@ def test_each_head_sees_its_own_teachers_alone() -> None:
     assert entries['loss_a'] != entries['loss_b']
     mean = (entries['loss_a'] + entries['loss_b']) / 2
     torch.testing.assert_close(entries['loss_both'], mean)
+
+
+def test_only_teachers_that_something_asks_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    teachers = dict(t=teacher(), u=teacher(), v=teacher())
+    heads = {
+        name: dict(type='mmvkd.KDHead', teachers=list(name)) for name in ('t', 'u')
+    }
+    model = distiller(teachers=teachers, heads=heads)
+    model.heads['u'].enabled = False
+    ran = []
+    for name, one in model.teachers.items():
+        whole = one._outputs
+        monkeypatch.setattr(
+            one, '_outputs', lambda x, n=name, f=whole: (ran.append(n), f(x))[1]
+        )
+    entries = step(model, batch())
+    assert ran == ['t'] and 'u_top1_acc' not in entries
+    # refined labels take the word of all
+    samples = batch()['data_samples']
+    for place, sample in enumerate(samples):
+        sample.set_metainfo(dict(sample_id=place))
+    model.learn_from(LabelBank(torch.tensor([0, 1]), CLASSES, ['t', 'v']))
+    entries = step(model, dict(batch(), data_samples=samples))
+    assert ran == ['t', 't', 'u', 'v']
+    assert not [key for key in entries if key in ('t_top1_acc', 'v_top1_acc')]
