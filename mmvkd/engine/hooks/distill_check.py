@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmvkd.engine.wrapping import unwrap
@@ -32,11 +33,13 @@ class DistillCheckHook(Hook):
         """Warn of scales that learn like weights."""
         balancer = getattr(unwrap(runner.model), 'balancer', None)
         scales = set() if balancer is None else set(balancer.parameters())
-        if not scales:
+        # of several optimizers, one is that of the scales
+        if not scales or isinstance(runner.optim_wrapper, OptimWrapperDict):
             return
         for group in runner.optim_wrapper.param_groups:
             others = set(group['params']) - scales
-            if len(others) < len(group['params']) and (others or group['weight_decay']):
+            decays = bool(group.get('weight_decay'))
+            if len(others) < len(group['params']) and (others or decays):
                 runner.logger.warning(
                     f'the scales of the {type(balancer).__name__} have the learning '
                     'rate and decay of weights; give the optim_wrapper '

@@ -37,10 +37,14 @@ def test_scales_among_the_weights_are_told(constructor: str) -> None:
     assert [OURS in line for line in told] == ([] if constructor == OURS else [True])
 
 
-def test_several_optimizers_of_a_plain_model_pass() -> None:
-    model = plain(tiny_tsm())
-    wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1)))
-    assert told_before(model, OptimWrapperDict(all=wrapper)) == []
+@pytest.mark.parametrize('balancer', ['FixedBalancer', 'UncertaintyBalancer'])
+def test_several_optimizers_pass(balancer: str) -> None:
+    for model in (
+        plain(tiny_tsm()),
+        distiller(balancer=dict(type=f'mmvkd.{balancer}')),
+    ):
+        wrapper = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1)))
+        assert told_before(model, OptimWrapperDict(all=wrapper)) == []
 
 
 def told_after(
