@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from numbers import Real
 from typing import Optional
 
 import torch
@@ -43,7 +42,7 @@ def check_known(
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def check_share(value: float, name: str) -> None:

@@ -37,6 +37,10 @@ def test_no_name_may_contain_loss() -> None:
     refused(ValueError, "head 'my_loss'", heads=dict(my_loss=dict(type='mmvkd.KDHead')))
     told = "teacher 'lossless': MMEngine sums every key of the log with 'loss' in it"
     refused(ValueError, told, teachers=dict(lossless=teacher()))
+    cuts = dict(early='backbone.layer2', lossy='backbone.layer4')
+    told = r"head 'h' logs 'distance_lossy': .*give what it is named after another name"
+    head = dict(type='mmvkd.SubstageHead', substages=cuts)
+    refused(ValueError, told, heads=dict(h=head))
 
 
 @pytest.mark.parametrize(

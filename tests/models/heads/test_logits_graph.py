@@ -154,12 +154,6 @@ def test_the_trust_in_each_teacher_is_logged_and_not_summed(edges: str) -> None:
     torch.testing.assert_close(values['loss'], sum(values[name] for name in names))
 
 
-def test_a_teacher_whose_log_would_be_summed_is_refused() -> None:
-    settings = dict(type='mmvkd.LogitsGraphHead')
-    with pytest.raises(ValueError, match=r"logs 'trust_lossless'.*another name"):
-        distiller(teachers=dict(lossless=teacher()), heads=dict(g=settings))
-
-
 # What it takes
 
 
