@@ -58,11 +58,12 @@ class DistillCheckHook(Hook):
         """Count, in the first epoch, how often each teacher is right."""
         if runner.epoch > 0 or not isinstance(outputs, Mapping):
             return
-        for name in getattr(unwrap(runner.model), 'rated', ()):
-            if accuracy_of(name) in outputs:
-                targets = Targets.of(data_batch['data_samples'])
-                self._right[name] += outputs[accuracy_of(name)] * targets.count
-                self._labeled[name] += targets.count
+        rated = getattr(unwrap(runner.model), 'rated', ())
+        there = [name for name in rated if accuracy_of(name) in outputs]
+        labeled = Targets.of(data_batch['data_samples']).count if there else 0
+        for name in there:
+            self._right[name] += outputs[accuracy_of(name)] * labeled
+            self._labeled[name] += labeled
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Warn of teachers that know hardly more than chance, once."""

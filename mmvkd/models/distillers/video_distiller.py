@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Callable, Optional, Union
 
 import torch
@@ -177,7 +177,7 @@ class VideoDistiller(BaseModel):
             teachers=dict(student=peer),
             heads=reversed_heads,
             balancer=balancer,
-            student_view={**learner.settings, 'num_frames': learner.view.num_frames},
+            student_view=asdict(learner.view),
         )
 
     def _attach(self) -> None:

@@ -51,7 +51,6 @@ class Peer:
         self.name = 'teacher'
         self.checkpoint = checkpoint
         self.recipe = recipe
-        self.settings = dict(view or {})
         self.model = build_recognizer('teacher', model)
         frames = None
         if isinstance(self.model, Recognizer3D) and self.model is not source:
