@@ -39,6 +39,22 @@ def test_a_student_learns_from_what_the_tool_wrote(
     assert '0 of 1 shards written' in capsys.readouterr().out
 
 
+def test_a_store_is_known_again_where_types_are_classes(project: Project) -> None:
+    config = Path(cached(project)).with_name('pure_python.py')
+    config.write_text(
+        'from mmaction.models import Recognizer2D\n'
+        'from mmengine.config import read_base\n'
+        'with read_base():\n'
+        '    from .cached import *\n'
+        "model['teachers']['t']['model']['type'] = Recognizer2D\n"
+        f"model['teachers']['t']['store'] = '{project.folder}/pure'\n"
+        f"work_dir = '{project.folder}/work/pure'\n"
+    )
+    cache([str(config)])
+    train([str(config)])
+    assert Path(project.folder, 'work', 'pure', 'epoch_1.pth').is_file()
+
+
 def test_a_missing_store_ends_in_a_line_that_names_the_tool(
     project: Project, capsys: pytest.CaptureFixture
 ) -> None:

@@ -292,7 +292,7 @@ class CachedTeacher:
         ``weights`` is None if the checkpoint does not exist.
         """
         model = without_pretrained(self._config)
-        plain = json.dumps(model, sort_keys=True, default=str)
+        plain = json.dumps(_with_bare_types(model), sort_keys=True, default=str)
         # as read back from the store's file: without tuples
         view = json.loads(json.dumps(dict(self._view_settings or {})))
         if short_type(model['type']) == 'Recognizer3D' and 'num_frames' not in view:
@@ -363,6 +363,18 @@ class CachedTeacher:
 def is_cached(teacher: Mapping[str, Any]) -> bool:
     """Whether a teacher's config is that of a cached one."""
     return short_type(teacher.get('type')) == 'CachedTeacher'
+
+
+def _with_bare_types(node: Any) -> Any:
+    """A config whose types are bare names; it may have them as classes or paths."""
+    if isinstance(node, Mapping):
+        return {
+            key: short_type(value) if key == 'type' else _with_bare_types(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, (list, tuple)):
+        return [_with_bare_types(item) for item in node]
+    return node
 
 
 def _hash_of(checkpoint: str) -> Optional[str]:
