@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
+
 _NAMES = ('flip_label_map', 'label_map')
 
 
 class WatchedMap(dict):
-    """A transform's label map that notes its look-ups.
+    """A transform's label map that notes its look-ups, and moves several labels.
 
     A transform looks a label up whenever it has changed the clip, whatever the label,
     so the look-up reveals the change even for a clip without a label.
@@ -18,9 +20,20 @@ class WatchedMap(dict):
     asked = False
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """As ``dict.get``, but remember that it was called."""
+        """As ``dict.get``, but remember that it was called.
+
+        Args:
+            key: A label, or several as a vector (M,) of zeros and ones.
+            default: What to return for a label that stays.
+        """
         self.asked = True
-        return super().get(key, default)
+        if not isinstance(key, torch.Tensor):
+            return super().get(key, default)
+        moved = key.clone()
+        moved[list(self)] = 0
+        for label, now in self.items():
+            moved[now] = torch.maximum(moved[now], key[label])
+        return moved
 
 
 def flattened(transforms: Any) -> Iterator[Any]:

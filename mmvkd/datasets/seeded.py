@@ -48,7 +48,7 @@ class SeededDataset:
 
     Raises:
         FileNotFoundError: if the annotation file is missing.
-        ValueError: if it lists no clips.
+        ValueError: if it lists no clips, or lines that are not as its type reads them.
         TypeError: if it is itself a wrapper, or gives several samples for a clip.
         ImportError: if its decoder is not installed.
     """
@@ -62,6 +62,8 @@ class SeededDataset:
         oversample: int = 1,
         recipe: str = '',
     ) -> None:
+        if not isinstance(oversample, int) or oversample < 1:
+            raise ValueError(f'oversample is 1 or more, a whole number: {oversample!r}')
         if isinstance(dataset, Mapping):
             dataset = _build(dict(dataset), recipe)
         _check_plain(dataset)
@@ -89,17 +91,16 @@ class SeededDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the annotation list: names, labels and places of frames, in order.
+        """Hash of the annotation list: names and places of frames, in order.
 
-        Where labels were weakened, the true ones count: a teacher's outputs that are
-        kept for the clean list also hold for the weakened one.
+        A teacher's outputs do not depend on labels, so those that are kept also hold
+        for a list with other labels, or fewer.
         """
         digest = hashlib.sha256()
         for index in range(len(self)):
             info = self.get_data_info(index)
-            label = info.get('clean_label', info.get('label'))
             frames = [str(info[key]) for key in _FRAMES if key in info]
-            line = ' '.join([clip_name(info), str(label), *frames])
+            line = ' '.join([clip_name(info), *frames])
             digest.update(f'{line}\n'.encode())
         return digest.hexdigest()
 
@@ -214,6 +215,12 @@ def _build(config: dict[str, Any], recipe: str) -> BaseDataset:
         hint = f'; {placed(recipe)}' if recipe else ''
         raise FileNotFoundError(f"annotation file '{name}' is missing{hint}") from error
     except ValueError as error:
+        if 'values to unpack' in str(error):
+            raise ValueError(
+                f"'{name}' has a line that is no 'file label' ({error}); where names "
+                'have blanks, write another mark between, and say delimiter=… in the '
+                'data set'
+            ) from error
         # what NumPy says when there are no annotations at all
         if 'need at least one array' not in str(error):
             raise

@@ -37,6 +37,24 @@ def load_weights(role: str, model: nn.Module, path: str, recipe: str = '') -> No
     model.load_state_dict(state, strict=True)
 
 
+def checkpoint_name(checkpoint: Any) -> str:
+    """The name of a frozen teacher's checkpoint.
+
+    Raises:
+        ValueError: if there is none, or it is no name.
+    """
+    if not checkpoint:
+        raise ValueError(
+            "a frozen teacher needs its checkpoint, or 'random' for one that knows "
+            'nothing; without any it can but learn, by mutual=True'
+        )
+    if not isinstance(checkpoint, (str, os.PathLike)):
+        raise ValueError(
+            f'a checkpoint is the name of a file or of a folder, got {checkpoint!r}'
+        )
+    return os.fspath(checkpoint)
+
+
 def read_weights(role: str, path: str, recipe: str = '') -> dict[str, torch.Tensor]:
     """The recognizer's state dict in a checkpoint of tensors and plain types.
 

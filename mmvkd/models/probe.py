@@ -66,6 +66,14 @@ def probe(
     )
 
 
+def input_channels(recognizer: BaseRecognizer) -> int:
+    """Channels of the frames that a recognizer takes."""
+    # a backbone's own `in_channels` may be that of its last layer
+    kinds = (nn.Conv2d, nn.Conv3d)
+    modules = recognizer.backbone.modules()
+    return next((m.in_channels for m in modules if isinstance(m, kinds)), 3)
+
+
 def _clips(view: ClipView) -> list[tuple[int, tuple[int, int]]]:
     """Frames and (height, width) to try, in order."""
     usual = _FRAMES if view.format_shape != 'NCHW' else _FRAMES[-1:]
@@ -81,10 +89,7 @@ def _inputs(
     image: tuple[int, int],
     device: str,
 ) -> Tensor:
-    # a backbone's own `in_channels` may be that of its last layer
-    kinds = (nn.Conv2d, nn.Conv3d)
-    modules = recognizer.backbone.modules()
-    channels = next((m.in_channels for m in modules if isinstance(m, kinds)), 3)
+    channels = input_channels(recognizer)
     if volumes:
         return torch.zeros((_BATCH, 1, channels, frames, *image), device=device)
     return torch.zeros((_BATCH, frames, channels, *image), device=device)

@@ -30,13 +30,22 @@ def recognizer_config(config: RecognizerConfig) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if the named config does not exist.
-        ValueError: if it holds no model.
+        ValueError: if it holds no model, or is none.
     """
     if isinstance(config, str):
         return _model_of_file(config)
+    if not isinstance(config, Mapping):
+        raise ValueError(
+            f'a model is a dict, or the path or name of a config; got {config!r}'
+        )
     config = copy.deepcopy(dict(config))
     source = config.pop('config', None)
     if source is None:
+        if 'type' not in config:
+            raise ValueError(
+                'a model needs a type, or config=PATH of the config that it is in; it '
+                f'has {", ".join(config) or "nothing"}'
+            )
         return config
     merged = Config(dict(model=_model_of_file(source)))
     merged.merge_from_dict(dict(model=config))

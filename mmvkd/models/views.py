@@ -184,7 +184,8 @@ class ClipView:
         if len(self.mean) not in (1, channels):
             raise ValueError(
                 f'the clip has {channels} channels, and mean={self.mean} of a view '
-                f'{len(self.mean)}; teacher and student take frames of one modality'
+                f'{len(self.mean)}; teacher and student take frames of one modality, '
+                'and pipelines need FormatShape'
             )
         # the same two operations as in ActionDataPreprocessor: equal to the last digit
         mean = _constant(self.mean, clip.device).view(shape)

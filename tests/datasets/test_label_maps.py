@@ -59,6 +59,20 @@ def test_a_flip_tells_its_map_of_every_clip_it_flipped(unlabeled: str) -> None:
     assert flipped == {0, 1, 2, 3}
 
 
+def test_a_flip_moves_each_of_several_labels(tmp_path: Path) -> None:
+    path = write_list(tmp_path, 4)
+    lines = Path(path).read_text().splitlines()
+    names = [line.split()[0] for line in lines]
+    several = zip(names, (' 0 3', ' 1', ' 0 1 2', ''))
+    Path(path).write_text(''.join(f'{name}{labels}\n' for name, labels in several))
+    steps = [*pipeline(augment=False)[:-2], flip(1.0, {0: 1, 1: 0}), *END]
+    data = dataset(path, pipeline=steps)
+    data['dataset'].update(multi_class=True, num_classes=4)
+    samples = DATASETS.build(data)
+    labels = [samples[i]['data_samples'].gt_label.tolist() for i in range(4)]
+    assert labels == [[0, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+
+
 def test_a_flip_inside_of_another_transform_tells_its_map(unlabeled: str) -> None:
     inside = dict(type='RandomApply', transforms=[flip(1.0, {0: 1, 1: 0})], prob=0.5)
     data = build(unlabeled, inside)

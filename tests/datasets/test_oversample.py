@@ -138,6 +138,13 @@ def test_a_factor_below_one_is_refused() -> None:
         OversampleFrames(0)
 
 
+@pytest.mark.parametrize('oversample', [0, 1.5, '2'])
+def test_a_data_set_takes_whole_factors_only(tmp_path: Path, oversample: Any) -> None:
+    path = write_list(tmp_path, 1)
+    with pytest.raises(ValueError, match='oversample is 1 or more, a whole number'):
+        DATASETS.build(dataset(path, oversample=oversample))
+
+
 def test_a_pipeline_that_samples_nothing_is_refused(tmp_path: Path) -> None:
     path = write_list(tmp_path, 1)
     steps = [dict(type='DecordInit'), dict(type='DecordDecode')]

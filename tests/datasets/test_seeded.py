@@ -201,7 +201,7 @@ def test_the_sample_id_is_attached_after_packing(clips: str) -> None:
     assert 'skipped' not in sample.metainfo
 
 
-def test_the_fingerprint_follows_names_labels_and_order(
+def test_the_fingerprint_follows_names_and_order_but_no_labels(
     clips: str, tmp_path: Path
 ) -> None:
     lines = Path(clips).read_text().splitlines(keepends=True)
@@ -216,8 +216,15 @@ def test_the_fingerprint_follows_names_labels_and_order(
         path = tmp_path / f'{name}.txt'
         path.write_text(''.join(text))
         prints[name] = build(str(path)).fingerprint
-    assert prints['same'] == build(clips).fingerprint
-    assert len(set(prints.values())) == 4
+    assert prints['same'] == prints['label'] == build(clips).fingerprint
+    assert len(set(prints.values())) == 3
+
+
+def test_names_with_blanks_are_told(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_text('a clip.mp4 0\n')
+    with pytest.raises(ValueError, match=r"line that is no 'file label'.*delimiter"):
+        build(str(path))
 
 
 def test_frame_folders_work_as_videos_do(tmp_path: Path) -> None:

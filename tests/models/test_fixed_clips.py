@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from recognizer_toys import distiller, losses, teacher, tiny_swin, volumes
+from recognizer_toys import (
+    distiller,
+    losses,
+    teacher,
+    tiny_i3d,
+    tiny_swin,
+    volumes,
+)
 from toys import CLASSES, batch, tiny_tsm
 
 from mmvkd.models.layouts import TapError
@@ -144,6 +151,22 @@ def test_a_teacher_that_is_given_a_clip_it_cannot_take_says_so() -> None:
     message = re.escape("teacher 't' does not run on clips (2, 1, 3, 4, 32, 32)")
     with pytest.raises(RuntimeError, match=rf'{message}.*view=dict\(num_frames=…'):
         losses(model.train(), batch(frames=4))
+
+
+def test_a_teacher_of_another_modality_is_told() -> None:
+    of_flow = tiny_tsm()
+    of_flow['backbone']['in_channels'] = 10
+    of_flow['data_preprocessor'].update(mean=[128], std=[64])
+    model = distiller(teachers=dict(t=teacher(of_flow)))
+    told = r'it takes 10 channels and the clip has 3: teacher and student'
+    with pytest.raises(RuntimeError, match=told):
+        losses(model.train(), batch())
+
+
+def test_a_teacher_whose_clip_is_too_short_is_named() -> None:
+    model = distiller(teachers=dict(t=teacher(tiny_i3d(), view=dict(num_frames=64))))
+    with pytest.raises(ValueError, match=r"^teacher 't': a view takes 64 frames"):
+        losses(model.train(), batch())
 
 
 def test_an_error_of_the_device_is_not_taken_for_one_of_the_view(

@@ -67,7 +67,8 @@ class AtomicCheckpointHook(CheckpointHook):
         if not by_epoch:
             raise ValueError(
                 'AtomicCheckpointHook saves at epoch ends (by_epoch=True): a run '
-                'cannot go on exactly from within an epoch'
+                'cannot go on exactly from within an epoch; to train by iterations, '
+                "take MMEngine's CheckpointHook, and leave ExactResumeHook out"
             )
         super().__init__(
             interval, by_epoch, backend_args=dict(backend='mmvkd.atomic'), **kwargs

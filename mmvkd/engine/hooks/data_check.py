@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import DumpResults
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
@@ -22,6 +25,10 @@ from mmvkd.engine.wrapping import unwrap
 from mmvkd.models.teachers import CachedTeacher
 from mmvkd.registry import HOOKS
 
+_NO_LABEL = (
+    '; -1, no label, is for the training of a distiller, and for a test without '
+    'scores: --dump FILE.pkl --cfg-options test_evaluator=[]'
+)
 _GENERATORS = (
     random.Random,
     np.random.Generator,
@@ -55,7 +62,8 @@ class DataCheckHook(Hook):
             if isinstance(loop, BaseLoop) and dataloader is not None:
                 dataset = dataloader.dataset
                 distills = stage == 'train' and hasattr(model, 'student')
-                check_dataset(stage, dataset, classes, allow_unlabeled=distills)
+                unscored = stage == 'test' and _only_dumps(loop)
+                check_dataset(stage, dataset, classes, distills or unscored)
                 unlabeled = count_unlabeled(dataset) if distills else 0
                 if unlabeled:
                     runner.logger.warning(
@@ -66,6 +74,12 @@ class DataCheckHook(Hook):
                     _check_stores(getattr(model, 'teachers', {}), dataloader)
                 elif not isinstance(dataset, SeededDataset):
                     _name_clips(_innermost(dataset))
+
+
+def _only_dumps(loop: Any) -> bool:
+    """Whether a test computes no score, so that it needs no labels."""
+    metrics = loop.evaluator.metrics
+    return all(isinstance(metric, DumpResults) for metric in metrics)
 
 
 def _warn_of_generators(runner: Runner, dataset: Any) -> None:
@@ -146,7 +160,10 @@ def _check_task(stage: str, task: PretextTask, classes: Any) -> None:
 
 
 def _check_labels(dataset: Any, classes: int, allow_unlabeled: bool) -> None:
-    """Check that labels lie in [0, classes), or are −1 where that is allowed."""
+    """Check that labels lie in [0, classes), or are −1 where that is allowed.
+
+    Of several labels per clip none can be missing: without any, all classes are absent.
+    """
     source = _innermost(dataset)
     several = getattr(source, 'multi_class', False)
     if several and source.num_classes not in (None, classes):
@@ -154,22 +171,26 @@ def _check_labels(dataset: Any, classes: int, allow_unlabeled: bool) -> None:
             f'{_name(dataset)} has num_classes={source.num_classes}; the head of the '
             f'model has num_classes={classes}'
         )
-    lowest = -1 if allow_unlabeled else 0
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
+    lowest = -1 if allow_unlabeled and not several else 0
+    # several labels as the list has them, before they are a vector
+    listed = several and isinstance(source, BaseDataset)
+    for index in range(len(source if listed else dataset)):
+        info = (
+            BaseDataset.get_data_info(source, index)
+            if listed
+            else dataset.get_data_info(index)
+        )
         if 'filename' in info and info['filename'][-1:] in ('', '/'):
             raise ValueError(f'{_name(dataset)} has an empty line, number {index + 1}')
-        label = info.get('label')
-        if _is_class(label) and not lowest <= label < classes:
-            none = (
-                '; -1, no label, is for the training of a distiller'
-                if label == -1
-                else ''
-            )
-            raise ValueError(
-                f"label {label} of clip '{clip_name(info)}' in {_name(dataset)} is not "
-                f'a class of the model, whose head has num_classes={classes}{none}'
-            )
+        labels = info.get('label')
+        for label in labels if listed else [labels]:
+            if _is_class(label) and not lowest <= label < classes:
+                none = _NO_LABEL if label == -1 and not several else ''
+                raise ValueError(
+                    f"label {label} of clip '{clip_name(info)}' in {_name(dataset)} is "
+                    'not a class of the model, whose head has '
+                    f'num_classes={classes}{none}'
+                )
 
 
 def _is_class(label: Any) -> bool:
@@ -182,10 +203,11 @@ def _check_files(stage: str, dataset: Any) -> None:
     paths = some_paths(dataset)
     missing = [path for path in paths if '://' not in path and located(path) is None]
     if missing and (stage != 'train' or len(missing) == len(paths)):
+        marked = re.search(r'[\t,;]', missing[0])
         raise FileNotFoundError(
             f"{len(missing)} of {len(paths)} clips looked for do not exist, as '"
-            f"{missing[0]}'; check data_prefix of {_name(dataset)} in the "
-            f'{stage}_dataloader'
+            f"{missing[0]}'; check data_prefix{' and delimiter' if marked else ''} of "
+            f'{_name(dataset)} in the {stage}_dataloader'
         )
 
 

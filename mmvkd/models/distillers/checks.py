@@ -39,15 +39,16 @@ def check_loss(recognizer: BaseRecognizer) -> None:
 
 @contextmanager
 def naming(part: str) -> Iterator[None]:
-    """Let the message of a ``ValueError`` begin with the part that it is about.
+    """Let the message of an error begin with the part that it is about.
 
     Args:
         part: Such as ``head 'kd'``; a message that has it stays as it is.
     """
     try:
         yield
-    except ValueError as error:
-        if part not in str(error):
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        # that of the operating system has a number, too
+        if part not in str(error) and len(error.args) == 1:
             error.args = (f'{part}: {error}', *error.args[1:])
         raise
 

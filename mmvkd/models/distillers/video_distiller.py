@@ -198,7 +198,8 @@ class VideoDistiller(BaseModel):
                 self._teachers_of[name] = chosen
                 head.inspect_models(self.student, teachers)
         student_taps, teacher_taps = self._taps_of_heads()
-        self.reader = TapReader(self.student, tuple(student_taps), student_taps)
+        with naming('student'):
+            self.reader = TapReader(self.student, tuple(student_taps), student_taps)
         card = probe('student', self.student, self.view, self.reader)
         self.cards: dict[str, ModelCard] = {}
         for name, teacher in self.teachers.items():

@@ -90,7 +90,7 @@ class DistillationHead(nn.Module):
         """The teachers it learns from, out of those in the config.
 
         Raises:
-            ValueError: if it names one that is not there.
+            ValueError: if it names one that is not there, or one twice.
         """
         chosen = tuple(available) if self.teachers is None else self.teachers
         for name in chosen:
@@ -98,6 +98,10 @@ class DistillationHead(nn.Module):
                 raise ValueError(
                     f"{type(self).__name__} names teacher '{name}'; the config has "
                     f'{", ".join(available) or "none"}'
+                )
+            if chosen.count(name) > 1:
+                raise ValueError(
+                    f"{type(self).__name__} names teacher '{name}' more than once"
                 )
         return chosen
 

@@ -16,7 +16,11 @@ from torch import Tensor
 
 from mmvkd.differences import differences
 from mmvkd.files import file_hash
-from mmvkd.models.checkpoints import find_checkpoint, read_weights
+from mmvkd.models.checkpoints import (
+    checkpoint_name,
+    find_checkpoint,
+    read_weights,
+)
 from mmvkd.models.kernels import kernels
 from mmvkd.models.losses.numerics import check_known, check_positive
 from mmvkd.models.outputs import ModelCard, Outputs
@@ -71,7 +75,7 @@ class CachedTeacher:
         stream: Likewise.
 
     Raises:
-        ValueError: for an unknown ``pool``.
+        ValueError: for an unknown ``pool``, or without a checkpoint.
     """
 
     def __init__(
@@ -94,7 +98,7 @@ class CachedTeacher:
         check_positive(temperature, 'temperature')
         self.name = 'teacher'
         self._config = model
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint_name(checkpoint)
         self.folder = os.path.expanduser(store)
         self.topk = topk
         self.temperature = temperature

@@ -15,12 +15,12 @@ from mmaction.utils import SampleList
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmvkd.models.checkpoints import load_weights
+from mmvkd.models.checkpoints import checkpoint_name, load_weights
 from mmvkd.models.kernels import kernels
 from mmvkd.models.layouts import native
 from mmvkd.models.losses.numerics import check_at_least, check_known
 from mmvkd.models.outputs import ModelCard, Outputs, video_logits
-from mmvkd.models.probe import probe
+from mmvkd.models.probe import input_channels, probe
 from mmvkd.models.recognizers import (
     RecognizerConfig,
     build_recognizer,
@@ -93,13 +93,8 @@ class RecognizerTeacher:
         check_known('precision', precision, _PRECISIONS)
         if micro_batch is not None:
             check_at_least(1, micro_batch, 'micro_batch')
-        if not checkpoint:
-            raise ValueError(
-                "a frozen teacher needs its checkpoint, or 'random' for one that knows "
-                'nothing; without any it can but learn, by mutual=True'
-            )
         self.name = 'teacher'
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint_name(checkpoint)
         self.recipe = recipe
         self.dtype = _PRECISIONS[precision]
         self._config = without_pretrained(model)
@@ -199,7 +194,10 @@ class RecognizerTeacher:
                 f"teacher '{self.name}' has not read its weights; in a loop of your "
                 'own, call init_weights() of the distiller first'
             )
-        inputs = views[self.view]
+        try:
+            inputs = views[self.view]
+        except ValueError as error:
+            raise ValueError(f"teacher '{self.name}': {error}") from error
         if next(self.model.parameters()).device != inputs.device:
             # a copy of the distiller, such as an average on the host, moved it away
             self.to(inputs.device)
@@ -245,10 +243,17 @@ class RecognizerTeacher:
             of_device = isinstance(error, _OF_DEVICE) or 'CUDA error' in str(error)
             if of_device:
                 raise
+            takes, given = input_channels(self.model), inputs.shape[2]
+            hint = (
+                'if it takes other frames or another size, say '
+                'view=dict(num_frames=…, size=…) of this teacher'
+                if takes == given
+                else f'it takes {takes} channels and the clip has {given}: teacher and '
+                'student take frames of one modality'
+            )
             raise RuntimeError(
                 f"teacher '{self.name}' does not run on clips {tuple(inputs.shape)}: "
-                f'{error}; if it takes other frames or another size, say '
-                'view=dict(num_frames=…, size=…) of this teacher'
+                f'{error}; {hint}'
             ) from error
         return Outputs(video_logits(scores, batch), self.reader.features(taps, batch))
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmaction.evaluation import AccMetric
+from mmengine.evaluator import DumpResults
 from mmengine.runner import BaseLoop
 from videos import dataset, write_list
 
@@ -37,14 +39,17 @@ class Clips:
 class Loop(BaseLoop):
     """A loop that is never run."""
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, metrics: list) -> None:
         self.dataloader = SimpleNamespace(dataset=dataset)
+        self.evaluator = SimpleNamespace(metrics=metrics)
 
     def run(self) -> None:
         raise NotImplementedError
 
 
-def check(stage: str, dataset: Any, student: bool = False) -> list[str]:
+def check(
+    stage: str, dataset: Any, student: bool = False, metrics: tuple = (AccMetric(),)
+) -> list[str]:
     """Run the hook where only this stage has data, for a model of 4 classes.
 
     What it warns of is returned.
@@ -52,7 +57,7 @@ def check(stage: str, dataset: Any, student: bool = False) -> list[str]:
     told: list[str] = []
     model = SimpleNamespace(cls_head=SimpleNamespace(num_classes=4))
     loops = dict(_train_loop={}, _val_loop=None, _test_loop=None)
-    loops[f'_{stage}_loop'] = Loop(dataset)
+    loops[f'_{stage}_loop'] = Loop(dataset, list(metrics))
     if student:
         model = SimpleNamespace(student=model)
     logger = SimpleNamespace(warning=told.append)
@@ -98,6 +103,34 @@ def test_a_clip_without_a_label_is_refused_where_it_cannot_serve(
 ) -> None:
     with pytest.raises(ValueError, match='is for the training of a distiller'):
         check(stage, Clips([dict(filename=clip, label=-1)]), student)
+
+
+def test_a_test_without_scores_needs_no_label(clip: str, tmp_path: Path) -> None:
+    dumped = DumpResults(str(tmp_path / 'scores.pkl'))
+    clips = Clips([dict(filename=clip, label=-1)])
+    check('test', clips, metrics=(dumped,))
+    with pytest.raises(ValueError, match='or a test without scores: --dump'):
+        check('test', clips, metrics=(dumped, AccMetric()))
+
+
+@pytest.mark.parametrize('label', ['4', '-1', '0 7'])
+def test_each_of_several_labels_must_be_a_class(tmp_path: Path, label: str) -> None:
+    path = write_list(tmp_path, 2)
+    first, second = Path(path).read_text().splitlines()
+    config = dataset(path, test_mode=False)
+    config['dataset'].update(multi_class=True, num_classes=4)
+    Path(path).write_text(f'{first} 3\n{second.split()[0]}\n')
+    check('train', DATASETS.build(config), student=True)
+    Path(path).write_text(f'{first} 3\n{second.split()[0]} {label}\n')
+    told = rf'label {label[-2:].strip()} of clip .* is not a class.*num_classes=4$'
+    with pytest.raises(ValueError, match=told):
+        check('train', DATASETS.build(config), student=True)
+
+
+def test_another_mark_between_name_and_label_is_guessed(tmp_path: Path) -> None:
+    clips = Clips([dict(filename=str(tmp_path / 'a.mp4\t1'), label=-1)])
+    with pytest.raises(FileNotFoundError, match='check data_prefix and delimiter of'):
+        check('train', clips, student=True)
 
 
 def test_training_clips_without_a_label_are_counted(clip: str) -> None:

@@ -28,9 +28,18 @@ def refused(error: type[Exception], match: str, **kwargs: Any) -> None:
 
 def test_an_unknown_tap_is_told_with_what_is_near() -> None:
     near = r"'backbone.layr4' is not in Recognizer2D; near: .*backbone\.layer4"
-    refused(TapError, near, heads=dict(h=fitnets('backbone.layr4')))
+    refused(TapError, f'^student: tap {near}', heads=dict(h=fitnets('backbone.layr4')))
     heads = dict(h=fitnets('backbone.layer4', teacher_tap='backbone.layr4'))
-    refused(TapError, near, heads=heads)
+    refused(TapError, f"^teacher 't': tap {near}", heads=heads)
+
+
+def test_what_is_no_model_is_told() -> None:
+    refused(ValueError, 'a model is a dict, or .* of a config; got 5', student=5)
+    of = dict(type='mmvkd.RecognizerTeacher', checkpoint='x.pth')
+    told = r"^teacher 't': a model needs a type, or config=PATH .* it has model$"
+    refused(ValueError, told, teachers=dict(t=dict(of, model=dict(model='x.py'))))
+    told = r"^teacher 't': config 'x\.py' does not exist"
+    refused(FileNotFoundError, told, teachers=dict(t=dict(of, model='x.py')))
 
 
 def test_no_name_may_contain_loss() -> None:
@@ -85,6 +94,8 @@ def test_a_layout_that_one_head_says_holds_for_all(order: int) -> None:
 def test_an_unknown_teacher_in_a_head_is_told() -> None:
     heads = dict(kd=dict(type='mmvkd.KDHead', teachers=['u']))
     refused(ValueError, "names teacher 'u'; the config has t", heads=heads)
+    heads = dict(kd=dict(type='mmvkd.KDHead', teachers=['t', 't']))
+    refused(ValueError, "names teacher 't' more than once", heads=heads)
 
 
 def test_one_teacher_of_a_head_may_be_a_word() -> None:

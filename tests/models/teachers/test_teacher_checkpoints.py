@@ -13,10 +13,18 @@ from teacher_toys import NOWHERE, frozen
 from torch import nn
 from toys import batch, tiny_tsm
 
+from mmvkd.models import RecognizerTeacher
+
 
 def test_a_frozen_teacher_needs_a_checkpoint() -> None:
     with pytest.raises(ValueError, match=r"needs its checkpoint, or 'random'.*mutual"):
         build(config(teachers=dict(t=dict(teacher(), checkpoint=None))), init=False)
+
+
+def test_a_checkpoint_is_a_name() -> None:
+    assert RecognizerTeacher(tiny_tsm(), Path('x.pth')).checkpoint == 'x.pth'
+    with pytest.raises(ValueError, match=r"is the name of a file .* got \['x.pth'\]"):
+        RecognizerTeacher(tiny_tsm(), ['x.pth'])
 
 
 def test_only_training_needs_the_teachers_file() -> None:
