@@ -72,8 +72,9 @@ class UncertaintyBalancer(nn.Module):
 
     The classification, which is the sum of the student's own losses, has :math:`i=cls`
     and :math:`w_{cls}=1`. At the optimum :math:`s_i=\log L_i`, so that, apart from
-    :math:`w_i`, every term whose scale is within the limit weighs the same. Terms must
-    not be negative.
+    :math:`w_i`, every term weighs the same. A scale gets there only as fast as its
+    learning rate lets it, and only within the limit: a term that is far below one
+    weighs less than the others for long. Terms must not be negative.
 
     With ``anchor='cls'`` the student's gradient is divided by the classification's
     weight, so that the learning-rate schedule means the same as without teachers:
@@ -89,7 +90,9 @@ class UncertaintyBalancer(nn.Module):
     Args:
         anchor: ``cls`` or None.
         limit: Largest absolute value of a scale.
-        lr_mult: Learning rate of the scales, as a multiple of the base rate.
+        lr_mult: Learning rate of the scales, as a multiple of the base rate; None for 1
+            with SGD, at more of which they follow the noise of a step, and 10 with
+            other optimizers.
 
     Raises:
         ValueError: for another anchor, or a limit that is not above 0.
@@ -99,12 +102,13 @@ class UncertaintyBalancer(nn.Module):
         self,
         anchor: Optional[str] = 'cls',
         limit: float = 5.0,
-        lr_mult: float = 10.0,
+        lr_mult: Optional[float] = None,
     ) -> None:
         super().__init__()
         check_known('anchor', anchor, ('cls', None))
         check_positive(limit, 'limit')
-        check_at_least(0, lr_mult, 'lr_mult')
+        if lr_mult is not None:
+            check_at_least(0, lr_mult, 'lr_mult')
         self.anchor = anchor
         self.limit = limit
         self.lr_mult = lr_mult

@@ -175,7 +175,7 @@ def test_a_teacher_that_learns_has_the_groups_that_it_would_have_alone(
     assert connector[0] == 'distill.heads.hint.connectors.student.conv.weight'
     assert of_connector['weight_decay'] == recipe['optimizer']['weight_decay']
     assert scales == [f'distill.balancer.scales.{name}' for name in ('cls', 'hint')]
-    assert (of_scales['weight_decay'], of_scales['lr']) == (0.0, 10 * SGD['lr'])
+    assert (of_scales['weight_decay'], of_scales['lr']) == (0.0, SGD['lr'])
     params = [id(p) for g in wrapper.optimizer.param_groups for p in g['params']]
     assert len(params) == len(set(params))
     assert set(params) == {id(p) for p in model.parameters()}

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, Optional
 
+import numpy as np
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -14,6 +15,7 @@ from recognizer_toys import backward, config, distiller, losses, plain, run, ste
 from torch import Tensor
 from toys import batch, tiny_tsm
 
+from mmvkd.engine.optimizers.constructor import rate_of_scales
 from mmvkd.models import UncertaintyBalancer
 
 UNCERTAIN = dict(type='mmvkd.UncertaintyBalancer')
@@ -49,10 +51,12 @@ def tensors(**values: float) -> dict[str, Tensor]:
 
 
 def optimizer_of(balancer: UncertaintyBalancer, optimizer: dict) -> Any:
-    """As the constructor of the optimizer does, without decay and faster."""
+    """As the constructor of the optimizer does, without decay and at its rate."""
     kwargs = {k: v for k, v in optimizer.items() if k != 'type'}
-    kwargs.update(lr=optimizer['lr'] * balancer.lr_mult, weight_decay=0.0)
-    return getattr(torch.optim, optimizer['type'])(balancer.parameters(), **kwargs)
+    kwargs.update(weight_decay=0.0)
+    optim = getattr(torch.optim, optimizer['type'])(balancer.parameters(), **kwargs)
+    optim.param_groups[0]['lr'] = rate_of_scales(balancer, optim)
+    return optim
 
 
 def learn(
@@ -120,6 +124,18 @@ def test_scales_become_the_logarithm_of_their_losses(optimizer: dict) -> None:
     learn(balancer, optimizer_of(balancer, optimizer), 200, **values)
     for name, value in values.items():
         assert balancer.scales[name].item() == pytest.approx(math.log(value), abs=0.05)
+
+
+@recipes
+def test_weights_do_not_follow_the_noise_of_a_step(optimizer: dict) -> None:
+    balancer, seen = made(), []
+    optim = optimizer_of(balancer, optimizer)
+    noise = torch.randn(2000, generator=torch.Generator().manual_seed(0)).exp()
+    for level in (0.05 * noise).tolist():
+        learn(balancer, optim, 1, cls=level, a=0.3, b=0.3)
+        seen.append((balancer.scales['cls'] - balancer.scales['a']).exp().item())
+    low, high = np.quantile(seen[500:], [0.05, 0.95])
+    assert high < 4 * low
 
 
 @recipes
@@ -294,20 +310,26 @@ def test_a_term_that_its_head_does_not_declare_is_told() -> None:
         step(model, batch())
 
 
-def test_scales_learn_faster_and_do_not_decay() -> None:
-    model = distiller(heads=HEADS, balancer=dict(UNCERTAIN, lr_mult=7.0))
+@pytest.mark.parametrize(
+    ('lr_mult', 'optimizer', 'rate'),
+    [(7.0, SGD, 0.14), (None, SGD, 0.02), (None, ADAMW, 10 * ADAMW['lr'])],
+)
+def test_scales_have_a_rate_of_their_own_and_do_not_decay(
+    lr_mult: Optional[float], optimizer: dict, rate: float
+) -> None:
+    model = distiller(heads=HEADS, balancer=dict(UNCERTAIN, lr_mult=lr_mult))
     wrapper = build_optim_wrapper(
         model,
         dict(
             type='OptimWrapper',
-            optimizer=dict(SGD),
+            optimizer=dict(optimizer),
             constructor='mmvkd.DistillOptimWrapperConstructor',
         ),
     )
     group = wrapper.optimizer.param_groups[-1]
     own = list(model.balancer.parameters())
     assert [id(p) for p in group['params']] == [id(p) for p in own]
-    assert group['weight_decay'] == 0 and group['lr'] == pytest.approx(0.14)
+    assert group['weight_decay'] == 0 and group['lr'] == pytest.approx(rate)
 
 
 def test_scales_are_saved_beside_the_students_weights(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ HEADS: dict[str, dict] = dict(
     dist=dict(type='mmvkd.DISTHead'),
     dkd=dict(type='mmvkd.DKDHead'),
     binary_graph=dict(type='mmvkd.LogitsGraphHead', cost='binary', edges='confidence'),
-    fitnets=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4', normalize='l2'),
+    fitnets=dict(type='mmvkd.FitNetsHead', tap='backbone.layer4'),
     spectrum=dict(
         type='mmvkd.SpectrumHead',
         tap='backbone.layer3',

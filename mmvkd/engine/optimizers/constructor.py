@@ -8,6 +8,7 @@ from typing import Any, Optional
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
 from torch import nn
+from torch.optim import SGD, Optimizer
 
 from mmvkd.engine.wrapping import unwrap
 from mmvkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -19,8 +20,8 @@ class DistillOptimWrapperConstructor:
 
     So the student's parameters get exactly the groups, rates and decays of the plain
     student. The others get the base rate and decay; those of the balancer get no decay,
-    and ``lr_mult`` times the base rate if it has an ``lr_mult``. A teacher that learns
-    is itself a distiller, and treated as such.
+    and the rate of :func:`rate_of_scales`. A teacher that learns is itself a distiller,
+    and treated as such.
 
     Args:
         optim_wrapper_cfg: As for MMEngine's constructors, with one more key
@@ -63,7 +64,7 @@ class DistillOptimWrapperConstructor:
             wrapper.optimizer.add_param_group(dict(params=others))
         scales = _learning(balancer)
         if scales:
-            rate = wrapper.optimizer.defaults['lr'] * getattr(balancer, 'lr_mult', 1.0)
+            rate = rate_of_scales(balancer, wrapper.optimizer)
             wrapper.optimizer.add_param_group(
                 dict(params=scales, lr=rate, weight_decay=0.0)
             )
@@ -79,6 +80,18 @@ class DistillOptimWrapperConstructor:
             for group in groups:
                 wrapper.optimizer.add_param_group(group)
         return wrapper
+
+
+def rate_of_scales(balancer: nn.Module, optimizer: Optimizer) -> float:
+    """Learning rate of a balancer's parameters: ``lr_mult`` times the base rate.
+
+    A balancer without an ``lr_mult`` has the base rate. One whose ``lr_mult`` is None
+    leaves it to the optimizer: 1 for SGD, 10 for those that scale their steps.
+    """
+    mult = getattr(balancer, 'lr_mult', 1.0)
+    if mult is None:
+        mult = 1.0 if isinstance(optimizer, SGD) else 10.0
+    return optimizer.defaults['lr'] * mult
 
 
 def _learning(module: nn.Module) -> list[nn.Parameter]:

@@ -11,8 +11,6 @@ from mmvkd.models.connectors import build_connector
 from mmvkd.models.gather import clip_mean
 from mmvkd.models.heads.base import DistillationHead, TapConfig, mean_terms
 from mmvkd.models.losses import feature_mse
-from mmvkd.models.losses.feature import NORMALIZATIONS
-from mmvkd.models.losses.numerics import check_known
 from mmvkd.models.outputs import ModelCard, Outputs, Targets
 from mmvkd.models.resizing import match_size
 from mmvkd.registry import MODELS
@@ -29,8 +27,6 @@ class FitNetsHead(DistillationHead):
     Args:
         tap: The student's module.
         connector: Config of the connector, one for each teacher.
-        normalize: None, ``standardize`` (each channel over positions) or ``l2``
-            (the channel vector at each position).
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
     """
 
@@ -38,13 +34,10 @@ class FitNetsHead(DistillationHead):
         self,
         tap: TapConfig,
         connector: Optional[Mapping[str, Any]] = None,
-        normalize: Optional[str] = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(tap=tap, **kwargs)
-        check_known('normalize', normalize, NORMALIZATIONS)
         self.connector = connector
-        self.normalize = normalize
         self.connectors = nn.ModuleDict()
 
     def attach(self, student: ModelCard, teachers: Mapping[str, ModelCard]) -> None:
@@ -64,5 +57,5 @@ class FitNetsHead(DistillationHead):
             # sizes first: the connector then works on the smaller map
             mapped, target = match_size(feature, outputs.features[self.tap_of(name)])
             mapped = self.connectors[name](mapped)
-            each.append({'': clip_mean(feature_mse(mapped, target, self.normalize))})
+            each.append({'': clip_mean(feature_mse(mapped, target))})
         return mean_terms(each)

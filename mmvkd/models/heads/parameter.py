@@ -110,11 +110,14 @@ class ParameterHead(DistillationHead):
         stages: The teachers' module for each of the student's, as in
             ``{'backbone.layer1': 'backbone.slow_path.layer1'}``. If None, numbered
             stages (``layer1`` …) in order; see :func:`mmvkd.models.kernels.by_stage`.
-        interval: Compute the terms only once in this many iterations, multiplied by
-            this number; they are zero in between.
+        interval: Compute the terms only once in this many iterations, and multiply
+            their gradient by this number. In between, their last values stand for them,
+            without a gradient.
         max_filters: About how many filters of a stage and size to use at most, drawn
             anew each time. A frozen teacher's are all used, once; for a teacher that
-            learns, the limit is the same as for the student.
+            learns, the limit is the same as for the student. A draw differs from the
+            whole by chance, so that even a student with the teacher's own kernels then
+            has a small loss.
         seed: Seed of the draw, together with the iteration.
         **kwargs: See :class:`~mmvkd.models.heads.base.DistillationHead`.
 
@@ -123,6 +126,7 @@ class ParameterHead(DistillationHead):
     """
 
     terms: dict[str, float]
+    last: Tensor
 
     def __init__(
         self,
@@ -143,6 +147,8 @@ class ParameterHead(DistillationHead):
         self.interval = interval
         self.max_filters = max_filters
         self.seed = seed
+        # in checkpoints, so that a resumed run goes on with them
+        self.register_buffer('last', torch.zeros(len(self.terms)))
         self.pairs: list[_Pair] = []
         self._peers: dict[str, Peer] = {}
 
@@ -249,7 +255,7 @@ class ParameterHead(DistillationHead):
         if iteration % interval:
             # this may be the only term of a phase, whose objective needs a graph
             nothing = 0 * student.logits.float().sum()
-            return {term: nothing for term in self.terms}
+            return dict(zip(self.terms, self.last + nothing))
         # the same on all ranks, as the kernels are
         generator = torch.Generator().manual_seed(self.seed + iteration)
         theirs = {name: self._their_stages(name, t) for name, t in self._peers.items()}
@@ -258,7 +264,12 @@ class ParameterHead(DistillationHead):
                 pair.set_targets(theirs[pair.teacher], self.max_filters, generator)
         own = self._own_stages()
         each = [pair.compare(own, self.max_filters, generator) for pair in self.pairs]
-        return {term: interval * value for term, value in mean_terms(each).items()}
+        values = mean_terms(each)
+        self.last.copy_(torch.stack([values[term].detach() for term in self.terms]))
+        return {
+            term: value + (interval - 1) * (value - value.detach())
+            for term, value in values.items()
+        }
 
 
 def _sample(

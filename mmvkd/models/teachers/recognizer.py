@@ -290,15 +290,17 @@ class RecognizerTeacher:
         if names not in self._substitutions:
             alone = is_complete(self.model, names)
             self._substitutions[names] = Substitution(self.model, names, alone)
-        given = {}
-        for name, feature in features.items():
-            output = native(feature, self.reader.layouts[name])
-            given[name] = output.clone() if name in self.reader.cloned else output
-        whole = self._substitutions[names].giving(given)
         # half-precision gradients vanish without the loss scaling of mixed precision
         scaled = torch.is_autocast_enabled(inputs.device.type)
         half = self.dtype is torch.float16
         dtype = torch.float32 if half and not scaled else self.dtype
+        given = {}
+        for name, feature in features.items():
+            output = native(feature, self.reader.layouts[name])
+            if dtype is torch.float32:
+                output = output.float()
+            given[name] = output.clone() if name in self.reader.cloned else output
+        whole = self._substitutions[names].giving(given)
         with self._on_its_own(inputs.device, dtype), whole:
             scores, _ = self.model.extract_feat(inputs, stage='head')
         return video_logits(scores, inputs.shape[0])

@@ -185,14 +185,32 @@ def test_models_without_common_sizes_are_told() -> None:
 
 def test_terms_come_every_so_many_iterations_and_that_much_stronger() -> None:
     own, theirs = (Model(layer1=nn.Conv2d(3, c, 3)) for c in (4, 5))
-    head = attached(own, theirs, interval=4)
-    x, y = (m.layer1[0].weight.flatten(0, 1) for m in (own, theirs))
+    every, fourth = (attached(own, theirs, interval=i) for i in (1, 4))
+    weight = own.layer1[0].weight
     for iteration in range(9):
         at(iteration)
-        if iteration % 4:
-            assert not any(value.any() for value in terms(head).values())
-        else:
-            equal(terms(head), spectra(x, y), scale=4)
+        whole, now = terms(every), terms(fourth)
+        if iteration % 4 == 0:
+            computed = whole
+            (slope,) = torch.autograd.grad(sum(whole.values()), weight)
+            (steeper,) = torch.autograd.grad(sum(now.values()), weight)
+            torch.testing.assert_close(steeper, 4 * slope)
+        # in between the last values stand for them
+        assert {k: v.item() for k, v in now.items()} == pytest.approx(
+            {k: v.item() for k, v in computed.items()}
+        )
+        with torch.no_grad():
+            weight.mul_(1.1)
+
+
+def test_a_resumed_run_goes_on_with_the_last_values() -> None:
+    own, theirs = (Model(layer1=nn.Conv2d(3, c, 3)) for c in (4, 5))
+    head, resumed = (attached(own, theirs, interval=4) for _ in range(2))
+    at(4)
+    before = terms(head)
+    resumed.load_state_dict(head.state_dict())
+    at(5)
+    assert all(value == before[term] for term, value in terms(resumed).items())
 
 
 def test_between_two_intervals_the_terms_still_have_a_graph() -> None:
@@ -256,7 +274,8 @@ HEADS = dict(p=dict(type='mmvkd.ParameterHead', interval=1, terms=BOTH))
 def test_the_student_is_no_part_of_the_head() -> None:
     model = distiller(heads=HEADS)
     assert not list(model.distill.parameters())
-    assert list(model.state_dict()) == list(plain(tiny_tsm()).state_dict())
+    saved = [*plain(tiny_tsm()).state_dict(), 'distill.heads.p.last']
+    assert list(model.state_dict()) == saved
     backward(model, batch())
     assert not without_gradient(model)
 

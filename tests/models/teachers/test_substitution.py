@@ -159,6 +159,15 @@ def test_gradients_are_in_half_precision_only_where_they_are_scaled() -> None:
         assert not torch.equal(whole.hybrid(own), whole.logits)
 
 
+def test_half_precision_features_go_through_in_full_where_gradients_need_it() -> None:
+    built = made(tiny_tsm())
+    built.dtype = torch.float16
+    whole = outputs(built)
+    own = whole.features['backbone.layer3'].half().requires_grad_()
+    whole.hybrid({'backbone.layer3': own}).sum().backward()
+    assert own.grad.any()
+
+
 def test_a_compiled_part_is_given_back_as_it_was() -> None:
     built = made(tiny_tsm())
     calls = []
