@@ -54,9 +54,9 @@ def zscore(logits: Tensor, eps: float = 1e-6) -> Tensor:
               \sqrt{\mathrm{var}\,z_n + \epsilon}
 
     with the variance over the M classes, as in the paper; its authors' code divides by
-    M - 1 in it, so its loss is smaller where classes are few. The epsilon inside the root is ours:
-    it keeps the gradient finite at constant logits, and makes the invariance to
-    shifts and positive scales hold to :math:`\epsilon/\mathrm{var}`.
+    M - 1 in it, so its loss is smaller where classes are few. The epsilon inside the
+    root is ours: it keeps the gradient finite at constant logits, and makes the
+    invariance to shifts and positive scales hold to :math:`\epsilon/\mathrm{var}`.
 
     Args:
         logits: Logits, ``(N, M)``.
