@@ -104,12 +104,6 @@ LOSSES = {
     'dist inter': dist_inter,
     'dist intra': dist_intra,
     'feature': lambda s, t: feature_mse(as_feature(s), as_feature(t)),
-    'feature standardized': lambda s, t: feature_mse(
-        as_feature(s), as_feature(t), normalize='standardize'
-    ),
-    'feature l2': lambda s, t: feature_mse(
-        as_feature(s), as_feature(t), normalize='l2'
-    ),
     'spectrum amplitude': lambda s, t: spectrum_amplitude(as_motion(s), as_motion(t)),
     'spectrum energy': lambda s, t: spectrum_energy(as_motion(s), as_motion(t)),
     'spectrum coherence': lambda s, t: spectrum_coherence(as_motion(s), as_motion(t)),
