@@ -397,7 +397,8 @@ def class_groups(results: Mapping[str, Any], classes: int) -> list[ClassGroup]:
         [(name, names.index(name)) for name in pair] for pair in results['reversals']
     ]
     rest = [[(name, i)] for i, name in enumerate(names) if i not in of]
-    groups = [ClassGroup('reversal pairs', pairs), ClassGroup('other classes', rest)]
+    of_rest = 'other classes' if pairs else 'classes'
+    groups = [ClassGroup('reversal pairs', pairs), ClassGroup(of_rest, rest)]
     return [group for group in groups if group.units]
 
 

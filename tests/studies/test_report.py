@@ -341,7 +341,7 @@ def test_curves_of_epochs_of_different_lengths_are_over_steps() -> None:
 @pytest.mark.parametrize(
     ('pairs', 'names'),
     [
-        (0, ['other classes']),
+        (0, ['classes']),
         (1, ['', 'other classes']),
         (6, ['reversal pairs', '']),
         (7, ['reversal pairs']),
