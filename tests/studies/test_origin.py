@@ -71,7 +71,8 @@ def test_a_model_named_by_its_config_is_what_that_says(
     now = _told(study_project, {'model.teachers.teacher.model': str(model)})
     prints = []
     for classes in (4, 5):
-        model.write_text(f'model = dict(cls_head=dict(num_classes={classes}))')
+        head = f'cls_head=dict(num_classes={classes})'
+        model.write_text(f"model = dict(type='Recognizer2D', {head})")
         prints.append(now()['config'])
     differing = {key for key, value in prints[0].items() if prints[1][key] != value}
     assert differing == {'model.teachers.teacher.model.cls_head.num_classes'}
