@@ -132,7 +132,10 @@ def _short_line_of_list(report: _Report) -> Optional[str]:
         return None
     if not isinstance(report.error, (IndexError, AssertionError)):
         return None
-    return f"'{report.annotations}' is unfit: a line in it is not '{report.form}'"
+    return (
+        f"'{report.annotations}' is unfit: a line in it is not '{report.form}'; where "
+        "names have blanks, write another mark and say the data set's delimiter"
+    )
 
 
 def _without_message(report: _Report) -> Optional[str]:

@@ -48,7 +48,7 @@ class SeededDataset:
 
     Raises:
         FileNotFoundError: if the annotation file is missing.
-        ValueError: if it lists no clips, or lines that are not as its type reads them.
+        ValueError: if it lists no clips.
         TypeError: if it is itself a wrapper, or gives several samples for a clip.
         ImportError: if its decoder is not installed.
     """
@@ -215,12 +215,6 @@ def _build(config: dict[str, Any], recipe: str) -> BaseDataset:
         hint = f'; {placed(recipe)}' if recipe else ''
         raise FileNotFoundError(f"annotation file '{name}' is missing{hint}") from error
     except ValueError as error:
-        if 'values to unpack' in str(error):
-            raise ValueError(
-                f"'{name}' has a line that is no 'file label' ({error}); where names "
-                'have blanks, write another mark between, and say delimiter=… in the '
-                'data set'
-            ) from error
         # what NumPy says when there are no annotations at all
         if 'need at least one array' not in str(error):
             raise

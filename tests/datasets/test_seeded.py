@@ -220,13 +220,6 @@ def test_the_fingerprint_follows_names_and_order_but_no_labels(
     assert len(set(prints.values())) == 3
 
 
-def test_names_with_blanks_are_told(tmp_path: Path) -> None:
-    path = tmp_path / 'list.txt'
-    path.write_text('a clip.mp4 0\n')
-    with pytest.raises(ValueError, match=r"line that is no 'file label'.*delimiter"):
-        build(str(path))
-
-
 def test_frame_folders_work_as_videos_do(tmp_path: Path) -> None:
     lines = []
     for i in range(3):

@@ -43,12 +43,6 @@ HEADS = {
         tap='backbone.layer3',
         connector=dict(type='mmvkd.IdentityConnector'),
     ),
-    'hint_normalized': dict(
-        type='mmvkd.FitNetsHead',
-        tap='backbone.layer1',
-        normalize='standardize',
-        connector=dict(type='mmvkd.IdentityConnector'),
-    ),
     'spectrum': dict(
         type='mmvkd.SpectrumHead',
         tap='backbone.layer3',
@@ -211,10 +205,6 @@ def test_a_new_head_needs_its_forward_alone() -> None:
         (dict(type='mmvkd.DISTHead', temperature=-1), 'temperature must be above 0'),
         (dict(type='mmvkd.DISTHead', inter_weight=-1), 'inter_weight must be 0 or'),
         (dict(type='mmvkd.DKDHead', temperature=0), 'temperature must be above 0'),
-        (
-            dict(type='mmvkd.FitNetsHead', tap='backbone', normalize='l3'),
-            "normalize 'l3' is unknown; known: None, standardize, l2",
-        ),
         (
             dict(type='mmvkd.SpectrumHead', tap='backbone', static_weight=3),
             'static_weight is a share between 0 and 1',
