@@ -250,7 +250,8 @@ def test_two_processes_give_the_gradients_of_one(
         assert torch.isfinite(found).all(), name
         assert torch.equal(found, second['gradients'][name]), name
         error = float((found - gradient).norm()) / max(float(gradient.norm()), floor)
-        assert error < 1e-5, (name, error)
+        # rounding was 3e-5 on one CPU; a wrong mean would be orders above
+        assert error < 1e-4, (name, error)
     for name, value in first['state'].items():
         assert torch.equal(value, second['state'][name]), name
 
