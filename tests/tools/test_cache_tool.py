@@ -48,11 +48,11 @@ def test_a_store_is_known_again_where_types_are_classes(project: Project) -> Non
         '    from .cached import *\n'
         "model['teachers']['t']['model']['type'] = Recognizer2D\n"
         f"model['teachers']['t']['store'] = '{project.folder}/pure'\n"
-        f"work_dir = '{project.folder}/work/pure'\n"
+        f"work_dir = '{project.folder}/pure_run'\n"
     )
     cache([str(config)])
     train([str(config)])
-    assert Path(project.folder, 'work', 'pure', 'epoch_1.pth').is_file()
+    assert Path(project.folder, 'pure_run', 'epoch_1.pth').is_file()
 
 
 def test_a_missing_store_ends_in_a_line_that_names_the_tool(
